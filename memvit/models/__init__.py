@@ -1,0 +1,30 @@
+"""The models: pure torch and torchvision, nothing else of ours, usable on their own."""
+
+from .build import create_model, list_models, model_entry
+from .checkpoints import CheckpointError, LoadReport
+from .config import HeadConfig, MemoryConfig, MViTConfig
+from .macs import count_macs, count_parameters
+from .memory import Memory
+from .memvit import MeMViT
+from .mvit import MViT
+from .zoo import MODELS, ModelEntry, Preprocessing, Weights
+
+__all__ = [
+    "MODELS",
+    "CheckpointError",
+    "HeadConfig",
+    "LoadReport",
+    "MViT",
+    "MViTConfig",
+    "MeMViT",
+    "Memory",
+    "MemoryConfig",
+    "ModelEntry",
+    "Preprocessing",
+    "Weights",
+    "count_macs",
+    "count_parameters",
+    "create_model",
+    "list_models",
+    "model_entry",
+]

@@ -1,0 +1,198 @@
+"""Pooling attention: reads the present clip's tokens and a past one's, returns what may be remembered, stores nothing.
+
+One module serves every family: MViTv2 projects first and pools after (a fused `qkv`), MeMViT pools first (`q`, `k`,
+`v`). Parameter names are those of the official checkpoints. Shapes: B batch, N tokens (cls first), C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import BlockConfig, Grid, MViTConfig
+from .layers import layer_norm
+from .pool import conv_pool
+from .position import (
+    PositionColumns,
+    axis_lookup,
+    memory_time_lookup,
+    one_hot_columns,
+    query_products,
+    spatial_lookups,
+)
+
+UNREADABLE = -6e4
+"""Logit of a key that must not be read; its exp is exactly 0 in every dtype, and float16 can hold it."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What one layer reads of earlier clips; R slots, oldest first."""
+
+    keys: Tensor
+    """(B, R, tokens, C), compressed, not yet projected; cls first."""
+    values: Tensor
+    grid: Grid
+    """Of one compressed clip."""
+    readable: Tensor
+    """(B, R) bool: whether the stream is old enough to have that clip."""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What one layer offers to memory after a clip: pooled keys and values, (B, N, C), before any projection."""
+
+    keys: Tensor
+    values: Tensor
+    grid: Grid
+
+
+def depthwise(dim: int, kernel: Grid, stride: Grid) -> nn.Conv3d:
+    """A depthwise convolution without bias that keeps the grid at stride 1."""
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(dim, dim, kernel, stride, padding, groups=dim, bias=False)
+
+
+class PoolingAttention(nn.Module):
+    """Multi-head attention with pooled queries, keys and values, relative positions, and a past to read."""
+
+    def __init__(self, config: MViTConfig, block: BlockConfig) -> None:
+        super().__init__()
+        self.heads = block.heads
+        self.scale = block.head_dim**-0.5
+        self.cls_token = config.cls_token
+        self.pool_first = config.pool_first
+        self.clamped = config.non_square == "clamped"
+        self.memory_stride = config.memory.stride[0] if config.memory else 1
+        dim, dim_out = block.dim, block.attention_dim
+        if config.pool_first:
+            self.q, self.k, self.v = (nn.Linear(dim, dim_out) for _ in range(3))
+        else:
+            self.qkv = nn.Linear(dim, 3 * dim_out)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+        pool_dim = (dim if config.pool_first else dim_out) // block.heads
+        self.pool_q = depthwise(pool_dim, config.pool_kernel, block.q_stride)
+        self.pool_k = depthwise(pool_dim, config.pool_kernel, block.kv_stride)
+        self.pool_v = depthwise(pool_dim, config.pool_kernel, block.kv_stride)
+        self.norm_q, self.norm_k, self.norm_v = (layer_norm(pool_dim) for _ in range(3))
+        self._make_position_tables(config, block)
+        if config.memory:
+            # Every block of the official layout owns these, also those that read no memory.
+            self.compress_k = depthwise(dim, config.memory.kernel, config.memory.stride)
+            self.compress_v = depthwise(dim, config.memory.kernel, config.memory.stride)
+            self.norm_compress_k, self.norm_compress_v = layer_norm(dim), layer_norm(dim)
+        self._columns: dict[object, PositionColumns] = {}
+
+    def _make_position_tables(self, config: MViTConfig, block: BlockConfig) -> None:
+        def table(distances: int) -> nn.Parameter:
+            return nn.Parameter(nn.init.trunc_normal_(torch.empty(distances, block.head_dim), std=0.02))
+
+        frames, height, _ = block.grid
+        q_size, k_size = height // block.q_stride[1], height // block.kv_stride[1]
+        self.rel_pos_h = table(2 * max(q_size, k_size) - 1)
+        self.rel_pos_w = table(2 * max(q_size, k_size) - 1)
+        self.rel_pos_t = table(2 * frames - 1) if config.rel_pos_temporal else None
+        if config.memory:
+            memory_size = k_size // config.memory.stride[1]
+            self.rel_pos_mem_h = table(2 * max(q_size, memory_size) - 1)
+            self.rel_pos_mem_w = table(2 * max(q_size, memory_size) - 1)
+            self.rel_pos_mem_t = table((len(config.memory.reads) + 1) * frames - 1)
+
+    def forward(self, x: Tensor, grid: Grid, past: Past | None = None) -> tuple[Tensor, Grid, Fresh]:
+        """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered of it."""
+        if self.pool_first:
+            (q, q_grid), (k, k_grid), (v, _) = (self._pool(x, grid, name) for name in "qkv")
+            fresh = Fresh(k, v, k_grid)
+            if past is not None:
+                k = torch.cat((past.keys.flatten(1, 2), k), dim=1)
+                v = torch.cat((past.values.flatten(1, 2), v), dim=1)
+            q, k, v = self.q(q), self.k(k), self.v(v)
+        else:
+            weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+            projected = [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+            (q, q_grid), (k, k_grid), (v, _) = (
+                self._pool(tokens, grid, name) for tokens, name in zip(projected, "qkv", strict=True)
+            )
+            fresh = Fresh(k, v, k_grid)
+        attended = self._attend(q, k, v, q_grid, k_grid, past)
+        patches = slice(1, None) if self.cls_token else slice(None)
+        attended[:, patches] += q[:, patches]  # residual pooling; NOTE: not for cls, as in every Meta release
+        return self.proj(attended), q_grid, fresh
+
+    def compress(self, fresh: Fresh) -> Fresh:
+        """Pool what a clip left behind into what later clips read."""
+        keys, grid = conv_pool(fresh.keys, fresh.grid, self.compress_k, self.norm_compress_k, cls_token=self.cls_token)
+        values, _ = conv_pool(fresh.values, fresh.grid, self.compress_v, self.norm_compress_v, cls_token=self.cls_token)
+        return Fresh(keys, values, grid)
+
+    def _pool(self, tokens: Tensor, grid: Grid, name: str) -> tuple[Tensor, Grid]:
+        conv: nn.Conv3d = getattr(self, f"pool_{name}")
+        norm: nn.LayerNorm = getattr(self, f"norm_{name}")
+        return conv_pool(tokens, grid, conv, norm, cls_token=self.cls_token)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid, past: Past | None) -> Tensor:
+        """Attention with position columns: (B, N', C) projected queries, (B, K, C) keys → (B, N', C)."""
+        q, k, v = (tokens.unflatten(2, (self.heads, -1)).transpose(1, 2) for tokens in (q, k, v))
+        columns = self._position_columns(q_grid, k_grid, past)
+        batch, heads, _, dim = q.shape
+        extra = columns.width + (past is not None)
+        # All three are padded alike: attention kernels want one width, and a multiple of 8.
+        pad = -(dim + extra) % 8
+        cls = int(self.cls_token)
+
+        q_columns = q.new_zeros(batch, heads, q.shape[2], extra + pad)
+        start = 0
+        for product in query_products(q[:, :, cls:].contiguous(), q_grid, columns):
+            q_columns[:, :, cls:, start : start + product.shape[3]] = product
+            start += product.shape[3]
+        k_columns = columns.one_hot.expand(batch, heads, -1, -1)
+        if past is not None:
+            q_columns[..., start] = 1
+            k_columns = torch.cat((k_columns, self._unreadable(past, k.shape[2], k)), dim=3)
+        queries = torch.cat((q, q_columns), dim=3)
+        keys = F.pad(torch.cat((k, k_columns), dim=3), (0, pad))
+        attended = F.scaled_dot_product_attention(queries, keys, F.pad(v, (0, extra + pad)), scale=self.scale)
+        return attended[..., :dim].transpose(1, 2).flatten(2)
+
+    def _unreadable(self, past: Past, keys: int, like: Tensor) -> Tensor:
+        """One more column of keys, (B, heads, keys, 1): 0, or very negative where a stream has no such past clip."""
+        slots = torch.where(past.readable, 0.0, UNREADABLE).to(like.dtype).repeat_interleave(past.keys.shape[2], dim=1)
+        column = F.pad(slots, (0, keys - slots.shape[1]))
+        return column[:, None, :, None].expand(-1, self.heads, -1, -1)
+
+    def _position_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
+        """Looked up once per shape while no gradient is wanted; the weights' versions tell when to look again."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._make_columns(q_grid, k_grid, past)
+        slots = past and (past.grid, past.keys.shape[1])
+        tables = [table for name, table in self.named_parameters(recurse=False) if name.startswith("rel_pos")]
+        versions = tuple(0 if table.is_inference() else table._version for table in tables)
+        key = (q_grid, k_grid, slots, self.rel_pos_h.dtype, self.rel_pos_h.device, versions)
+        if key not in self._columns:
+            if len(self._columns) > 8:
+                self._columns.clear()
+            self._columns[key] = self._make_columns(q_grid, k_grid, past)
+        return self._columns[key]
+
+    def _make_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
+        lookups = spatial_lookups((self.rel_pos_h, self.rel_pos_w), q_grid, k_grid, clamped=self.clamped)
+        axes: tuple[int, ...] = (1, 2)
+        if self.rel_pos_t is not None:
+            lookups.insert(0, axis_lookup(self.rel_pos_t, q_grid[0], k_grid[0]))
+            axes = (0, *axes)
+        slots = None
+        if past is not None:
+            slots = (past.grid, past.keys.shape[1])
+            frames = past.grid[0] * slots[1]
+            memory = [
+                memory_time_lookup(self.rel_pos_mem_t, q_grid[0], frames, self.memory_stride),
+                *spatial_lookups((self.rel_pos_mem_h, self.rel_pos_mem_w), q_grid, past.grid, clamped=self.clamped),
+            ]
+            lookups = [torch.cat(pair, dim=1) for pair in zip(memory, lookups, strict=True)]
+        one_hot = one_hot_columns(axes, k_grid, slots, int(self.cls_token), self.rel_pos_h)
+        tables = tuple((lookup / self.scale).transpose(1, 2).contiguous() for lookup in lookups)
+        return PositionColumns(tables, axes, one_hot)

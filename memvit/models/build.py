@@ -1,0 +1,106 @@
+"""Names → models: `list_models` and `create_model`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import logging
+import urllib.error
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .checkpoints import CheckpointError, State, has_memory, load_checkpoint, read_checkpoint
+from .config import HeadConfig, MViTConfig
+from .memvit import MeMViT
+from .mvit import MViT
+from .zoo import MODELS, ModelEntry, Weights
+
+logger = logging.getLogger("memvit")
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that `create_model` knows and that match a shell pattern, sorted."""
+    return sorted(fnmatch.filter(MODELS, pattern))
+
+
+def model_entry(name: str) -> ModelEntry:
+    """The zoo's row of a name; ValueError with the nearest names if there is none."""
+    if name in MODELS:
+        return MODELS[name]
+    near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or list_models(name + "*")
+    hint = f"did you mean {' or '.join(near)}?" if near else "`memvit models` lists all."
+    raise ValueError(f"there is no model {name!r}; {hint}")
+
+
+def create_model(
+    name: str,
+    *,
+    pretrained: bool = False,
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+) -> nn.Module:
+    """Build a model of the zoo, in eval mode.
+
+    Args:
+        name: `architecture.tag`, see `list_models`.
+        pretrained: Load the published weights, through torch.hub's cache.
+        checkpoint: Load this file instead, in any supported layout.
+        num_classes: Another number of classes than the tag's; a checkpoint's head then stays new where it differs.
+
+    Raises:
+        ValueError: No such model, both kinds of weights asked for, or (CheckpointError) weights that do not fit; what
+            stayed new is logged.
+    """
+    entry = model_entry(name)
+    if pretrained and checkpoint:
+        raise ValueError("pretrained=True and checkpoint=… exclude each other")
+    path = published_weights(name, entry.weights) if pretrained else checkpoint
+    config = entry.config if num_classes is None else _with_classes(entry.config, num_classes)
+    if path is None:
+        return _build(config)
+    state, layout = read_checkpoint(path)
+    config, note = _without_absent_memory(config, state)
+    model = _build(config)
+    from_classifier = config.head.kind == "action" and not any(key.startswith("head.box_blocks.") for key in state)
+    report = load_checkpoint(model, state, layout, path, new_head=num_classes is not None or from_classifier)
+    logger.log(logging.WARNING if report.new else logging.INFO, "%s: %s%s", path, report, note)
+    return model
+
+
+def published_weights(name: str, weights: Weights | None) -> Path:
+    """The published file of a model in torch.hub's cache, downloaded if it is not there yet."""
+    if weights is None or weights.url is None:
+        raise ValueError(f"no weights are published for {name}; pass checkpoint=…")
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
+    if not cache.exists():
+        logger.warning("downloading %s (licence %s) to %s", weights.url, weights.licence, cache)
+        try:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(weights.url, str(cache), progress=True)
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise CheckpointError(
+                f"{name}: its weights could not be downloaded ({reason}); fetch {weights.url} by hand and put it at "
+                f"{cache}, or pass its path as the checkpoint"
+            ) from error
+    return cache
+
+
+def _build(config: MViTConfig) -> nn.Module:
+    remembers = config.head.kind == "action" or config.pool_first
+    return (MeMViT(config) if remembers else MViT(config)).eval()
+
+
+def _with_classes(config: MViTConfig, num_classes: int) -> MViTConfig:
+    head: HeadConfig = replace(config.head, num_classes=num_classes)
+    return replace(config, head=head)
+
+
+def _without_absent_memory(config: MViTConfig, state: State) -> tuple[MViTConfig, str]:
+    """A Kinetics classifier trained without memory gets none: untrained memory would spoil what it knows."""
+    if config.memory and config.head.kind == "classification" and not has_memory(state):
+        return replace(config, memory=None), "; the file has no memory, each clip is classified by itself"
+    return config, ""

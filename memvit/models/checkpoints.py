@@ -1,0 +1,223 @@
+"""Official checkpoints → our models: recognised by their keys, loaded safely, complete or refused with a sentence.
+
+Our parameter names are the official ones behind `backbone.` and `head.`, so conversion is a table of prefixes and one
+change of shape: image models are videos of one frame here, and their kernels gain a time axis of 1.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)(?=\.)")
+CONTAINERS = ("model_state", "model", "state_dict")
+"""Where the official files keep their parameters; a bare state dict has none of these."""
+LAYOUTS = {
+    "MeMViT": ("blocks.0.attn.q.weight", "patch_embed.proj.weight"),
+    "SlowFast MViTv2": ("blocks.0.attn.qkv.weight", "patch_embed.proj.weight"),
+    "memvit": ("backbone.patch_embed.proj.weight",),
+    "timm": ("stages.0.blocks.0.attn.qkv.weight",),
+    "torchvision": ("conv_proj.weight", "blocks.0.attn.qkv.weight"),
+    "OpenMMLab": ("backbone.patch_embed.projection.weight",),
+}
+"""Layout → keys that only it has."""
+READABLE = ("MeMViT", "SlowFast MViTv2", "memvit")
+
+
+class CheckpointError(ValueError):
+    """A file is not a checkpoint of this model; the message names the file, what was found and what was expected."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a checkpoint did to a model."""
+
+    layout: str
+    new: tuple[str, ...] = ()
+    """Parameters that the file does not hold and that keep their initial values."""
+    dropped: tuple[str, ...] = ()
+    """Parameters of the file that the model has no place for: the head of another task."""
+
+    def __str__(self) -> str:
+        lines = [f"loaded a {self.layout} checkpoint"]
+        if self.dropped:
+            lines.append(f"left out, of another head: {', '.join(self.dropped)}")
+        if self.new:
+            lines.append(f"stayed new, to be trained: {', '.join(grouped(self.new))}")
+        return "; ".join(lines)
+
+
+def read_checkpoint(path: str | Path) -> tuple[State, str]:
+    """A file → its parameters in our names, and which layout it had.
+
+    Nothing in the file is executed. Raises CheckpointError if it is missing, truncated, or of no known layout.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint file")
+    state = _tensors(_load(path), path)
+    layout = _layout(state, path)
+    return _our_names(state, layout), layout
+
+
+def load_checkpoint(
+    model: nn.Module, state: State, layout: str, path: str | Path, *, new_head: bool = False
+) -> LoadReport:
+    """Copy `state` (as `read_checkpoint` returned it) into `model`.
+
+    With `new_head`, head parameters, and memory parameters of a file that has none at all, may stay as they are. Any
+    other difference raises CheckpointError.
+    """
+    own = model.state_dict()
+    state = {
+        name: value.unsqueeze(2) if value.ndim == 4 and name in own and own[name].ndim == 5 else value
+        for name, value in state.items()
+    }
+    misfits = {name for name in state.keys() & own.keys() if state[name].shape != own[name].shape}
+    missing, unexpected = own.keys() - state.keys(), state.keys() - own.keys()
+    new: set[str] = set()
+    dropped: set[str] = set()
+    if new_head:
+        heads = {name for name in misfits | unexpected if name.startswith("head.")}
+        new = {name for name in missing | (misfits & heads) if name.startswith("head.")}
+        if not has_memory(state):
+            new |= {name for name in missing if is_memory_parameter(name)}
+        dropped, misfits = heads, misfits - heads
+        missing, unexpected = missing - new, unexpected - heads
+    if missing or unexpected or misfits:
+        raise CheckpointError(f"{path}: {_difference(own, state, missing, unexpected, misfits)}")
+    model.load_state_dict({name: value for name, value in state.items() if name not in dropped}, strict=False)
+    return LoadReport(layout, tuple(name for name in own if name in new), tuple(sorted(dropped)))
+
+
+def is_memory_parameter(name: str) -> bool:
+    """Whether a parameter exists only for memory."""
+    return "compress" in name or "rel_pos_mem" in name
+
+
+def has_memory(names: Iterable[str]) -> bool:
+    """Whether any of these parameters is of memory."""
+    return any(is_memory_parameter(name) for name in names)
+
+
+def official_names(state: Mapping[str, Tensor]) -> State:
+    """Our names → those of the official MeMViT and SlowFast layouts."""
+    official = {}
+    for name, value in state.items():
+        name = name.removeprefix("backbone.")
+        official[name.removeprefix("head.") if name.startswith("head.box_blocks.") else name] = value
+    return official
+
+
+def _our_names(state: State, layout: str) -> State:
+    if layout == "memvit":
+        return state
+    ours = {}
+    for name, value in state.items():
+        if name.startswith("box_blocks."):
+            name = "head." + name
+        elif not name.startswith("head."):
+            name = "backbone." + name
+        ours[name] = value
+    return ours
+
+
+def _load(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: this is not a complete safetensors file ({error})") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f"{path}: the file holds Python objects besides tensors, which are not loaded because they could run "
+                "code; save its state dict alone and pass that"
+            ) from error
+        raise CheckpointError(
+            f"{path}: this is not a PyTorch checkpoint (a .pyth or .pth file was expected)"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        size = path.stat().st_size / 1e6
+        raise CheckpointError(
+            f"{path}: this is not a complete PyTorch checkpoint ({size:.1f} MB, cut off or damaged); fetch it again"
+        ) from error
+
+
+def _tensors(content: object, path: Path) -> State:
+    for key in CONTAINERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: a dictionary of parameters was expected, found a {type(content).__name__}")
+    state = {
+        WRAPPERS.sub("", str(name)).lstrip("."): value for name, value in content.items() if isinstance(value, Tensor)
+    }
+    if not state:
+        raise CheckpointError(f"{path}: a dictionary of parameters was expected, found {_some(map(str, content))}")
+    return state
+
+
+def _layout(state: State, path: Path) -> str:
+    for layout, keys in LAYOUTS.items():
+        if all(key in state for key in keys):
+            if layout in READABLE:
+                return layout
+            raise CheckpointError(
+                f"{path}: this is a {layout} checkpoint; the layouts that can be loaded are {', '.join(READABLE)}"
+            )
+    raise CheckpointError(
+        f"{path}: of no known layout: found parameters like {_some(state)}, expected one of {', '.join(READABLE)}"
+    )
+
+
+def _difference(own: State, state: State, missing: set[str], unexpected: set[str], misfits: set[str]) -> str:
+    depth, found_depth = _depth(own), _depth(state)
+    if depth != found_depth:
+        return f"the file is of a model with {found_depth} blocks, this model has {depth}; choose the model it is of"
+    parts = []
+    if misfits:
+        name = min(misfits)
+        parts.append(
+            f"{len(misfits)} parameters of another shape ({name} is {tuple(state[name].shape)}, "
+            f"expected {tuple(own[name].shape)})"
+        )
+    if missing:
+        parts.append(f"{len(missing)} parameters are missing ({_some(sorted(missing))})")
+    if unexpected:
+        parts.append(f"{len(unexpected)} parameters are not of this model ({_some(sorted(unexpected))})")
+    return "the file is of another model: " + ", ".join(parts)
+
+
+def _depth(state: Iterable[str]) -> int:
+    numbers = [re.match(r"backbone\.blocks\.(\d+)\.", name) for name in state]
+    return 1 + max((int(number[1]) for number in numbers if number), default=-1)
+
+
+def grouped(names: Iterable[str]) -> list[str]:
+    """Parameter names with block numbers folded into one entry: `backbone.blocks.*.attn.compress_k.weight (16)`."""
+    counts: dict[str, int] = {}
+    for name in names:
+        pattern = re.sub(r"^backbone\.blocks\.\d+\.", "backbone.blocks.*.", name)
+        counts[pattern] = counts.get(pattern, 0) + 1
+    return [f"{name} ({count})" if count > 1 else name for name, count in counts.items()]
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "") if names else "nothing"

@@ -1,0 +1,152 @@
+"""What a model is, as data: frozen dataclasses, from which every block's shape is derived once.
+
+A variant states only its differences (see `zoo.py`); there are no subclasses. Images are videos of one frame.
+Sources: MViTv2, arXiv 2112.01526; MeMViT, arXiv 2201.08383.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Grid = tuple[int, int, int]
+"""(time, height, width), counted in tokens."""
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Which blocks remember, how far back they look, and how hard a past clip is compressed."""
+
+    layers: tuple[int, ...]
+    """Blocks that read memory."""
+    reads: tuple[int, ...]
+    """Offsets, in clips, of the past clips that a layer attends to, ascending: (1, 2) are the last and the one before."""
+    kernel: Grid = (7, 3, 3)
+    stride: Grid = (4, 2, 2)
+
+    def __post_init__(self) -> None:
+        if not self.reads or min(self.reads) < 1 or list(self.reads) != sorted(set(self.reads)):
+            raise ValueError(f"reads must be ascending, distinct offsets of at least 1 clip, got {self.reads}")
+
+    @property
+    def steps(self) -> int:
+        """How many past clips a stream must keep."""
+        return max(self.reads)
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What is asked of the backbone: one answer a clip, or one a box."""
+
+    kind: Literal["classification", "action"]
+    num_classes: int
+    dropout: float = 0.5
+    box_blocks: int = 0
+    """Attention blocks among the boxes of a clip, and those of past clips where there is memory (action head)."""
+    box_slots: int = 100
+    """Boxes attend to each other in groups of this many slots, empty ones included: official weights expect it."""
+
+    @property
+    def activation(self) -> Literal["softmax", "sigmoid"]:
+        """What turns logits into scores: a clip has one class, a person does several things at once."""
+        return "sigmoid" if self.kind == "action" else "softmax"
+
+
+@dataclass(frozen=True)
+class MViTConfig:
+    """A multiscale vision transformer; the defaults are MViTv2-S for video (16x4)."""
+
+    frames: int = 16
+    """Frames of a clip; 1 for images."""
+    crop: int = 224
+    """Side, in pixels, of the square input that the position tables are made for; other sizes are interpolated."""
+    embed_dim: int = 96
+    heads: int = 1
+    depth: int = 16
+    stage_starts: tuple[int, ...] = (1, 3, 14)
+    """Blocks at which queries are pooled by 2 and heads double; the width doubles with them, or one block earlier."""
+    patch_kernel: Grid = (3, 7, 7)
+    patch_stride: Grid = (2, 4, 4)
+    pool_kernel: Grid = (3, 3, 3)
+    kv_stride: Grid = (1, 8, 8)
+    """Stride of key and value pooling in the first stage; halved with every stage, so their grid stays the same."""
+    pool_first: bool = False
+    """Pool before the projection (MeMViT) instead of after it (MViTv2)."""
+    cls_token: bool = True
+    dim_mul_in_attention: bool = True
+    """Whether the width grows in attention of a stage's first block, or in the MLP of the block before."""
+    rel_pos_temporal: bool = True
+    non_square: Literal["independent", "clamped"] = "independent"
+    """Relative positions of frames that are not square: each axis its own, or (MeMViT) the longer axis measured like
+    the shorter one and clamped to its range."""
+    mlp_ratio: int = 4
+    drop_path: float = 0.0
+    memory: MemoryConfig | None = None
+    head: HeadConfig = HeadConfig("classification", 400)
+
+    def __post_init__(self) -> None:
+        if self.memory and not set(self.memory.layers) <= set(range(self.depth)):
+            raise ValueError(f"memory layers {self.memory.layers} are not all among the {self.depth} blocks")
+        if self.memory and not self.pool_first:
+            raise ValueError("memory needs pool_first: what is remembered are pooled, not yet projected tokens")
+
+    @property
+    def input_grid(self) -> Grid:
+        """Tokens of a square clip of `frames` × `crop` × `crop` after patch embedding."""
+        t, h, w = self.patch_stride
+        return self.frames // t, self.crop // h, self.crop // w
+
+    @property
+    def spatial_stride(self) -> int:
+        """Pixels of the input per token of the last stage."""
+        stride: int = self.patch_stride[1] * 2 ** len(self.stage_starts)
+        return stride
+
+    @property
+    def out_dim(self) -> int:
+        """Channels of the last stage."""
+        return int(self.embed_dim * 2 ** len(self.stage_starts))
+
+    def blocks(self) -> Iterator[BlockConfig]:
+        """Derive the shape of every block, in order."""
+        dim, heads, kv_stride, grid = self.embed_dim, self.heads, self.kv_stride, self.input_grid
+        growing = self.stage_starts if self.dim_mul_in_attention else tuple(i - 1 for i in self.stage_starts)
+        for index in range(self.depth):
+            q_stride: Grid = (1, 1, 1)
+            if index in self.stage_starts:
+                heads, q_stride = heads * 2, (1, 2, 2)
+                kv_stride = (kv_stride[0], max(kv_stride[1] // 2, 1), max(kv_stride[2] // 2, 1))
+            dim_out = dim * 2 if index in growing else dim
+            yield BlockConfig(
+                dim=dim,
+                dim_out=dim_out,
+                attention_dim=dim_out if self.dim_mul_in_attention else dim,
+                heads=heads,
+                q_stride=q_stride,
+                kv_stride=kv_stride,
+                grid=grid,
+                drop_path=self.drop_path * index / max(self.depth - 1, 1),
+            )
+            dim = dim_out
+            grid = (grid[0], grid[1] // q_stride[1], grid[2] // q_stride[2])
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """One block, derived from its model's config."""
+
+    dim: int
+    dim_out: int
+    attention_dim: int
+    heads: int
+    q_stride: Grid
+    kv_stride: Grid
+    grid: Grid
+    """Tokens that enter the block for a square input of the configured size."""
+    drop_path: float
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head."""
+        return self.attention_dim // self.heads

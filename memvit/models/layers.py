@@ -1,0 +1,35 @@
+"""The small parts every block is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_EPS = 1e-6
+
+
+def layer_norm(dim: int) -> nn.LayerNorm:
+    """LayerNorm as every MViT uses it."""
+    return nn.LayerNorm(dim, eps=NORM_EPS)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, dim: int, hidden_dim: int, dim_out: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, dim) → (…, dim_out)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Drop the whole branch for some samples of a batch (stochastic depth, arXiv 1603.09382)."""
+    if not training or rate == 0.0:
+        return x
+    keep = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= rate
+    return x * keep / (1 - rate)

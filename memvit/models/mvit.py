@@ -1,0 +1,116 @@
+"""The multiscale vision transformer: patch embedding, blocks, backbone, and the classifier of images and clips.
+
+Shapes: images (B, 3, H, W), clips (B, 3, T, H, W); tokens (B, N, C), the cls token first where there is one.
+Source: MViTv2, arXiv 2112.01526. Configurations of the reference that no released model uses are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Fresh, Past, PoolingAttention
+from .config import BlockConfig, Grid, MViTConfig
+from .heads import ClassificationHead
+from .layers import Mlp, drop_path, layer_norm
+from .pool import max_pool
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping patches of a clip: (B, 3, T, H, W) → (B, N, C) and the grid they lie on."""
+
+    def __init__(self, config: MViTConfig) -> None:
+        super().__init__()
+        kernel = config.patch_kernel
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+        self.proj = nn.Conv3d(3, config.embed_dim, kernel, config.patch_stride, padding)
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Grid]:
+        """Embed the patches; any height and width."""
+        volume = self.proj(clips)
+        return volume.flatten(2).transpose(1, 2), (volume.shape[2], volume.shape[3], volume.shape[4])
+
+
+class Block(nn.Module):
+    """Pooling attention and an MLP, each with a skip path that follows the pooling and the change of width."""
+
+    def __init__(self, config: MViTConfig, block: BlockConfig) -> None:
+        super().__init__()
+        self.config = block
+        self.cls_token = config.cls_token
+        self.norm1 = layer_norm(block.dim)
+        self.attn = PoolingAttention(config, block)
+        self.norm2 = layer_norm(block.attention_dim)
+        self.mlp = Mlp(block.attention_dim, block.attention_dim * config.mlp_ratio, block.dim_out)
+        self.proj = nn.Linear(block.dim, block.dim_out) if block.dim != block.dim_out else None
+
+    def forward(self, x: Tensor, grid: Grid, past: Past | None = None) -> tuple[Tensor, Grid, Fresh]:
+        """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered."""
+        block = self.config
+        normed = self.norm1(x)
+        attended, pooled_grid, fresh = self.attn(normed, grid, past)
+        grows_in_attention = block.attention_dim != block.dim
+        # NOTE: where the width grows, the skip path starts from the normalised input, as in the reference.
+        skip = self.proj(normed) if self.proj is not None and grows_in_attention else x
+        x = max_pool(skip, grid, block.q_stride, cls_token=self.cls_token)
+        x = x + drop_path(attended, block.drop_path, self.training)
+        normed = self.norm2(x)
+        skip = self.proj(normed) if self.proj is not None and not grows_in_attention else x
+        return skip + drop_path(self.mlp(normed), block.drop_path, self.training), pooled_grid, fresh
+
+
+class Backbone(nn.Module):
+    """Clips in, normalised tokens out; a block listed in `pasts` also reads earlier clips."""
+
+    def __init__(self, config: MViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.cls_token = (
+            nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, config.embed_dim), std=0.02))
+            if config.cls_token
+            else None
+        )
+        self.blocks = nn.ModuleList(Block(config, block) for block in config.blocks())
+        self.norm = layer_norm(config.out_dim)
+
+    def forward(self, clips: Tensor, pasts: Sequence[Past | None] = ()) -> tuple[Tensor, Grid, list[Fresh]]:
+        """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens.
+
+        `pasts` has one entry a block, or none at all.
+        """
+        x, grid = self.patch_embed(clips)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
+        fresh = []
+        for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
+            x, grid, left_behind = block(x, grid, past)
+            fresh.append(left_behind)
+        return self.norm(x), grid, fresh
+
+
+class MViT(nn.Module):
+    """A classifier of images or of single clips, without memory."""
+
+    def __init__(self, config: MViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.head = ClassificationHead(config.out_dim, config.head, cls_token=config.cls_token)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) or (B, 3, T, H, W), normalised → logits (B, classes)."""
+        tokens, _, _ = self.backbone(x.unsqueeze(2) if x.ndim == 4 else x)
+        logits: Tensor = self.head(tokens)
+        return logits
+
+
+def initialise(model: nn.Module) -> None:
+    """Truncated normal weights and zero biases for linear layers; the rest as its own module says."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
