@@ -156,7 +156,8 @@ class PoolingAttention(nn.Module):
         queries = torch.cat((q, q_columns), dim=3)
         keys = F.pad(torch.cat((k, k_columns), dim=3), (0, pad))
         attended = F.scaled_dot_product_attention(queries, keys, F.pad(v, (0, extra + pad)), scale=self.scale)
-        return attended[..., :dim].transpose(1, 2).flatten(2)
+        # Contiguous, hence a copy: the residual is added in place, and autograd needs what attention returned.
+        return attended[..., :dim].transpose(1, 2).flatten(2).contiguous()
 
     def _unreadable(self, past: Past, keys: int, like: Tensor) -> Tensor:
         """One more column of keys, (B, heads, keys, 1): 0, or very negative where a stream has no such past clip."""

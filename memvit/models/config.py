@@ -21,7 +21,7 @@ class MemoryConfig:
     layers: tuple[int, ...]
     """Blocks that read memory."""
     reads: tuple[int, ...]
-    """Offsets, in clips, of the past clips that a layer attends to, ascending: (1, 2) are the last and the one before."""
+    """Offsets, in clips, of the past clips that a layer attends to, ascending: 1 is the last clip, 2 the one before."""
     kernel: Grid = (7, 3, 3)
     stride: Grid = (4, 2, 2)
 

@@ -1,0 +1,40 @@
+"""Models with deterministic weights, and checkpoints in the official layouts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from memvit.models import create_model
+from tests.golden import fill
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def filled(model: nn.Module) -> nn.Module:
+    """The model with golden-style weights: large enough that every path moves the result."""
+    model.load_state_dict(fill.state_dict({name: list(value.shape) for name, value in model.state_dict().items()}))
+    return model
+
+
+def official_state(stem: str) -> dict[str, torch.Tensor]:
+    """A full state dict in an official layout."""
+    return fill.state_dict(json.loads((GOLDEN / f"{stem}.shapes.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> nn.Module:
+    """`memvit_tiny_8x4`: two memory layers, one box block, reads (2, 4)."""
+    return filled(create_model("memvit_tiny_8x4"))
+
+
+@pytest.fixture(scope="session")
+def memvit_16_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MeMViT-16 for AVA as a file in the official layout."""
+    path = tmp_path_factory.mktemp("official") / "MeMViT_16L_16x4_K400pt.pyth"
+    torch.save({"model_state": official_state("memvit_16_ava"), "cfg": "MODEL: MViT\n", "epoch": 29}, path)
+    return path

@@ -1,0 +1,104 @@
+"""Sizes of the zoo against the published figures, counted on the built models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memvit.models import MODELS, MeMViT, count_macs, count_parameters, create_model, list_models
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("mvitv2_t.in1k", 24_173_320),
+        ("mvitv2_s.in1k", 34_870_216),
+        ("mvitv2_b.in1k", 51_472_744),
+        ("mvitv2_l.in1k", 217_992_952),
+        ("mvitv2_s_16x4.k400", 34_537_744),
+        ("mvitv2_b_32x3.k400", 51_230_128),
+        ("mvitv2_l_40x3.k400", 213_390_112),
+        ("mvitv2_s_16x4.ssv2", 34_363_950),
+        ("mvitv2_b_32x3.ssv2", 51_056_334),
+        ("mvitv2_l_40x3.ssv2", 213_129_534),
+        ("memvit_16_16x4.ava_k400", 42_230_624),
+        ("memvit_24_32x3.ava_k600", 59_443_136),
+        ("memvit_24_32x3.ava_k700", 59_443_136),
+    ],
+)
+def test_parameters_are_exact(name: str, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count_parameters(create_model(name)) == parameters
+
+
+def test_published_memvit_size_is_with_memory_and_400_classes() -> None:
+    with torch.device("meta"):
+        assert round(count_parameters(create_model("memvit_16_16x4.k400")) / 1e6, 1) == 35.4
+        assert round(count_parameters(create_model("memvit_24_32x3.k600", num_classes=400)) / 1e6, 1) == 52.6
+
+
+@pytest.mark.parametrize(
+    ("name", "published_gmacs", "tolerance"),
+    [
+        ("mvitv2_t.in1k", 4.7, 0.01),
+        ("mvitv2_s.in1k", 7.0, 0.01),
+        ("mvitv2_b.in1k", 10.2, 0.01),
+        ("mvitv2_s_16x4.k400", 64.224, 1e-4),  # torchvision's count of the same model
+        ("mvitv2_b_32x3.k400", 225, 0.003),
+        ("memvit_16_16x4.k400", 58.7, 0.005),
+        ("memvit_24_32x3.k600", 211.7, 0.005),
+    ],
+)
+def test_multiply_accumulates_match_the_published(name: str, published_gmacs: float, tolerance: float) -> None:
+    """Papers count LayerNorm and the unread layers' compression too, a few tenths of a per cent."""
+    model = create_model(name)
+    config = model.config
+    size = (config.crop, config.crop)
+    inputs = [torch.zeros(1, 3, *size) if config.frames == 1 else torch.zeros(1, 3, config.frames, *size)]
+    if isinstance(model, MeMViT):
+        with torch.no_grad():
+            inputs += [None, model(*inputs)[1]]
+    assert count_macs(model, *inputs) / 1e9 == pytest.approx(published_gmacs, rel=tolerance)
+
+
+def test_memory_costs_a_few_per_cent() -> None:
+    model = create_model("memvit_16_16x4.ava_k400")
+    clip, boxes = torch.zeros(1, 3, 16, 224, 224), [torch.tensor([[0.0, 0, 100, 200]])]
+    with torch.no_grad():
+        memory = model(clip, boxes)[1]
+    ratio = count_macs(model, clip, boxes, memory) / count_macs(model, clip, boxes, remember=False)
+    assert 1.02 < ratio < 1.045
+
+
+def test_receptive_fields() -> None:
+    with torch.device("meta"):
+        assert create_model("memvit_16_16x4.ava_k400").receptive_field == 36
+        assert create_model("memvit_24_32x3.ava_k700").receptive_field == 78
+
+
+def test_names() -> None:
+    assert list_models("memvit_16*") == ["memvit_16_16x4.ava_k400", "memvit_16_16x4.k400"]
+    assert {"memvit_24_32x3.ava_k600", "memvit_24_32x3.k700", "mvitv2_l_40x3.ssv2", "memvit_tiny_8x4"} <= set(MODELS)
+    with pytest.raises(ValueError, match=r"no model 'memvit_16_16x4.ava'; did you mean memvit_16_16x4.ava_k400"):
+        create_model("memvit_16_16x4.ava")
+    with pytest.raises(ValueError, match="exclude each other"):
+        create_model("memvit_tiny_8x4", pretrained=True, checkpoint="x")
+    with pytest.raises(ValueError, match="no weights are published for memvit_tiny_8x4"):
+        create_model("memvit_tiny_8x4", pretrained=True)
+
+
+@torch.inference_mode()
+def test_every_small_model_of_the_zoo_runs_as_its_entry_says() -> None:
+    for name, entry in MODELS.items():
+        if entry.config.depth > 16:
+            continue
+        model = create_model(name, num_classes=5)
+        assert not model.training
+        steps, side = entry.preprocessing.num_frames, entry.preprocessing.short_side
+        clip = torch.zeros(1, 3, side, side) if steps == 1 else torch.zeros(1, 3, steps, side, side)
+        if not isinstance(model, MeMViT):
+            assert model(clip).shape == (1, 5)
+        elif entry.head.kind == "action":
+            assert model(clip, [torch.tensor([[0.0, 0, 20, 20]] * 3)])[0].shape == (3, 5)
+        else:
+            assert model(clip)[0].shape == (1, 5)
