@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NORM_EPS = 1e-6
+HIDDEN_VALUES = 2**21
+"""At inference on a CPU the hidden layer of an MLP is made in parts of about this many values (8 MB in float32). Larger
+ones would be mapped and page-faulted anew at every call, which costs more than the arithmetic, and leave the cache."""
 
 
 def layer_norm(dim: int) -> nn.LayerNorm:
@@ -24,7 +27,11 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, dim) → (…, dim_out)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        hidden_dim = self.fc1.out_features
+        if torch.is_grad_enabled() or x.device.type != "cpu" or x.numel() // x.shape[-1] * hidden_dim <= HIDDEN_VALUES:
+            return self.fc2(F.gelu(self.fc1(x)))
+        parts = x.flatten(0, -2).split(HIDDEN_VALUES // hidden_dim)
+        return torch.cat([self.fc2(F.gelu(self.fc1(part))) for part in parts]).unflatten(0, x.shape[:-1])
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:

@@ -95,6 +95,10 @@ class Memory:
         }
         return Memory.from_state_dict(joined)
 
+    def blank(self, batch_size: int) -> Memory:
+        """Memory of the same shape for streams that have not seen a clip yet."""
+        return self._map(lambda tensor: tensor.new_zeros(batch_size, *tensor.shape[1:]))
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
         """Move, and convert what is not a count."""
         moved = self._map(lambda tensor: tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device))

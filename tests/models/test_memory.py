@@ -50,8 +50,7 @@ def test_a_call_changes_nothing_but_its_result(tiny: nn.Module) -> None:
 
 def test_batched_equals_single_with_streams_of_different_age_and_people(tiny: nn.Module) -> None:
     ages, people = {"a": 0, "b": 1, "c": 3, "d": 7}, {"a": 1, "b": 0, "c": 4, "d": 2}
-    blank = watch(tiny, "blank", 1)[1][0]
-    blank = replace(blank, ages=torch.zeros_like(blank.ages))
+    blank = watch(tiny, "blank", 1)[1][0].blank(1)
     memories, alone = [], []
     for stream, age in ages.items():
         logits, history = watch(tiny, stream, age + 1, people[stream])
@@ -122,7 +121,7 @@ def test_memory_of_another_shape_is_refused(tiny: nn.Module) -> None:
     with pytest.raises(ValueError, match="2 clips need the memory of 2 streams, got 1"):
         tiny(torch.cat([clip("a", 1)] * 2), [boxes(1)] * 2, history[0])
     wide = fill.clip("wide", (1, 3, 8, PIXELS, 2 * PIXELS))
-    with pytest.raises(ValueError, match="another model or input size.*start the stream with memory=None"):
+    with pytest.raises(ValueError, match=r"another model or input size.*start the stream with memory=None"):
         tiny(wide, [boxes(1)], history[0])
     other = filled(MeMViT(replace(tiny.config, memory=MemoryConfig(layers=(0, 1), reads=(1, 2)))).eval())
     with pytest.raises(ValueError, match="another model or input size"):

@@ -1,0 +1,1 @@
+"""Data sets: what is in them, as clips, boxes and labels."""

@@ -1,0 +1,78 @@
+"""Writing an H.264 file frame by frame, with the times it is given."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+
+from memvit.types import Image, MemvitError
+
+TIME_BASE = Fraction(1, 90_000)
+
+
+class VideoWriter:
+    """An MP4 of RGB frames, playable also when writing was interrupted and then closed.
+
+    Width and height are those of the first frame, less an odd row or column (yuv420p halves both). Times may be
+    irregular but must increase; a frame that does not come later than the last is left out.
+    """
+
+    def __init__(self, path: str | Path, *, frames_per_second: float = 30.0, bit_rate: int | None = None) -> None:
+        self.path = Path(path)
+        self._rate = Fraction(frames_per_second).limit_denominator(1001)
+        self._bit_rate = bit_rate
+        try:
+            self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        except OSError as error:
+            raise MemvitError(f"{path}: the video cannot be written ({error.strerror or error})") from error
+        self._stream: av.VideoStream | None = None
+        self._last_pts = -1
+        self._first_seconds: float | None = None
+
+    def write(self, image: Image, pts_seconds: float) -> None:
+        """Append a frame, (height, width, 3) uint8 RGB; the first one's time becomes 0."""
+        if self._first_seconds is None:
+            self._first_seconds = pts_seconds
+        stream = self._stream or self._start(image)
+        pts = round((pts_seconds - self._first_seconds) / TIME_BASE)
+        if pts <= self._last_pts:
+            return
+        self._last_pts = pts
+        frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], format="rgb24")
+        frame.pts, frame.time_base = pts, TIME_BASE
+        for packet in stream.encode(frame):
+            self._container.mux(packet)
+
+    def close(self) -> None:
+        """Finish the file. Safe to call twice."""
+        if self._stream is not None:
+            for packet in self._stream.encode():
+                self._container.mux(packet)
+            self._stream = None
+        self._container.close()
+
+    def _start(self, image: Image) -> av.VideoStream:
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        stream = self._container.add_stream(codec, rate=self._rate)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = (size - size % 2 for size in image.shape[:2])
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = TIME_BASE
+        if self._bit_rate:
+            stream.bit_rate = self._bit_rate
+        elif codec == "libx264":
+            stream.options = {"crf": "23", "preset": "veryfast"}
+        self._stream = stream
+        return stream
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,36 @@
+"""Packaging of memvit; tools are configured in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read_text()).group(1)
+TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0"]
+LINT = ["ruff>=0.9", "mypy>=1.13"]
+
+setup(
+    name="memvit",
+    version=VERSION,
+    description="Long and live video: MViTv2 with a compressed memory that is carried from clip to clip (MeMViT)",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["memvit*", "pipelines*"]),
+    package_data={"memvit": ["py.typed", "data/**/*.txt"]},
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "numpy>=1.26",
+        "av>=14",
+        "pillow>=10.1",
+        "safetensors>=0.4",
+        "typer>=0.12",
+        "rich>=13",
+        "matplotlib>=3.8",
+    ],
+    extras_require={"test": TEST, "lint": LINT, "bench": ["pytorchvideo>=0.1.5", "timm>=1.0"], "dev": TEST + LINT},
+    entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},
+)

@@ -1,0 +1,204 @@
+"""Seconds a clip of our models and their peers, side by side in one run.
+
+Reports, a model: median seconds of a forward pass, multiply-accumulates, parameters, and which share of this machine's
+measured matmul peak that makes. Peers that are not installed are left out. Needs torch and torchvision only.
+
+    python tools/bench_model.py                          # MeMViT-16 against torchvision's and pytorchvideo's MViT
+    python tools/bench_model.py --model memvit_24_32x3.ava_k600 --repeats 3 --json bench.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
+
+from memvit.models import MeMViT, MViT, count_macs, count_parameters, create_model, list_models
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model with inputs to call it on."""
+
+    name: str
+    model: nn.Module
+    arguments: tuple[object, ...]
+    keywords: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one contender did."""
+
+    name: str
+    seconds: float
+    """Median of a forward pass."""
+    spread: float
+    """(slowest - fastest) / median."""
+    gmacs: float
+    million_parameters: float
+    share_of_peak: float
+    relative: float
+    """Seconds over those of the first peer, or of the first row where there is none."""
+
+
+def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
+    """One of our models; a MeMViT in its steady state, and without memory."""
+    model = create_model(name).to(device, dtype)
+    assert isinstance(model, MeMViT | MViT)
+    config = model.config
+    shape = (batch, 3, config.frames, config.crop, config.crop)
+    clips = torch.randn(
+        shape if config.frames > 1 else (batch, 3, config.crop, config.crop), device=device, dtype=dtype
+    )
+    if not isinstance(model, MeMViT):
+        yield Contender(name, model, (clips,), {})
+        return
+    people = None
+    if config.head.kind == "action":
+        side = float(config.crop)
+        person = torch.tensor([[0, 0, side / 2, side], [side / 3, 0, side, side]], device=device)
+        people = [person] * batch
+    memory = None
+    with torch.inference_mode():
+        for _ in range((config.memory.steps if config.memory else 0) + 1):
+            _, memory = model(clips, people, memory)
+    yield Contender(name, model, (clips, people, memory), {})
+    yield Contender(f"{name}, no memory", model, (clips, people), {"remember": False})
+
+
+def peers(device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
+    """torchvision's and pytorchvideo's models of the same size, where installed."""
+    clips = torch.randn(batch, 3, 16, 224, 224, device=device, dtype=dtype)
+    from torchvision.models.video import mvit_v2_s
+
+    yield Contender("torchvision mvit_v2_s", mvit_v2_s().to(device, dtype).eval(), (clips,), {})
+    try:
+        from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
+    except ImportError as error:
+        print(f"pytorchvideo is left out: {error}", file=sys.stderr)
+        return
+    model = create_multiscale_vision_transformers(
+        spatial_size=224,
+        temporal_size=16,
+        embed_dim_mul=[[1, 2.0], [3, 2.0], [14, 2.0]],
+        atten_head_mul=[[1, 2.0], [3, 2.0], [14, 2.0]],
+        pool_q_stride_size=[[1, 1, 2, 2], [3, 1, 2, 2], [14, 1, 2, 2]],
+        pool_kv_stride_adaptive=[1, 8, 8],
+        pool_kvq_kernel=[3, 3, 3],
+    )
+    yield Contender("pytorchvideo MViT-B 16x4", model.to(device, dtype).eval(), (clips,), {})
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call, waiting for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Multiply-accumulates a second of the best of several square matmuls."""
+    side = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    left @ right
+    return side**3 / min(seconds_of(lambda: left @ right, device) for _ in range(8))
+
+
+@torch.inference_mode()
+def measure(contenders: list[Contender], repeats: int, device: torch.device, dtype: torch.dtype) -> list[Row]:
+    """Run all contenders in turns, so that a noisy machine is equally noisy to all."""
+    times: list[list[float]] = [[] for _ in contenders]
+    peak = matmul_peak(device, dtype)
+    for turn in range(repeats + 1):
+        for contender, taken in zip(contenders, times, strict=True):
+            seconds = seconds_of(partial(contender.model, *contender.arguments, **contender.keywords), device)
+            if turn > 0:  # the first turn warms up
+                taken.append(seconds)
+        peak = max(peak, matmul_peak(device, dtype))
+    medians = [statistics.median(taken) for taken in times]
+    reference = next(
+        (median for contender, median in zip(contenders, medians, strict=True) if "torchvision" in contender.name),
+        medians[0],
+    )
+    rows = []
+    for contender, taken, median in zip(contenders, times, medians, strict=True):
+        macs = count_macs(contender.model, *contender.arguments, **contender.keywords)
+        rows.append(
+            Row(
+                contender.name,
+                median,
+                (max(taken) - min(taken)) / median,
+                macs / 1e9,
+                count_parameters(contender.model) / 1e6,
+                macs / median / peak,
+                median / reference,
+            )
+        )
+    print(f"matmul peak {peak / 1e9:.0f} G multiply-accumulates/s", file=sys.stderr)
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """A Markdown table."""
+    lines = [
+        "| model | s / call | spread | ×torchvision | GMACs | M parameters | share of matmul peak |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.name} | {row.seconds:.4f} | {row.spread:.0%} | {row.relative:.3f} | {row.gmacs:.1f} | "
+        f"{row.million_parameters:.1f} | {row.share_of_peak:.0%} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", choices=list_models(), help="may be given several times")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--json", type=Path, help="also write the rows here")
+    options = parser.parse_args()
+
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    torch.manual_seed(0)
+    contenders: list[Contender] = []
+    for name in options.model or ["memvit_16_16x4.ava_k400", "mvitv2_s_16x4.k400"]:
+        contenders += ours(name, device, dtype, options.batch)
+    if not options.no_peers:
+        contenders += peers(device, dtype, options.batch)
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    print(
+        f"torch {torch.__version__}, {machine}, {torch.get_num_threads()} threads, {options.dtype}, "
+        f"batch {options.batch}, median of {options.repeats}",
+        file=sys.stderr,
+    )
+    rows = measure(contenders, options.repeats, device, dtype)
+    print(table(rows))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
