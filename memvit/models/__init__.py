@@ -1,6 +1,6 @@
 """The models: pure torch and torchvision, nothing else of ours, usable on their own."""
 
-from .build import create_model, list_models, model_entry
+from .build import create_model, list_models, load_model, model_entry
 from .checkpoints import CheckpointError, LoadReport
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .macs import count_macs, count_parameters
@@ -26,5 +26,6 @@ __all__ = [
     "count_parameters",
     "create_model",
     "list_models",
+    "load_model",
     "model_entry",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .checkpoints import CheckpointError, State, has_memory, load_checkpoint, read_checkpoint
+from .checkpoints import CheckpointError, LoadReport, has_memory, load_checkpoint, read_checkpoint
 from .config import HeadConfig, MViTConfig
 from .memvit import MeMViT
 from .mvit import MViT
@@ -42,7 +42,7 @@ def create_model(
     checkpoint: str | Path | None = None,
     num_classes: int | None = None,
 ) -> nn.Module:
-    """Build a model of the zoo, in eval mode.
+    """Build a model of the zoo, in eval mode; what of it stayed new after loading weights is logged as a warning.
 
     Args:
         name: `architecture.tag`, see `list_models`.
@@ -51,23 +51,37 @@ def create_model(
         num_classes: Another number of classes than the tag's; a checkpoint's head then stays new where it differs.
 
     Raises:
-        ValueError: No such model, both kinds of weights asked for, or (CheckpointError) weights that do not fit; what
-            stayed new is logged.
+        ValueError: No such model, both kinds of weights asked for, or (CheckpointError) weights that do not fit.
     """
+    model, report = load_model(name, pretrained=pretrained, checkpoint=checkpoint, num_classes=num_classes)
+    if report is not None:
+        logger.log(logging.WARNING if report.new else logging.INFO, "%s: %s", checkpoint or name, report)
+    return model
+
+
+def load_model(
+    name: str,
+    *,
+    pretrained: bool = False,
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+) -> tuple[MeMViT | MViT, LoadReport | None]:
+    """As `create_model`, with the report of what the weights did; None if there were none."""
     entry = model_entry(name)
     if pretrained and checkpoint:
         raise ValueError("pretrained=True and checkpoint=… exclude each other")
     path = published_weights(name, entry.weights) if pretrained else checkpoint
     config = entry.config if num_classes is None else _with_classes(entry.config, num_classes)
     if path is None:
-        return _build(config)
+        return _build(config), None
     state, layout = read_checkpoint(path)
-    config, note = _without_absent_memory(config, state)
+    if config.memory and config.head.kind == "classification" and not has_memory(state):
+        # A Kinetics classifier trained without memory gets none: untrained memory would spoil what it knows.
+        config = replace(config, memory=None)
     model = _build(config)
     from_classifier = config.head.kind == "action" and not any(key.startswith("head.box_blocks.") for key in state)
-    report = load_checkpoint(model, state, layout, path, new_head=num_classes is not None or from_classifier)
-    logger.log(logging.WARNING if report.new else logging.INFO, "%s: %s%s", path, report, note)
-    return model
+    new_head = num_classes is not None or from_classifier
+    return model, load_checkpoint(model, state, layout, path, new_head=new_head)
 
 
 def published_weights(name: str, weights: Weights | None) -> Path:
@@ -89,7 +103,7 @@ def published_weights(name: str, weights: Weights | None) -> Path:
     return cache
 
 
-def _build(config: MViTConfig) -> nn.Module:
+def _build(config: MViTConfig) -> MeMViT | MViT:
     remembers = config.head.kind == "action" or config.pool_first
     return (MeMViT(config) if remembers else MViT(config)).eval()
 
@@ -97,10 +111,3 @@ def _build(config: MViTConfig) -> nn.Module:
 def _with_classes(config: MViTConfig, num_classes: int) -> MViTConfig:
     head: HeadConfig = replace(config.head, num_classes=num_classes)
     return replace(config, head=head)
-
-
-def _without_absent_memory(config: MViTConfig, state: State) -> tuple[MViTConfig, str]:
-    """A Kinetics classifier trained without memory gets none: untrained memory would spoil what it knows."""
-    if config.memory and config.head.kind == "classification" and not has_memory(state):
-        return replace(config, memory=None), "; the file has no memory, each clip is classified by itself"
-    return config, ""

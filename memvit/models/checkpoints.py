@@ -1,7 +1,6 @@
 """Official checkpoints → our models: recognised by their keys, loaded safely, complete or refused with a sentence.
 
-Our parameter names are the official ones behind `backbone.` and `head.`, so conversion is a table of prefixes and one
-change of shape: image models are videos of one frame here, and their kernels gain a time axis of 1.
+`layouts.py` knows the names; here are files, containers, wrappers, and what to say when something does not fit.
 """
 
 from __future__ import annotations
@@ -9,28 +8,19 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-State = dict[str, Tensor]
+from .layouts import LAYOUTS, State, recognise, to_ours
 
 WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)(?=\.)")
+CLS_TOKEN = "backbone.cls_token"
 CONTAINERS = ("model_state", "model", "state_dict")
 """Where the official files keep their parameters; a bare state dict has none of these."""
-LAYOUTS = {
-    "MeMViT": ("blocks.0.attn.q.weight", "patch_embed.proj.weight"),
-    "SlowFast MViTv2": ("blocks.0.attn.qkv.weight", "patch_embed.proj.weight"),
-    "memvit": ("backbone.patch_embed.proj.weight",),
-    "timm": ("stages.0.blocks.0.attn.qkv.weight",),
-    "torchvision": ("conv_proj.weight", "blocks.0.attn.qkv.weight"),
-    "OpenMMLab": ("backbone.patch_embed.projection.weight",),
-}
-"""Layout → keys that only it has."""
-READABLE = ("MeMViT", "SlowFast MViTv2", "memvit")
 
 
 class CheckpointError(ValueError):
@@ -65,8 +55,13 @@ def read_checkpoint(path: str | Path) -> tuple[State, str]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint file")
     state = _tensors(_load(path), path)
-    layout = _layout(state, path)
-    return _our_names(state, layout), layout
+    layout = recognise(state)
+    if layout is None:
+        known = ", ".join(layout.name for layout in LAYOUTS)
+        raise CheckpointError(
+            f"{path}: of no known layout: found parameters like {_some(state)}, expected one of {known}"
+        )
+    return to_ours(state, layout), layout.name
 
 
 def load_checkpoint(
@@ -78,6 +73,9 @@ def load_checkpoint(
     other difference raises CheckpointError.
     """
     own = model.state_dict()
+    if layout == "OpenMMLab" and CLS_TOKEN not in own:
+        # It writes one also for models without.
+        state = {name: value for name, value in state.items() if name != CLS_TOKEN}
     state = {
         name: value.unsqueeze(2) if value.ndim == 4 and name in own and own[name].ndim == 5 else value
         for name, value in state.items()
@@ -107,28 +105,6 @@ def is_memory_parameter(name: str) -> bool:
 def has_memory(names: Iterable[str]) -> bool:
     """Whether any of these parameters is of memory."""
     return any(is_memory_parameter(name) for name in names)
-
-
-def official_names(state: Mapping[str, Tensor]) -> State:
-    """Our names → those of the official MeMViT and SlowFast layouts."""
-    official = {}
-    for name, value in state.items():
-        name = name.removeprefix("backbone.")
-        official[name.removeprefix("head.") if name.startswith("head.box_blocks.") else name] = value
-    return official
-
-
-def _our_names(state: State, layout: str) -> State:
-    if layout == "memvit":
-        return state
-    ours = {}
-    for name, value in state.items():
-        if name.startswith("box_blocks."):
-            name = "head." + name
-        elif not name.startswith("head."):
-            name = "backbone." + name
-        ours[name] = value
-    return ours
 
 
 def _load(path: Path) -> object:
@@ -171,19 +147,6 @@ def _tensors(content: object, path: Path) -> State:
     if not state:
         raise CheckpointError(f"{path}: a dictionary of parameters was expected, found {_some(map(str, content))}")
     return state
-
-
-def _layout(state: State, path: Path) -> str:
-    for layout, keys in LAYOUTS.items():
-        if all(key in state for key in keys):
-            if layout in READABLE:
-                return layout
-            raise CheckpointError(
-                f"{path}: this is a {layout} checkpoint; the layouts that can be loaded are {', '.join(READABLE)}"
-            )
-    raise CheckpointError(
-        f"{path}: of no known layout: found parameters like {_some(state)}, expected one of {', '.join(READABLE)}"
-    )
 
 
 def _difference(own: State, state: State, missing: set[str], unexpected: set[str], misfits: set[str]) -> str:

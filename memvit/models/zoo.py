@@ -33,6 +33,7 @@ ARCHITECTURES: dict[str, MViTConfig] = {
     "mvitv2_b": replace(IMAGE, **BASE),  # type: ignore[arg-type]
     # NOTE: the released in1k L is the one model whose width grows in the MLP.
     "mvitv2_l": replace(IMAGE, **LARGE, dim_mul_in_attention=False),  # type: ignore[arg-type]
+    "mvitv2_h": replace(IMAGE, **HUGE, cls_token=True),  # type: ignore[arg-type]
     "mvitv2_s_16x4": VIDEO,
     "mvitv2_b_32x3": replace(VIDEO, frames=32, **BASE),  # type: ignore[arg-type]
     "mvitv2_l_40x3": replace(VIDEO, frames=40, crop=312, **LARGE),  # type: ignore[arg-type]
@@ -96,11 +97,14 @@ class ModelEntry:
     head: HeadConfig
     preprocessing: Preprocessing
     weights: Weights | None
+    as_in21k: bool = False
+    """The in21k releases have a cls token, and their L widens in attention like all others."""
 
     @property
     def config(self) -> MViTConfig:
         """The architecture with this entry's head."""
-        return replace(ARCHITECTURES[self.architecture], head=self.head)
+        config = replace(ARCHITECTURES[self.architecture], head=self.head)
+        return replace(config, cls_token=True, dim_mul_in_attention=True) if self.as_in21k else config
 
 
 MEMVIT = "https://dl.fbaipublicfiles.com/memvit/models/"
@@ -157,20 +161,23 @@ def _video(
     return {f"{architecture}.{dataset}": ModelEntry(architecture, dataset, head, preprocessing, weights)}
 
 
-def _image(architecture: str, metric: str, gmacs: float, params: float) -> dict[str, ModelEntry]:
-    weights = Weights(
-        f"{IMAGENET}MViTv2_{architecture[-1].upper()}_in1k.pyth", APACHE, "mvit README", metric, gmacs, params
-    )
+def _image(architecture: str, dataset: str, metric: str, gmacs: float, params: float) -> dict[str, ModelEntry]:
+    large_set = dataset == "in21k"
+    file = f"MViTv2_{architecture[-1].upper()}_{dataset}.pyth"
+    weights = Weights(IMAGENET + file, APACHE, "mvit README", metric, gmacs, params)
     preprocessing = Preprocessing(1, 1, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    head = HeadConfig("classification", 1000, dropout=0.0)
-    return {f"{architecture}.in1k": ModelEntry(architecture, "in1k", head, preprocessing, weights)}
+    head = HeadConfig("classification", 19168 if large_set else 1000, dropout=0.0)
+    return {f"{architecture}.{dataset}": ModelEntry(architecture, dataset, head, preprocessing, weights, large_set)}
 
 
 MODELS: dict[str, ModelEntry] = {
-    **_image("mvitv2_t", "82.3 top-1", 4.7, 24.2),
-    **_image("mvitv2_s", "83.6 top-1", 7.0, 34.9),
-    **_image("mvitv2_b", "84.4 top-1", 10.2, 51.5),
-    **_image("mvitv2_l", "85.3 top-1", 42.1, 218.0),
+    **_image("mvitv2_t", "in1k", "82.3 top-1", 4.7, 24.2),
+    **_image("mvitv2_s", "in1k", "83.6 top-1", 7.0, 34.9),
+    **_image("mvitv2_b", "in1k", "84.4 top-1", 10.2, 51.5),
+    **_image("mvitv2_l", "in1k", "85.3 top-1", 42.1, 218.0),
+    **_image("mvitv2_b", "in21k", "", 10.2, 65.4),
+    **_image("mvitv2_l", "in21k", "87.5 top-1 after in1k fine-tuning", 42.1, 234.6),
+    **_image("mvitv2_h", "in21k", "88.0 top-1 after in1k fine-tuning", 120.6, 694.8),
     **_video("mvitv2_s_16x4", "k400", "MViTv2_S_16x4_k400_f302660347.pyth", "81.0 top-1 (1×5 views)", 64, 34.5),
     **_video("mvitv2_b_32x3", "k400", "MViTv2_B_32x3_k400_f304025456.pyth", "82.9 top-1 (1×5 views)", 225, 51.2),
     **_video("mvitv2_l_40x3", "k400", "MViTv2_L_40x3_k400_f306903192.pyth", "86.1 top-1 (3×5 views)", 2828, 217.6),

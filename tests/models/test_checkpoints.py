@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from memvit.models import CheckpointError, create_model
-from memvit.models.checkpoints import official_names, read_checkpoint
+from memvit.models.checkpoints import read_checkpoint
+from memvit.models.layouts import MEMVIT, from_ours
 from tests.conftest import official_state
 from tests.golden import fill
 
@@ -47,7 +48,7 @@ def saved(content: object, path: Path) -> Path:
 
 
 def equal(model: torch.nn.Module, state: State) -> bool:
-    found = official_names(model.state_dict())
+    found = from_ours(model.state_dict(), MEMVIT, model.config)
     return found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
 
 
@@ -91,7 +92,7 @@ def test_kinetics_weights_start_an_ava_model(
     path = saved({"model_state": kinetics(ava, memory=memory)}, tmp_path / "MeMViT_16L_16x4_K400.pyth")
     with caplog.at_level(logging.WARNING, logger="memvit"):
         model = create_model("memvit_16_16x4.ava_k400", checkpoint=path)
-    found = official_names(model.state_dict())
+    found = from_ours(model.state_dict(), MEMVIT, model.config)
     assert torch.equal(found["blocks.9.attn.k.weight"], ava["blocks.9.attn.k.weight"])
     message = caplog.text
     assert "MeMViT_16L_16x4_K400.pyth" in message
@@ -135,7 +136,6 @@ def broken_files(folder: Path, slowfast: State) -> dict[str, Path]:
     saved({"model_state": slowfast, "extra": Harmless()}, folder / "code.pyth")
     saved([1, 2, 3], folder / "list.pyth")
     saved({"weight": torch.zeros(3)}, folder / "unknown.pyth")
-    saved({"stages.0.blocks.0.attn.qkv.weight": torch.zeros(3)}, folder / "timm.pyth")
     (folder / "damaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     return {path.stem: path for path in folder.iterdir()} | {"missing": folder / "missing.pyth"}
 
@@ -150,8 +150,7 @@ def broken_files(folder: Path, slowfast: State) -> dict[str, Path]:
         ("pickle", "not a PyTorch checkpoint"),
         ("code", "objects besides tensors"),
         ("list", "a dictionary of parameters was expected, found a list"),
-        ("unknown", "of no known layout: found parameters like weight, expected one of MeMViT"),
-        ("timm", "this is a timm checkpoint"),
+        ("unknown", "of no known layout: found parameters like weight, expected one of memvit, MeMViT"),
         ("damaged", "not a complete safetensors file"),
         ("missing", "there is no such checkpoint file"),
     ],
