@@ -15,7 +15,7 @@ from .attention import Fresh, Past, PoolingAttention
 from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
-from .pool import max_pool
+from .pool import as_volume, max_pool
 
 
 class PatchEmbed(nn.Module):
@@ -81,14 +81,33 @@ class Backbone(nn.Module):
 
         `pasts` has one entry a block, or none at all.
         """
-        x, grid = self.patch_embed(clips)
-        if self.cls_token is not None:
-            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
+        x, grid = self._embed(clips)
         fresh = []
         for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
             x, grid, left_behind = block(x, grid, past)
             fresh.append(left_behind)
         return self.norm(x), grid, fresh
+
+    def _embed(self, clips: Tensor) -> tuple[Tensor, Grid]:
+        x, grid = self.patch_embed(clips)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
+        return x, grid
+
+    def stage_maps(self, clips: Tensor) -> list[Tensor]:
+        """(B, 3, T, H, W) → the last tokens of each stage as maps (B, C, T', H', W'), not normalised.
+
+        Strides are 4, 8, 16 and 32 pixels for the released models, widths 1, 2, 4 and 8 times the first; where the
+        width grows in the MLP (mvitv2_l.in1k) the last block of a stage has the width of the next.
+        """
+        x, grid = self._embed(clips)
+        ends = {start - 1 for start in (*self.config.stage_starts, self.config.depth)}
+        maps = []
+        for index, block in enumerate(self.blocks):
+            x, grid, _ = block(x, grid)
+            if index in ends:
+                maps.append(as_volume(x[:, int(self.cls_token is not None) :], grid))
+        return maps
 
 
 class MViT(nn.Module):
@@ -106,6 +125,14 @@ class MViT(nn.Module):
         tokens, _, _ = self.backbone(x.unsqueeze(2) if x.ndim == 4 else x)
         logits: Tensor = self.head(tokens)
         return logits
+
+    def forward_features(self, x: Tensor) -> list[Tensor]:
+        """Multiscale maps for a detector's FPN: images → [(B, C, H', W')], clips → [(B, C, T', H', W')].
+
+        See `Backbone.stage_maps` for strides and widths.
+        """
+        maps = self.backbone.stage_maps(x.unsqueeze(2) if x.ndim == 4 else x)
+        return [volume.squeeze(2) for volume in maps] if x.ndim == 4 else maps
 
 
 def initialise(model: nn.Module) -> None:

@@ -1,0 +1,44 @@
+"""The classifiers: other resolutions, multiscale maps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memvit.models import create_model
+from tests.golden import fill
+
+
+@pytest.mark.parametrize(("name", "widths"), [("mvitv2_t.in1k", (96, 192, 384, 768))])
+@torch.inference_mode()
+def test_image_features_are_maps_of_four_strides(name: str, widths: tuple[int, ...]) -> None:
+    model = create_model(name)
+    maps = model.forward_features(fill.clip("maps", (2, 3, 224, 320)))
+    assert [tuple(found.shape) for found in maps] == [
+        (2, width, 224 // stride, 320 // stride) for width, stride in zip(widths, (4, 8, 16, 32), strict=True)
+    ]
+
+
+@torch.inference_mode()
+def test_the_last_map_is_what_the_head_sees() -> None:
+    model = create_model("mvitv2_s_16x4.k400", num_classes=5)
+    clip = fill.clip("maps", (1, 3, 16, 224, 224))
+    last = model.forward_features(clip)[-1]
+    tokens, grid, _ = model.backbone(clip)
+    assert last.shape == (1, 768, *grid)
+    torch.testing.assert_close(model.backbone.norm(last.flatten(2).transpose(1, 2)), tokens[:, 1:])
+
+
+@torch.inference_mode()
+def test_other_resolutions_interpolate_positions() -> None:
+    model = create_model("mvitv2_t.in1k")
+    assert model(fill.clip("large", (1, 3, 384, 384))).shape == (1, 1000)
+    assert model(fill.clip("portrait", (1, 3, 256, 160))).shape == (1, 1000)
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("mvitv2_l.in1k", 384), ("mvitv2_h.in21k", 512)])
+def test_large_models_take_large_images(name: str, pixels: int) -> None:
+    """On the meta device: shapes only, no memory, no arithmetic."""
+    with torch.device("meta"), torch.no_grad():
+        model = create_model(name)
+        assert model(torch.empty(1, 3, pixels, pixels)).shape == (1, model.config.head.num_classes)
