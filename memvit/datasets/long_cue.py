@@ -43,7 +43,7 @@ class Scene:
         """(actors, 2) x, y in pixels at an instant: slow sums of sines that stay inside the frame."""
         generator = np.random.default_rng((self.seed, 2))
         phase = generator.uniform(0, 2 * np.pi, size=(self.actors, 2, 2))
-        speed = generator.uniform(0.1, 0.45, size=(self.actors, 2, 2))
+        speed = generator.uniform(0.05, 0.25, size=(self.actors, 2, 2))
         path = np.sin(phase + speed * pts_seconds) @ np.array([0.6, 0.4])
         margin = self.radius + 2
         room = np.array([self.width, self.height]) / 2 - margin

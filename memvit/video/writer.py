@@ -26,6 +26,7 @@ class VideoWriter:
         self._rate = Fraction(frames_per_second).limit_denominator(1001)
         self._bit_rate = bit_rate
         try:
+            self.path.open("wb").close()  # FFmpeg would say so only at the first frame
             self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         except OSError as error:
             raise MemvitError(f"{path}: the video cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,104 @@
+"""People found by a torchvision detector trained on COCO, once a clip, at its centre frame."""
+
+from __future__ import annotations
+
+import pickle
+import urllib.error
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection, get_model, get_model_weights, list_models
+
+from memvit.types import Clip, MemvitError, PersonBoxes
+
+PERSON = 1
+"""COCO's class number."""
+SCORE_THRESHOLD = 0.8
+
+
+def detector_names() -> list[str]:
+    """torchvision's detectors that know people."""
+    return list(list_models(module=detection))
+
+
+class TorchvisionDetector:
+    """A detector by its torchvision name, with published or local weights."""
+
+    wants_centre_image = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        weights: str | Path | None = None,
+        device: torch.device | str = "cpu",
+        score_threshold: float | None = None,
+        max_boxes: int = 100,
+    ) -> None:
+        """Build the detector. MemvitError if its weights cannot be had or are not of this detector."""
+        self.device = torch.device(device)
+        self.score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
+        self.max_boxes = max_boxes
+        model = _published(name) if weights is None else _local(name, Path(weights))
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
+        """People in the centre frame of each clip, best first."""
+        images = []
+        for clip in clips:
+            if clip.centre_image is None:
+                raise ValueError("a detector needs clips with their centre image")
+            image = torch.from_numpy(clip.centre_image).to(self.device).permute(2, 0, 1)
+            images.append(image.float() / 255)
+        return [
+            self._people(found, image.shape[2], image.shape[1])
+            for found, image in zip(self.model(images), images, strict=True)
+        ]
+
+    def _people(self, found: dict[str, Tensor], width: int, height: int) -> PersonBoxes:
+        chosen = (found["labels"] == PERSON) & (found["scores"] >= self.score_threshold)
+        scores, order = found["scores"][chosen].sort(descending=True)
+        order = order[: self.max_boxes]
+        size = torch.tensor([width, height, width, height], device=self.device)
+        boxes = (found["boxes"][chosen][order] / size).clamp(0, 1)
+        return PersonBoxes(
+            boxes.cpu().numpy().astype(np.float32), scores[: self.max_boxes].cpu().numpy().astype(np.float32)
+        )
+
+
+def _published(name: str) -> nn.Module:
+    weights = get_model_weights(name).DEFAULT
+    try:
+        model: nn.Module = get_model(name, weights=weights)
+    except (urllib.error.URLError, OSError) as error:
+        cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
+        raise MemvitError(
+            f"{name}: its weights could not be downloaded ({getattr(error, 'reason', error)}); fetch {weights.url} by "
+            f"hand and put it at {cache} or pass it as --boxes-weights; or use --boxes full or an AVA-format CSV"
+        ) from error
+    return model
+
+
+def _local(name: str, path: Path) -> nn.Module:
+    model: nn.Module = get_model(name, weights=None, weights_backbone=None)
+    if not path.is_file():
+        raise MemvitError(f"{path}: there is no such file of detector weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise MemvitError(f"{path}: this is not a complete PyTorch state dict of {name}; fetch it again") from error
+    if not isinstance(state, dict):
+        raise MemvitError(f"{path}: a state dict of {name} was expected, found a {type(state).__name__}")
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:
+        found = ", ".join(list(map(str, state))[:2])
+        raise MemvitError(
+            f"{path}: the weights are not of {name}: found parameters like {found}, "
+            f"expected {next(iter(model.state_dict()))}; name the detector that they are of in --boxes"
+        ) from error
+    return model

@@ -1,0 +1,19 @@
+"""The whole frame as the only box: no detector, one answer a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memvit.types import Clip, PersonBoxes
+
+
+class FullFrame:
+    """One box a clip, all of the frame."""
+
+    wants_centre_image = False
+
+    def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
+        """The same box for each clip."""
+        return [PersonBoxes(np.array([[0, 0, 1, 1]], dtype=np.float32), np.ones(1, dtype=np.float32)) for _ in clips]

@@ -1,0 +1,157 @@
+"""What a step returns, and its forms on disk: JSON Lines and AVA's CSV.
+
+One JSON object a clip, keys in this order (docs/results.md has an example):
+
+    stream      name of the stream
+    clip        index of the clip in its stream: 0, 1, 2, …
+    seconds     the instant that the clip answers for, in seconds of the source
+    span        [first, last] frame time of the clip, in seconds
+    memory      {"clips": past clips remembered, "attended_seconds": ages of those attended directly,
+                "reach_seconds": age of the oldest that can have had an influence through those}
+    people      a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}, for an action model
+    actions     a list of {"id", "name", "score"}, best first, for a clip classifier (then without `people`)
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvit.labels import Labels
+from memvit.types import MemvitError, PersonBoxes
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a model said about one clip of one stream."""
+
+    stream_id: str
+    clip_index: int
+    centre_seconds: float
+    start_seconds: float
+    end_seconds: float
+    boxes: PersonBoxes | None
+    """Of the people, in the order of `scores`; None for a clip classifier."""
+    scores: NDArray[np.float32]
+    """(people, classes) probabilities; one row for a clip classifier."""
+    memory_clips: int = 0
+    """Past clips that the stream's memory held."""
+    memory_offsets_seconds: tuple[float, ...] = ()
+    """Ages of the past clips attended directly, nearest first."""
+    memory_reach_seconds: float = 0.0
+    """Age of the oldest clip that can have had an influence: what was attended had attended to others."""
+
+
+def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> str:
+    """One line of JSON, the same bytes for the same result."""
+    record: dict[str, Any] = {
+        "stream": result.stream_id,
+        "clip": result.clip_index,
+        "seconds": round(result.centre_seconds, 3),
+        "span": [round(result.start_seconds, 3), round(result.end_seconds, 3)],
+        "memory": {
+            "clips": result.memory_clips,
+            "attended_seconds": [round(offset, 3) for offset in result.memory_offsets_seconds],
+            "reach_seconds": round(result.memory_reach_seconds, 3),
+        },
+    }
+    actions = [top_actions(row, labels, len(labels) if all_scores else top_k) for row in result.scores]
+    if result.boxes is None:
+        record["actions"] = actions[0]
+    else:
+        record["people"] = [
+            {
+                "box": [round(float(side), 4) for side in box],
+                "box_score": round(float(score), 4),
+                "actions": of_person,
+            }
+            for box, score, of_person in zip(result.boxes.xyxy, result.boxes.scores, actions, strict=True)
+        ]
+    return json.dumps(record, ensure_ascii=False)
+
+
+def top_actions(scores: NDArray[np.float32], labels: Labels, count: int) -> list[dict[str, Any]]:
+    """The `count` best classes, best first; equal scores in the order of the classes."""
+    order = np.argsort(-scores, kind="stable")[:count]
+    return [
+        {"id": int(index) + labels.first_id, "name": labels.names[index], "score": round(float(scores[index]), 4)}
+        for index in order
+    ]
+
+
+class TextSink:
+    """A text file that has every line on disk as soon as it is written."""
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            self._file: TextIO = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 closed by close()
+        except OSError as error:
+            raise MemvitError(
+                f"{path}: results cannot be written there ({error.strerror}); name another folder"
+            ) from error
+        self.path = Path(path)
+
+    def line(self, text: str) -> None:
+        """Write a line; MemvitError when the disk takes no more."""
+        try:
+            self._file.write(text + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise MemvitError(f"{self.path}: writing failed ({error.strerror}); what was written stands") from error
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        with suppress(OSError):  # every line was flushed when it was written; a failure then was told then
+            self._file.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class JsonLinesWriter(TextSink):
+    """A JSON object a clip, see the module."""
+
+    def __init__(self, path: str | Path, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> None:
+        super().__init__(path)
+        self._labels, self._top_k, self._all_scores = labels, top_k, all_scores
+
+    def __enter__(self) -> JsonLinesWriter:
+        return self
+
+    def write(self, result: Result) -> None:
+        """Append one result."""
+        self.line(to_json(result, self._labels, top_k=self._top_k, all_scores=self._all_scores))
+
+
+class AvaCsvWriter(TextSink):
+    """Detections as AVA's evaluation reads them: video,second,x1,y1,x2,y2,action,score, every class of every box."""
+
+    def __init__(self, path: str | Path, labels: Labels) -> None:
+        super().__init__(path)
+        self._labels = labels
+
+    def __enter__(self) -> AvaCsvWriter:
+        return self
+
+    def write(self, result: Result) -> None:
+        """Append one result. MemvitError if it has no boxes or lies between whole seconds, which the format lacks."""
+        second = round(result.centre_seconds)
+        if result.boxes is None:
+            raise MemvitError("AVA's CSV is of people; this model classifies whole clips: leave --ava-csv out")
+        if abs(result.centre_seconds - second) > 1e-3:
+            raise MemvitError(
+                f"AVA's CSV knows whole seconds only, a clip is centred at {result.centre_seconds:g} s; use a hop of 1"
+            )
+        for box, scores in zip(result.boxes.xyxy, result.scores, strict=True):
+            sides = ",".join(f"{side:.3f}" for side in box)
+            for index, score in enumerate(scores):
+                self.line(f"{result.stream_id},{second:04d},{sides},{index + self._labels.first_id},{score:.4f}")

@@ -1,0 +1,53 @@
+"""What a source is called, and how it may be shown: nothing here ever lets a credential through."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:,-]+)://(?P<rest>.*)", re.DOTALL)
+_PLAIN_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(:\d*)?")
+_HIDDEN_USER = "***@"
+_HIDDEN_QUERY = "?…"
+
+
+def is_url(location: str) -> bool:
+    """Whether the location names a protocol (`rtsp://…`) and not a path."""
+    return _URL.fullmatch(location) is not None
+
+
+def is_camera(location: str) -> bool:
+    """Whether the location is a Video4Linux device (`/dev/video0`)."""
+    return re.fullmatch(r"/dev/video\d+", location) is not None
+
+
+def redact(location: str | Path) -> str:
+    """The location without user name, password, query string and fragment; paths come back as they are.
+
+    Errs on the side of hiding: a password that holds `/`, `?` or `@` unescaped disappears as well. A secret that is
+    part of the path (the stream key of some RTMP services) cannot be told from a name and stays.
+    """
+    text = os.fspath(location)
+    match = _URL.fullmatch(text)
+    if match is None:
+        return text
+    rest, user, query = match["rest"], "", ""
+    before_query = re.split(r"[?#]", rest, maxsplit=1)[0]
+    is_plain = _PLAIN_AUTHORITY.fullmatch(before_query.split("/", 1)[0]) is not None
+    if "@" in (before_query if is_plain else rest):
+        rest, user = rest.rpartition("@")[2], _HIDDEN_USER
+    if found := re.search(r"[?#]", rest):
+        rest, query = rest[: found.start()], _HIDDEN_QUERY
+    return f"{match['scheme']}://{user}{rest}{query}"
+
+
+def source_name(location: str | Path) -> str:
+    """A short name that is also a file name: a file's stem, a folder's name, a URL's host and path."""
+    text = os.fspath(location)
+    if is_url(text):
+        shown = redact(text).partition("://")[2].removeprefix(_HIDDEN_USER).removesuffix(_HIDDEN_QUERY)
+        return re.sub(r"[^\w.-]+", "_", shown).strip("_.") or "stream"
+    path = Path(text)
+    path = path if path.name and path.name != ".." else path.resolve()
+    return (path.name if path.is_dir() else path.stem) or "source"

@@ -1,0 +1,276 @@
+"""Files, URLs and cameras, read with PyAV."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import av
+from av import Packet, VideoFrame, VideoStream
+from av.container import InputContainer
+from av.error import BlockingIOError as TryAgainError
+from av.error import EOFError as DecoderEndError
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Discard, Disposition
+
+from memvit.types import Image, SourceError
+from memvit.video.convert import to_rgb, upright_size
+from memvit.video.failures import why_not_opened, why_not_read
+from memvit.video.location import is_camera, is_url, redact, source_name
+from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
+from memvit.video.timeline import Timeline
+
+MAX_DECODER_THREADS = 4
+"""More gain little for one stream, hold a frame each, and many streams run side by side."""
+TEXT_ART_FORMATS = {"tty", "bin", "xbin", "idf", "adf"}
+"""FFmpeg would draw a text file as a video."""
+FALLBACK_FRAMES_PER_SECOND = 30.0
+PAUSE_SECONDS = 0.005
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecodedFrame:
+    """A frame as the decoder left it."""
+
+    pts_seconds: float
+    index: int
+    decoded: VideoFrame
+
+    @property
+    def width(self) -> int:
+        """Pixels, upright."""
+        return upright_size(self.decoded)[0]
+
+    @property
+    def height(self) -> int:
+        """Pixels, upright."""
+        return upright_size(self.decoded)[1]
+
+    def rgb(self, width: int | None = None, height: int | None = None) -> Image:
+        """See `Frame.rgb`."""
+        return to_rgb(self.decoded, width, height)
+
+
+class StreamSource(Source):
+    """The best video stream of anything FFmpeg opens. Damaged packets are skipped and counted."""
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        open_timeout_seconds: float,
+        read_timeout_seconds: float,
+        max_consecutive_corrupt: int,
+        options: dict[str, str],
+    ) -> None:
+        """See `open_source`."""
+        self.counts = ReadCounts()
+        self._shown = redact(location)
+        self._read_timeout_seconds = read_timeout_seconds
+        self._max_consecutive_corrupt = max_consecutive_corrupt
+        self._corrupt_in_a_row = 0
+        self._pending: deque[DecodedFrame] = deque()
+        self._last_pts_seconds = 0.0
+        self._last_dts: int | None = None
+        self._is_closed = self._is_flushed = False
+        self._failure: SourceError | None = None
+        self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, options)
+        try:
+            self._stream = _choose_stream(self._container, self._shown)
+            is_live = is_camera(location) or (is_url(location) and self._container.duration is None)
+            _prepare_decoder(self._container, self._stream, is_live)
+            self._packets = self._container.demux(self._stream)
+            self._stores_no_pts = self._container.format.name == "avi"
+            self._timeline = Timeline(
+                frame_seconds=1 / (_frames_per_second(self._stream) or FALLBACK_FRAMES_PER_SECOND),
+                origin_seconds=None if is_live or self._stores_no_pts else self._start_seconds(),
+                counts=self.counts,
+            )
+            self.info = self._describe(source_name(location), is_live)
+        except BaseException:
+            self.close()
+            raise
+
+    def __next__(self) -> Frame:
+        """See `Source`."""
+        if self._is_closed:
+            raise SourceError(f"{self._shown}: the source is closed; open it again to read on")
+        if not self._fill():
+            raise StopIteration
+        self.counts.frames += 1
+        return self._pending.popleft()
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._is_closed = True
+        self._pending.clear()
+        self._container.close()
+
+    def _describe(self, name: str, is_live: bool) -> SourceInfo:
+        # Only a decoded frame tells size and rotation for certain, and that the video decodes at all.
+        if not self._fill():
+            raise SourceError(
+                f"{self._shown}: there is a video track, but no frame of it can be decoded "
+                f"({self.counts.corrupt_packets} damaged packets); check that the file is complete"
+            )
+        duration = self._container.duration
+        return SourceInfo(
+            name=name,
+            width=self._pending[0].width,
+            height=self._pending[0].height,
+            frames_per_second=_frames_per_second(self._stream),
+            duration_seconds=None if is_live or duration is None else duration / av.time_base,
+            is_live=is_live,
+        )
+
+    def _start_seconds(self) -> float | None:
+        """What a player shows as 0."""
+        start = cast("int | None", self._container.start_time)  # None for streams without any time
+        return None if start is None else start / av.time_base
+
+    def _fill(self) -> bool:
+        """Decode until a frame is pending; False at the end of the stream. Raises SourceError if it broke off."""
+        while not self._pending and not self._is_flushed:
+            packet = self._next_packet()
+            if packet is not None:
+                self._decode(packet)
+            if self._corrupt_in_a_row > self._max_consecutive_corrupt:
+                raise SourceError(
+                    f"{self._shown}: nothing decodes any more after {self._last_pts_seconds:.2f} s "
+                    f"({self._corrupt_in_a_row} damaged packets in a row); repair or record it again"
+                )
+        if self._failure is not None and not self._pending:
+            raise self._failure
+        return bool(self._pending)
+
+    def _next_packet(self) -> Packet[VideoStream] | None:
+        """The next packet, an empty one at the end; None for one that could not be read."""
+        give_up = time.monotonic() + self._read_timeout_seconds
+        while True:
+            try:
+                return next(self._packets)
+            except StopIteration:
+                self._is_flushed = True
+                return None
+            except TryAgainError as error:
+                failure: FFmpegError | None = error if time.monotonic() > give_up else None
+                time.sleep(PAUSE_SECONDS)
+            except InvalidDataError:
+                self._packets = self._container.demux(self._stream)  # an error has ended the generator
+                self._count_corrupt()
+                return None
+            except FFmpegError as error:
+                failure = error
+            # Outside of the handlers: FFmpeg's error carries the location with its password.
+            if failure is not None:
+                self._failure = SourceError(why_not_read(failure, self._shown, self._read_timeout_seconds))
+                return cast("Packet[VideoStream]", Packet())  # the end: what the decoder holds back is still good
+            self._packets = self._container.demux(self._stream)
+
+    def _decode(self, packet: Packet[VideoStream]) -> None:
+        is_last = packet.size == 0 and packet.pts is None and packet.dts is None
+        if packet.size == 0 and not is_last:  # "repeat the frame" in an AVI; the decoder would take it for the end
+            return
+        try:
+            decoded = self._stream.decode(packet)
+        except DecoderEndError:  # it was flushed before
+            decoded = []
+        except FFmpegError:
+            decoded = []
+            self._count_corrupt()
+        else:
+            self.counts.corrupt_packets += packet.is_corrupt
+        if decoded:
+            self._corrupt_in_a_row = 0
+        for frame in decoded:
+            self._append(frame)
+        self._is_flushed |= is_last
+
+    def _count_corrupt(self) -> None:
+        self.counts.corrupt_packets += 1
+        self._corrupt_in_a_row += 1
+
+    def _append(self, decoded: VideoFrame) -> None:
+        pts = self._next_avi_pts(decoded) if self._stores_no_pts else decoded.pts
+        time_base = decoded.time_base or self._stream.time_base
+        raw_seconds = None if pts is None or time_base is None else float(pts * time_base)
+        pts_seconds = self._timeline.place(raw_seconds)
+        if pts_seconds is None:
+            return
+        self.counts.corrupt_frames += decoded.is_corrupt
+        self._pending.append(DecodedFrame(pts_seconds, self.counts.frames + len(self._pending), decoded))
+        self._last_pts_seconds = pts_seconds
+
+    def _next_avi_pts(self, decoded: VideoFrame) -> int | None:
+        """An AVI stores decoding times only, in frames; FFmpeg's guess of the others is out of order with B-frames.
+
+        But frames leave the decoder in the order of presentation, and so do the decoding times that come with them;
+        the last few, which the decoder held back, come without.
+        """
+        dts = decoded.dts
+        if dts is None and self._last_dts is not None:
+            dts = self._last_dts + 1
+        self._last_dts = dts
+        return dts
+
+
+def _open_container(
+    location: str, open_timeout_seconds: float, read_timeout_seconds: float, options: dict[str, str]
+) -> InputContainer:
+    # "file:" keeps FFmpeg from reading a colon in a file's name as a protocol.
+    target = location if is_url(location) or is_camera(location) else f"file:{Path(location)}"
+    defaults = {"rtsp_transport": "tcp"} if location.lower().startswith("rtsp") else {}
+    began = time.monotonic()
+    try:
+        return av.open(
+            target,
+            "r",
+            format="v4l2" if is_camera(location) else None,
+            options=defaults | options,
+            timeout=(open_timeout_seconds, read_timeout_seconds),
+            metadata_errors="replace",
+        )
+    except (FFmpegError, ValueError) as error:
+        failure = error
+    # Outside of the handler: FFmpeg's error carries the location with its password.
+    took_seconds = time.monotonic() - began
+    raise SourceError(why_not_opened(failure, location, took_seconds, open_timeout_seconds))
+
+
+def _choose_stream(container: InputContainer, shown: str) -> VideoStream:
+    """The stream FFmpeg finds best, but never a cover picture. Raises SourceError if there is no video."""
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if container.format.name in TEXT_ART_FORMATS:
+        raise SourceError(f"{shown}: this is a text file; name a video")
+    if not len(container.streams):
+        raise SourceError(f"{shown}: there is no track in it; check that the file is complete")
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise SourceError(f"{shown}: there is no video in it (found: {kinds}); name a file or stream with video")
+    best = container.streams.best("video")
+    stream = next((stream for stream in streams if best is not None and stream.index == best.index), streams[0])
+    if getattr(stream, "codec_context", None) is None:
+        raise SourceError(f"{shown}: FFmpeg has no decoder for this video; convert it, for example to H.264")
+    return stream
+
+
+def _prepare_decoder(container: InputContainer, stream: VideoStream, is_live: bool) -> None:
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+    # Frame threads decode a file faster, and hold back as many frames as there are threads: not for live video.
+    stream.codec_context.thread_type = "SLICE" if is_live else "AUTO"
+    stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+
+
+def _frames_per_second(stream: VideoStream) -> float | None:
+    """The average rate, or None if the header has none or an absurd one."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0.01 <= rate <= 1000:
+            return float(rate)
+    return None

@@ -1,0 +1,1 @@
+"""Applications: what people run. The only place that may import ray."""

@@ -1,0 +1,67 @@
+"""From the words of a command line to the objects that a pipeline runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from memvit.engine import Engine
+from memvit.labels import Labels, check_labels, labels_for, read_labels
+from memvit.models import CheckpointError, ModelEntry, load_model, model_entry
+from memvit.types import MemvitError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is a GPU if there is one; MemvitError if the device is not to be had."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise MemvitError(f"--device {name}: no such device; use cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise MemvitError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU and float32 elsewhere."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise MemvitError(f"--dtype {name}: use one of {', '.join(DTYPES)}, or auto")
+    return DTYPES[name]
+
+
+def open_engine(
+    name: str, checkpoint: Path | None, *, random_weights: bool, device: str, dtype: str, remember: bool
+) -> tuple[Engine, ModelEntry]:
+    """An engine with trained weights, or with random ones if that is what was asked for.
+
+    Weights come from `checkpoint`, else from the published file. A file that leaves a part of the model untrained is
+    refused: what it says would be noise.
+    """
+    entry = model_entry(name)
+    if random_weights and checkpoint:
+        raise MemvitError("--random-weights and --checkpoint exclude each other")
+    if not (random_weights or checkpoint or (entry.weights and entry.weights.url)):
+        raise MemvitError(f"{name} has no published weights; pass --checkpoint FILE, or --random-weights to try it")
+    torch.manual_seed(0)  # random weights are the same ones every time
+    model, report = load_model(name, pretrained=not (random_weights or checkpoint), checkpoint=checkpoint)
+    if report is not None and report.new:
+        raise CheckpointError(f"{checkpoint}: {report}; train those first, or choose the model that the file is of")
+    chosen = choose_device(device)
+    engine = Engine(model, entry.preprocessing, device=chosen, dtype=choose_dtype(dtype, chosen), remember=remember)
+    return engine, entry
+
+
+def choose_labels(path: Path | None, entry: ModelEntry) -> Labels:
+    """Names of the classes: from a file, or those of the model's data set."""
+    if path is None:
+        return labels_for(entry.head.num_classes, entry.dataset)
+    labels = read_labels(path)
+    check_labels(labels, entry.head.num_classes, path)
+    return labels

@@ -1,0 +1,239 @@
+"""`memvit …`: one small function a command; each reads its options and calls a pipeline.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (what was written by then is finished and valid).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+import memvit
+from memvit.types import MemvitError
+
+app = typer.Typer(
+    help="Long and live video: what people do, second by second, from a model that remembers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+console = Console(stderr=True, highlight=False)
+INTERRUPTED = 130
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Errors that a user can mend are printed as they are and end with exit code 1."""
+    try:
+        yield
+    except (MemvitError, ValueError, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", markup=True, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"memvit {memvit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Options of every command."""
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
+
+
+@app.command("watch")
+def watch_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…", help="Files, URLs (rtsp, http, hls …), cameras (/dev/video0) or folders of AVA frames."
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(help="A name from `memvit models`.", rich_help_panel="Model")
+    ] = "memvit_16_16x4.ava_k400",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel="Model"),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel="Model"),
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel="Model"),
+    ] = None,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Answer from each clip alone, for comparison.", rich_help_panel="Model")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.", rich_help_panel="Model")
+    ] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="float32 or bfloat16; auto is bfloat16 on a GPU.", rich_help_panel="Model")
+    ] = "auto",
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by "
+            "default fasterrcnn_mobilenet_v3_large_320_fpn.",
+            rich_help_panel="People",
+        ),
+    ] = None,
+    boxes_weights: Annotated[
+        Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel="People")
+    ] = None,
+    boxes_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel="People")
+    ] = None,
+    hop: Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel="Time")] = 1.0,
+    until: Annotated[
+        float | None, typer.Option(min=0, help="Watch only up to this second.", rich_help_panel="Time")
+    ] = None,
+    frames_per_second: Annotated[
+        float, typer.Option(min=0.1, help="Of a folder of frames.", rich_help_panel="Time")
+    ] = 30.0,
+    start: Annotated[
+        float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel="Time")
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help="Folder for the results.", rich_help_panel="Results")] = Path("watch"),
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="Write an MP4 with boxes and actions.", rich_help_panel="Results")
+    ] = False,
+    annotate_width: Annotated[int, typer.Option(min=64, help="Its width in pixels.", rich_help_panel="Results")] = 640,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Draw a PNG, time × action, a row a person.", rich_help_panel="Results")
+    ] = False,
+    ava_csv: Annotated[
+        bool,
+        typer.Option("--ava-csv", help="Write detections as AVA's evaluation reads them.", rich_help_panel="Results"),
+    ] = False,
+    top_k: Annotated[
+        int, typer.Option(min=1, help="Actions a person in the JSON Lines.", rich_help_panel="Results")
+    ] = 5,
+    all_scores: Annotated[
+        bool, typer.Option("--all-scores", help="Write every class instead.", rich_help_panel="Results")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the JSON Lines to standard output, too.", rich_help_panel="Results")
+    ] = False,
+) -> None:
+    """Watch videos or streams: one JSON object a clip, and on request an annotated video, a timeline, AVA's CSV."""
+    from memvit.boxes import open_boxes
+    from memvit.results import to_json
+
+    from .assemble import choose_labels, open_engine
+    from .progress import WatchProgress
+    from .watch import WatchOptions, watch
+
+    with one_sentence():
+        engine, entry = open_engine(
+            model, checkpoint, random_weights=random_weights, device=device, dtype=dtype, remember=not no_memory
+        )
+        names = choose_labels(labels, entry)
+        people = None
+        if engine.wants_boxes:
+            spec = boxes or "fasterrcnn_mobilenet_v3_large_320_fpn"
+            people = open_boxes(spec, weights=boxes_weights, device=str(engine.device), score_threshold=boxes_threshold)
+        options = WatchOptions(
+            out=out,
+            hop_seconds=hop,
+            top_k=top_k,
+            all_scores=all_scores,
+            ava_csv=ava_csv,
+            annotate=annotate,
+            annotate_width=annotate_width // 2 * 2,
+            timeline=timeline,
+            until_seconds=until,
+            frames_per_second=frames_per_second,
+            start_seconds=start,
+        )
+        with WatchProgress(console, options.hop_seconds) as progress:
+
+            def on_event(stream: Any, event: Any) -> None:
+                progress.update(stream, event)
+                if as_json and hasattr(event, "scores"):
+                    sys.stdout.write(to_json(event, names, top_k=top_k, all_scores=all_scores) + "\n")
+                    sys.stdout.flush()
+
+            summary = watch(sources, engine, people, names, options, on_event)
+    progress.report(summary)
+    if summary.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command("models")
+def models_command(
+    pattern: Annotated[str, typer.Argument(help="A shell pattern, for example 'memvit*'.")] = "*",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the models: what they read, how large they are, what their authors report, where their weights come from."""
+    from .listing import model_rows, model_table
+
+    with one_sentence():
+        rows = model_rows(pattern)
+        if not rows:
+            raise ValueError(f"no model matches {pattern!r}; `memvit models` lists all")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        Console().print(model_table(rows))
+
+
+@app.command("convert")
+def convert_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint in any supported layout.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; .safetensors or .pth.")],
+    model: Annotated[str, typer.Option(help="The model that the checkpoint is of, from `memvit models`.")],
+    to: Annotated[str, typer.Option(help="official, timm, torchvision or memvit.")] = "official",
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Where it is not the model's own.")] = None,
+) -> None:
+    """Rewrite a checkpoint in another code base's layout; every value stays as it is."""
+    from .convert import convert
+
+    with one_sentence():
+        console.print(convert(source, target, model, to, num_classes), soft_wrap=True)
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for the video and its results.")] = Path("demo"),
+    seconds: Annotated[float, typer.Option(min=2, help="Length of the video.")] = 24.0,
+) -> None:
+    """Make a small video of moving shapes, watch it, and leave JSON Lines, an annotated video and a timeline."""
+    from .demo import run_demo
+
+    with one_sentence():
+        code = run_demo(out, seconds, console)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the `memvit` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Progress of watching, for people: live bars on a terminal, a line now and then elsewhere, and a report at the end."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from memvit.results import Result
+from memvit.streams import StreamEvent, StreamFailed, StreamOpened
+
+from .watch import StreamSummary, WatchSummary
+
+LINE_EVERY_SECONDS = 10.0
+
+
+def clock(seconds: float | None) -> str:
+    """mm:ss, or h:mm:ss from an hour on."""
+    if seconds is None:
+        return "live"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+class WatchProgress:
+    """A bar a stream: position in the video, clips a second, real-time factor."""
+
+    def __init__(self, console: Console, hop_seconds: float) -> None:
+        self._console, self._hop_seconds = console, hop_seconds
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[position]}"),
+            TextColumn("{task.fields[speed]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> WatchProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def update(self, stream: StreamSummary, event: StreamEvent | Result) -> None:
+        """Show what happened to a stream."""
+        if isinstance(event, StreamOpened):
+            self._began[stream.stream_id] = time.monotonic()
+            total = stream.duration_seconds
+            self._tasks[stream.stream_id] = self._bars.add_task(
+                stream.stream_id, total=total, position=f"00:00 / {clock(total)}", speed=""
+            )
+        elif isinstance(event, StreamFailed):
+            self._console.print(f"[bold red]failed:[/] {event.reason}", soft_wrap=True)
+        elif isinstance(event, Result):
+            self._show(stream, event)
+
+    def _show(self, stream: StreamSummary, result: Result) -> None:
+        rate = stream.clips / max(time.monotonic() - self._began[stream.stream_id], 1e-9)
+        position = f"{clock(result.centre_seconds)} / {clock(stream.duration_seconds)}"
+        speed = f"{rate:.2f} clips/s, {rate * self._hop_seconds:.2f}× real time"
+        done = min(stream.watched_seconds, stream.duration_seconds or stream.watched_seconds)
+        self._bars.update(self._tasks[stream.stream_id], completed=done, position=position, speed=speed)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._console.print(f"{stream.stream_id}: {position}, {speed}")
+
+    def report(self, summary: WatchSummary) -> None:
+        """What was watched, how fast, and where the results are."""
+        for stream in summary.streams:
+            if stream.clips:
+                note = f" ({stream.note})" if stream.note else ""
+                self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}")
+            for path in stream.files:
+                self._console.print(f"  {path}", soft_wrap=True)
+        state = "stopped" if summary.interrupted else "done"
+        self._console.print(
+            f"{state} in {summary.wall_seconds:.1f} s, {summary.real_time_factor:.2f}× real time"
+            + (f", {len(summary.failed)} of {len(summary.streams)} sources failed" if summary.failed else "")
+        )

@@ -1,0 +1,236 @@
+"""Watch videos: sources → clips → boxes → engine → files, until they end or someone asks to stop."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from memvit.boxes import BoxSource
+from memvit.engine import Engine
+from memvit.labels import Labels
+from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
+from memvit.streams import StreamEnded, StreamEvent, StreamFailed, StreamOpened, StreamReader, ready_events
+from memvit.types import Clip
+from memvit.video.draw import AnnotatedVideo
+from memvit.video.sampler import ClipSampler
+from memvit.video.source import open_source, redact, source_name
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What to watch of a stream, and what to write of it: one file of each kind, named after the stream."""
+
+    out: Path
+    hop_seconds: float = 1.0
+    top_k: int = 5
+    all_scores: bool = False
+    ava_csv: bool = False
+    annotate: bool = False
+    annotate_width: int = 640
+    timeline: bool = False
+    until_seconds: float | None = None
+    """Watch each stream only up to this time of its own."""
+    frames_per_second: float = 30.0
+    """Of a folder of frames."""
+    start_seconds: float = 0.0
+    """Presentation time of a folder's first frame."""
+
+
+@dataclass
+class StreamSummary:
+    """How one stream went."""
+
+    stream_id: str
+    location: str
+    """Free of credentials."""
+    clips: int = 0
+    watched_seconds: float = 0.0
+    duration_seconds: float | None = None
+    failure: str | None = None
+    note: str = ""
+    """What was skipped or mended on the way."""
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class WatchSummary:
+    """How it all went."""
+
+    streams: tuple[StreamSummary, ...]
+    wall_seconds: float
+    interrupted: bool
+
+    @property
+    def failed(self) -> list[StreamSummary]:
+        """Streams that could not be watched to their end."""
+        return [stream for stream in self.streams if stream.failure]
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of video watched per second of wall time."""
+        return sum(stream.watched_seconds for stream in self.streams) / max(self.wall_seconds, 1e-9)
+
+
+class StreamFiles:
+    """The files of one stream. Each result is on disk once it is written; `close` finishes what was begun."""
+
+    def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions) -> None:
+        self._summary, self._labels, self._options = summary, labels, options
+        self._timeline: list[Result] = []
+        self._stack = ExitStack()
+        enter = self._stack.enter_context
+        path = self._path(".jsonl")
+        self._json = enter(JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores))
+        self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
+        self._video = enter(AnnotatedVideo(self._path(".mp4"), labels=labels)) if options.annotate else None
+
+    def write(self, clip: Clip, result: Result) -> None:
+        """Write one result everywhere."""
+        self._json.write(result)
+        if self._csv:
+            self._csv.write(result)
+        if self._video:
+            self._video.write(clip, result)
+        if self._options.timeline:
+            self._timeline.append(result)
+
+    def close(self) -> None:
+        """Finish the files, and draw the timeline of what was seen."""
+        self._stack.close()
+        if self._timeline:
+            from memvit.plots import draw_timeline
+
+            draw_timeline(self._timeline, self._labels, self._path(".png"), title=self._summary.stream_id)
+            self._timeline = []
+
+    def _path(self, suffix: str) -> Path:
+        path = self._options.out / f"{self._summary.stream_id}{suffix}"
+        self._summary.files.append(path)
+        return path
+
+
+def watch(
+    locations: Sequence[str],
+    engine: Engine,
+    boxes: BoxSource | None,
+    labels: Labels,
+    options: WatchOptions,
+    on_event: Callable[[StreamSummary, StreamEvent | Result], None] = lambda summary, event: None,
+) -> WatchSummary:
+    """Watch all locations at once and write their results; a stream that fails stops no other.
+
+    Ctrl-C or SIGTERM ends it after the clips at hand, with every file finished. `on_event` sees each stream's progress.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    summaries = {
+        stream_id: StreamSummary(stream_id, redact(location))
+        for stream_id, location in zip(unique_names(locations), locations, strict=True)
+    }
+    changed = threading.Condition()
+    readers = [
+        StreamReader(
+            stream_id,
+            partial(
+                open_source,
+                location,
+                frames_per_second=options.frames_per_second,
+                start_seconds=options.start_seconds,
+            ),
+            _sampler(stream_id, engine, boxes, options),
+            changed=changed,
+            until_seconds=options.until_seconds,
+        )
+        for stream_id, location in zip(summaries, locations, strict=True)
+    ]
+    files: dict[str, StreamFiles] = {}
+    with ExitStack() as stack, stop_requested() as stopping:
+        for events in ready_events(readers, changed, stopping):
+            for event in events:
+                summary = summaries[event.stream_id]
+                if isinstance(event, StreamOpened):
+                    summary.duration_seconds = event.info.duration_seconds
+                    files[event.stream_id] = StreamFiles(summary, labels, options)
+                    stack.callback(files[event.stream_id].close)
+                elif isinstance(event, StreamEnded | StreamFailed):
+                    _finish(event, summary, files.get(event.stream_id), engine)
+                on_event(summary, event)
+            clips = [event for event in events if isinstance(event, Clip)]
+            if clips:
+                for clip, result in zip(clips, _answer(engine, boxes, clips), strict=True):
+                    summary = summaries[clip.stream_id]
+                    files[clip.stream_id].write(clip, result)
+                    summary.clips += 1
+                    summary.watched_seconds += options.hop_seconds
+                    on_event(summary, result)
+        interrupted = stopping.is_set()
+    return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
+
+
+def unique_names(locations: Sequence[str]) -> list[str]:
+    """A file name for every location: its stem, with a number where two would be the same."""
+    names: list[str] = []
+    for location in locations:
+        stem = source_name(location)
+        candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        names.append(next(name for name in candidates if name not in names))
+    return names
+
+
+@contextmanager
+def stop_requested() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one acts as usual."""
+    event = threading.Event()
+    before: dict[signal.Signals, Any] = {}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        event.set()
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+
+
+def _sampler(stream_id: str, engine: Engine, boxes: BoxSource | None, options: WatchOptions) -> ClipSampler:
+    wanted = engine.preprocessing
+    return ClipSampler(
+        stream_id,
+        num_frames=wanted.num_frames,
+        frame_interval=wanted.frame_interval,
+        hop_seconds=options.hop_seconds,
+        short_side=wanted.short_side,
+        crop=wanted.crop,
+        want_centre_image=boxes is not None and boxes.wants_centre_image,
+        preview_width=options.annotate_width if options.annotate else None,
+    )
+
+
+def _answer(engine: Engine, boxes: BoxSource | None, clips: list[Clip]) -> list[Result]:
+    return engine.step(clips, boxes.boxes(clips) if boxes is not None and engine.wants_boxes else None)
+
+
+def _finish(
+    event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None, engine: Engine
+) -> None:
+    engine.forget(event.stream_id)
+    if files is not None:
+        files.close()
+    if isinstance(event, StreamFailed):
+        summary.failure = event.reason
+    else:
+        summary.note = str(event.counts)
