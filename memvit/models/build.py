@@ -78,10 +78,13 @@ def load_model(
     if config.memory and config.head.kind == "classification" and not has_memory(state):
         # A Kinetics classifier trained without memory gets none: untrained memory would spoil what it knows.
         config = replace(config, memory=None)
-    model = _build(config)
     from_classifier = config.head.kind == "action" and not any(key.startswith("head.box_blocks.") for key in state)
-    new_head = num_classes is not None or from_classifier
-    return model, load_checkpoint(model, state, layout, path, new_head=new_head)
+    if num_classes is not None or from_classifier:
+        model = _build(config)
+        return model, load_checkpoint(model, state, layout, path, new_head=True)
+    with torch.device("meta"):  # every parameter comes from the file: none is made up first
+        model = _build(config)
+    return model, load_checkpoint(model, state, layout, path)
 
 
 def published_weights(name: str, weights: Weights | None) -> Path:

@@ -93,7 +93,9 @@ def load_checkpoint(
         missing, unexpected = missing - new, unexpected - heads
     if missing or unexpected or misfits:
         raise CheckpointError(f"{path}: {_difference(own, state, missing, unexpected, misfits)}")
-    model.load_state_dict({name: value for name, value in state.items() if name not in dropped}, strict=False)
+    state = {name: value.to(own[name].dtype) for name, value in state.items() if name not in dropped}
+    # A model on the meta device has no storage yet and takes over the file's tensors.
+    model.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
     return LoadReport(layout, tuple(name for name in own if name in new), tuple(sorted(dropped)))
 
 
