@@ -107,9 +107,11 @@ class ActionHead(nn.Module):
         each block.
         """
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
+        # RoIAlign knows no bfloat16 on a CPU, and box coordinates want the precision anyhow.
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         rois = [box.to(device=maps.device, dtype=maps.dtype) for box in boxes]
         aligned = roi_align(maps, rois, ROI_SIZE, 1 / self.spatial_stride, sampling_ratio=0, aligned=True)
-        features = aligned.amax(dim=(2, 3))
+        features = aligned.amax(dim=(2, 3)).to(tokens.dtype)
         fresh: list[Tensor] = []
         if len(self.box_blocks):
             features, fresh = self._among_boxes(features, [len(box) for box in boxes], pasts, readable)

@@ -190,6 +190,18 @@ def test_compression_is_trained_and_training_computes_the_same(reads: tuple[int,
     assert not any(value.requires_grad for value in trained.state_dict().values() if isinstance(value, Tensor))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close_and_keeps_its_memory_in_it(tiny: nn.Module, dtype: torch.dtype) -> None:
+    expected, _ = watch(tiny, "a", 5)
+    model = filled(create_model("memvit_tiny_8x4")).to(dtype)
+    memory = None
+    with torch.inference_mode():
+        for index in range(5):
+            logits, memory = model(clip("a", index).to(dtype), [boxes(2)], memory)
+    assert memory.layers[0].compressed.keys.dtype == logits.dtype == dtype
+    assert (logits.float().sigmoid() - expected[-1].sigmoid()).abs().max() < 0.05
+
+
 def test_clip_classifier_with_memory_carries_it() -> None:
     plan = create_model("memvit_tiny_8x4").config
     model = filled(MeMViT(replace(plan, head=replace(plan.head, kind="classification", box_blocks=0))).eval())
