@@ -8,13 +8,21 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from memvit.models import MODELS, count_parameters, create_model, list_models
+from memvit.models import MODELS, MeMViT, count_macs, count_parameters, create_model, list_models
 
 
 @functools.cache
-def _parameters(name: str) -> int:
-    with torch.device("meta"):
-        return count_parameters(create_model(name))
+def _counted(name: str) -> tuple[int, int]:
+    """Parameters, and multiply-accumulates of one view, with memory where there is one; counted on shapes alone."""
+    with torch.device("meta"), torch.no_grad():
+        model = create_model(name)
+        config = MODELS[name].config
+        size = (config.crop, config.crop) if config.frames == 1 else (config.frames, config.crop, config.crop)
+        inputs: list[Any] = [torch.empty(1, 3, *size)]
+        if isinstance(model, MeMViT):
+            inputs.append([torch.empty(1, 4)] if config.head.kind == "action" else None)
+            inputs.append(model(*inputs)[1])
+        return count_parameters(model), count_macs(model, *inputs)
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:
@@ -23,6 +31,7 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
     for name in list_models(pattern):
         entry, config = MODELS[name], MODELS[name].config
         weights = entry.weights
+        parameters, macs = _counted(name)
         rows.append(
             {
                 "name": name,
@@ -33,7 +42,9 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
                 "dataset": entry.dataset,
                 "classes": config.head.num_classes,
                 "memory_reads": list(config.memory.reads) if config.memory else [],
-                "parameters": _parameters(name),
+                "parameters": parameters,
+                "macs": macs,
+                "published_million_parameters": weights.million_parameters if weights else None,
                 "published_gmacs": weights.gmacs if weights else None,
                 "published_accuracy": weights.metric if weights else "",
                 "published_by": weights.source if weights else "",
@@ -46,7 +57,8 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
 
 def model_table(rows: list[dict[str, Any]]) -> Table:
     """The same for people."""
-    table = Table("name", "input", "classes", "parameters", "GMACs*", "accuracy*", "weights' licence", box=None)
+    columns = ("name", "input", "classes", "parameters", "published", "GMACs", "published", "accuracy", "weights")
+    table = Table(*columns, box=None)
     for row in rows:
         frames = f"{row['frames']}x{row['frame_interval']} " if row["frames"] > 1 else ""
         table.add_row(
@@ -54,9 +66,15 @@ def model_table(rows: list[dict[str, Any]]) -> Table:
             f"{frames}{row['pixels']}²",
             f"{row['classes']} ({row['dataset']})",
             f"{row['parameters'] / 1e6:.1f} M",
-            "" if row["published_gmacs"] is None else f"{row['published_gmacs']:g}",
+            _or_nothing(row["published_million_parameters"], " M"),
+            f"{row['macs'] / 1e9:.1f}",
+            _or_nothing(row["published_gmacs"]),
             row["published_accuracy"],
             row["licence"],
         )
-    table.caption = "* as published, of one view"
+    table.caption = "counted beside published, of one view; the URLs of the weights: memvit models --json"
     return table
+
+
+def _or_nothing(value: float | None, unit: str = "") -> str:
+    return "" if value is None else f"{value:g}{unit}"

@@ -126,7 +126,8 @@ class ActionHead(nn.Module):
         device = features.device
         group = torch.tensor([first[stream] + box // self.slots for stream, box in places], device=device).long()
         slot = torch.tensor([box % self.slots for _, box in places], device=device).long()
-        stream_of_group = torch.repeat_interleave(torch.tensor(groups, device=device))
+        streams = [stream for stream, count in enumerate(groups) for _ in range(count)]
+        stream_of_group = torch.tensor(streams, device=device)
 
         x = features.new_zeros(sum(groups), self.slots, features.shape[1]).index_put((group, slot), features)
         asking = min(self.slots, max(counts, default=0))

@@ -1,4 +1,4 @@
-"""Counting the multiply-accumulates of a model, as papers do, by running it.
+"""Counting the multiply-accumulates of a model, as papers do, by running it (on the meta device, for nothing).
 
 Attention is counted at the width of a head: columns that carry relative positions into the attention kernel are an
 implementation of the products already counted, and padding is nothing. Norms and activations are left out.
@@ -6,39 +6,52 @@ implementation of the products already counted, and padding is nothing. Norms an
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .config import MViTConfig
 
-aten = torch.ops.aten
-ATTENTION_OPS = [
-    aten._scaled_dot_product_flash_attention_for_cpu,
-    aten._scaled_dot_product_flash_attention,
-    aten._scaled_dot_product_efficient_attention,
-    aten._scaled_dot_product_cudnn_attention,
-]
+
+class AttentionCounter(TorchFunctionMode):
+    """Counts scaled dot-product attention from its shapes, and leaves the arithmetic out."""
+
+    def __init__(self, head_dim: int | None) -> None:
+        super().__init__()
+        self._head_dim = head_dim
+        self.macs = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Every torch function comes by here; only attention is stopped."""
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        query, key, value = args
+        *batch, queries, width = query.shape
+        pairs = queries * key.shape[-2]
+        self.macs += 2 * torch.Size(batch).numel() * pairs * (self._head_dim or width)
+        result: Tensor = query.new_empty(*batch, queries, value.shape[-1])
+        return result
 
 
 def count_macs(model: nn.Module, *inputs: Any, **keywords: Any) -> int:
-    """Multiply-accumulates of one call; for our models and, without the correction, any other."""
+    """Multiply-accumulates of one call, of our models or any other."""
     config = getattr(model, "config", None)
-    mapping: dict[Any, Any] = {}
-    if isinstance(config, MViTConfig):
-        head_dim = config.embed_dim // config.heads
-
-        def attention(q_shape: torch.Size, k_shape: torch.Size, *_: Any, **__: Any) -> int:
-            batch, heads, queries, _width = q_shape
-            return 4 * batch * heads * queries * k_shape[2] * head_dim
-
-        mapping = dict.fromkeys(ATTENTION_OPS, attention)
-    counter = FlopCounterMode(display=False, custom_mapping=mapping)
-    with torch.no_grad(), counter:
+    attention = AttentionCounter(config.embed_dim // config.heads if isinstance(config, MViTConfig) else None)
+    products = FlopCounterMode(display=False)
+    with torch.no_grad(), products, attention:
         model(*inputs, **keywords)
-    return int(counter.get_total_flops()) // 2
+    return int(products.get_total_flops()) // 2 + attention.macs
 
 
 def count_parameters(model: nn.Module) -> int:
