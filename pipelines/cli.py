@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 import memvit
 from memvit.types import MemvitError
@@ -37,7 +38,9 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except (MemvitError, ValueError, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", markup=True, soft_wrap=True)
+        if logging.getLogger("memvit").isEnabledFor(logging.INFO):  # --verbose
+            console.print_exception()
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -214,7 +217,7 @@ def convert_command(
     from .convert import convert
 
     with one_sentence():
-        console.print(convert(source, target, model, to, num_classes), soft_wrap=True)
+        console.print(convert(source, target, model, to, num_classes), markup=False, soft_wrap=True)
 
 
 @app.command("demo")

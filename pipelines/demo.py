@@ -20,12 +20,16 @@ def run_demo(out: Path, seconds: float, console: Console) -> int:
     """Write `out/shapes.mp4` and its boxes, watch it, and return the exit code."""
     source = out / "input"
     source.mkdir(parents=True, exist_ok=True)
-    scene = Scene(seconds=seconds)
+    scene = Scene(seconds=seconds, width=640, height=400)
     video, boxes = source / "shapes.mp4", source / "shapes_boxes.csv"
     write_video(scene, video)
     write_boxes(scene, "shapes", boxes)
-    console.print(f"made {video}: {scene.actors} moving shapes, {seconds:g} s of H.264, and their boxes, {boxes}")
-    console.print(f"watching it with {MODEL}, [bold]untrained[/]: the scores mean nothing yet, the way they go is real")
+    made = f"made {video}: {scene.actors} moving shapes, {seconds:g} s of H.264, and their boxes, {boxes}"
+    console.print(made, markup=False, soft_wrap=True)
+    console.print(
+        f"watching it with {MODEL}, [bold]untrained[/]: the scores mean nothing yet, the way they go is real",
+        soft_wrap=True,
+    )
 
     engine, entry = open_engine(MODEL, None, random_weights=True, device="auto", dtype="auto", remember=True)
     options = WatchOptions(out=out, annotate=True, timeline=True, ava_csv=True)

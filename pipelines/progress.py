@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from memvit.results import Result
@@ -57,10 +58,10 @@ class WatchProgress:
             self._began[stream.stream_id] = time.monotonic()
             total = stream.duration_seconds
             self._tasks[stream.stream_id] = self._bars.add_task(
-                stream.stream_id, total=total, position=f"00:00 / {clock(total)}", speed=""
+                escape(stream.stream_id), total=total, position=f"00:00 / {clock(total)}", speed=""
             )
         elif isinstance(event, StreamFailed):
-            self._console.print(f"[bold red]failed:[/] {event.reason}", soft_wrap=True)
+            self._console.print(f"[bold red]failed:[/] {escape(event.reason)}", soft_wrap=True)
         elif isinstance(event, Result):
             self._show(stream, event)
 
@@ -72,16 +73,16 @@ class WatchProgress:
         self._bars.update(self._tasks[stream.stream_id], completed=done, position=position, speed=speed)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
-            self._console.print(f"{stream.stream_id}: {position}, {speed}")
+            self._console.print(f"{stream.stream_id}: {position}, {speed}", markup=False)
 
     def report(self, summary: WatchSummary) -> None:
         """What was watched, how fast, and where the results are."""
         for stream in summary.streams:
             if stream.clips:
                 note = f" ({stream.note})" if stream.note else ""
-                self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}")
+                self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}", markup=False)
             for path in stream.files:
-                self._console.print(f"  {path}", soft_wrap=True)
+                self._console.print(f"  {path}", markup=False, soft_wrap=True)
         state = "stopped" if summary.interrupted else "done"
         self._console.print(
             f"{state} in {summary.wall_seconds:.1f} s, {summary.real_time_factor:.2f}× real time"

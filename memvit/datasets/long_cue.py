@@ -8,6 +8,7 @@ and labels are written in AVA's format. Everything follows from the seed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -69,27 +70,28 @@ class Scene:
 
 def render(scene: Scene, pts_seconds: float) -> Image:
     """The frame at an instant."""
-    image = _ground(scene)
-    ys, xs = np.mgrid[: scene.height, : scene.width]
+    image = _ground(scene).copy()
     for actor, (x, y) in enumerate(scene.centres(pts_seconds)):
-        across, down = np.abs(xs - x), np.abs(ys - y)
-        inside = {
-            0: np.maximum(across, down) < scene.radius,
-            1: across**2 + down**2 < scene.radius**2,
-            2: across + down < scene.radius,
-        }[actor % 3]
-        image[inside] = BODY_COLOUR
+        reach = int(scene.radius) + 2
+        rows = slice(max(int(y) - reach, 0), int(y) + reach)
+        columns = slice(max(int(x) - reach, 0), int(x) + reach)
+        around = image[rows, columns]
+        down = np.abs(np.arange(rows.start, rows.start + around.shape[0]) - y)[:, None]
+        across = np.abs(np.arange(columns.start, columns.start + around.shape[1]) - x)[None]
+        square, disc, diamond = np.maximum(across, down), np.hypot(across, down), across + down
+        around[(square, disc, diamond)[actor % 3] < scene.radius] = BODY_COLOUR
         cue = scene.cue_shown(actor, pts_seconds)
         if cue is not None:
-            image[across**2 + down**2 < (scene.radius * 0.55) ** 2] = CUE_COLOURS[cue]
+            around[disc < 0.55 * scene.radius] = CUE_COLOURS[cue]
     return image
 
 
+@lru_cache(maxsize=4)
 def _ground(scene: Scene) -> Image:
     """A dim texture that stays the same through the video, so that motion is the actors' alone."""
     generator = np.random.default_rng((scene.seed, 3))
     coarse = generator.integers(30, 80, size=(scene.height // 20 + 1, scene.width // 20 + 1, 3), dtype=np.uint8)
-    return np.kron(coarse, np.ones((20, 20, 1), dtype=np.uint8))[: scene.height, : scene.width].copy()
+    return np.kron(coarse, np.ones((20, 20, 1), dtype=np.uint8))[: scene.height, : scene.width]
 
 
 def write_video(scene: Scene, path: Path) -> None:

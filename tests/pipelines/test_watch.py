@@ -175,6 +175,7 @@ def test_a_folder_of_ava_frames(videos: Path, tiny_file: Path, tmp_path: Path) -
     ("arguments", "code", "sentence"),
     [
         (["missing.mp4", "--boxes", "full"], 1, "missing.mp4: there is no such file"),
+        (["[/odd] name.mp4", "--boxes", "full"], 1, "[/odd] name.mp4: there is no such file"),
         (["wide.mp4", "--boxes", "nobody.csv"], 1, "nobody.csv: the boxes cannot be read"),
         (["wide.mp4", "--boxes", "people"], 1, "use full, the path of a .csv file, or a detector"),
         (["wide.mp4", "--model", "memvit_17"], 1, "there is no model 'memvit_17'"),
