@@ -28,6 +28,10 @@ UNREADABLE = -6e4
 """Logit of a key that must not be read; its exp is exactly 0 in every dtype, and float16 can hold it."""
 
 
+MAX_CACHED_SHAPES = 8
+"""Frame sizes, with and without memory, for which position columns are kept."""
+
+
 @dataclass(frozen=True)
 class Past:
     """What one layer reads of earlier clips; R slots, oldest first."""
@@ -86,6 +90,8 @@ class PoolingAttention(nn.Module):
             self.compress_v = depthwise(dim, config.memory.kernel, config.memory.stride)
             self.norm_compress_k, self.norm_compress_v = layer_norm(dim), layer_norm(dim)
         self._columns: dict[object, PositionColumns] = {}
+        self._columns_of: tuple[Tensor, ...] = ()
+        self._columns_state: tuple[tuple[int, int], ...] = ()
 
     def _make_position_tables(self, config: MViTConfig, block: BlockConfig) -> None:
         def table(distances: int) -> nn.Parameter:
@@ -166,18 +172,26 @@ class PoolingAttention(nn.Module):
         return column[:, None, :, None].expand(-1, self.heads, -1, -1)
 
     def _position_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
-        """Looked up once per shape while no gradient is wanted; the weights' versions tell when to look again."""
+        """Looked up once per shape while no gradient is wanted, and again when the weights are others."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._make_columns(q_grid, k_grid, past)
         slots = past and (past.grid, past.keys.shape[1])
-        tables = [table for name, table in self.named_parameters(recurse=False) if name.startswith("rel_pos")]
-        versions = tuple(0 if table.is_inference() else table._version for table in tables)
-        key = (q_grid, k_grid, slots, self.rel_pos_h.dtype, self.rel_pos_h.device, versions)
-        if key not in self._columns:
-            if len(self._columns) > 8:
+        shapes = (q_grid, k_grid, slots, self.rel_pos_h.dtype, self.rel_pos_h.device)
+        tables, state = self._position_tables()
+        same = all(table is known for table, known in zip(tables, self._columns_of, strict=False))
+        if not same or self._columns_state != state:
+            self._columns, self._columns_of, self._columns_state = {}, tables, state
+        if shapes not in self._columns:
+            if len(self._columns) >= MAX_CACHED_SHAPES:
                 self._columns.clear()
-            self._columns[key] = self._make_columns(q_grid, k_grid, past)
-        return self._columns[key]
+            self._columns[shapes] = self._make_columns(q_grid, k_grid, past)
+        return self._columns[shapes]
+
+    def _position_tables(self) -> tuple[tuple[Tensor, ...], tuple[tuple[int, int], ...]]:
+        """The position tables, and what changes with their values: in place, by assignment, or by conversion."""
+        names = ("rel_pos_t", "rel_pos_h", "rel_pos_w", "rel_pos_mem_t", "rel_pos_mem_h", "rel_pos_mem_w")
+        tables = tuple(table for name in names if (table := self._parameters.get(name)) is not None)
+        return tables, tuple((table.data_ptr(), 0 if table.is_inference() else table._version) for table in tables)
 
     def _make_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
         lookups = spatial_lookups((self.rel_pos_h, self.rel_pos_w), q_grid, k_grid, clamped=self.clamped)

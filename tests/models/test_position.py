@@ -70,3 +70,8 @@ def test_cached_lookups_follow_the_weights() -> None:
     fresh.load_state_dict(model.state_dict())
     assert (before - after).abs().max() > 1e-3
     assert torch.equal(after, fresh(images, box)[0])
+    model.load_state_dict(filled(create_model("memvit_tiny_8x4")).state_dict(), assign=True)
+    assert torch.equal(model(images, box)[0], before)
+    rounded = model.to(torch.bfloat16).float()
+    fresh.load_state_dict(rounded.state_dict())
+    assert torch.equal(rounded(images, box)[0], fresh(images, box)[0])
