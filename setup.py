@@ -24,7 +24,7 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
         "numpy>=1.26",
-        "av>=14",
+        "av>=18",
         "pillow>=10.1",
         "safetensors>=0.4",
         "typer>=0.12",
