@@ -150,16 +150,19 @@ class PoolingAttention(nn.Module):
         pad = -(dim + extra) % 8
         cls = int(self.cls_token)
 
-        q_columns = q.new_zeros(batch, heads, q.shape[2], extra + pad)
-        start = 0
+        # One buffer, filled in place: for the first block of a wide clip each copy less is 25 MB less.
+        queries = q.new_empty(batch, heads, q.shape[2], dim + extra + pad)
+        queries[..., :dim] = q
+        queries[:, :, :cls, dim:] = 0
+        start = dim
         for product in query_products(q[:, :, cls:].contiguous(), q_grid, columns):
-            q_columns[:, :, cls:, start : start + product.shape[3]] = product
+            queries[:, :, cls:, start : start + product.shape[3]] = product
             start += product.shape[3]
+        queries[..., start:] = 0
         k_columns = columns.one_hot.expand(batch, heads, -1, -1)
         if past is not None:
-            q_columns[..., start] = 1
+            queries[..., start] = 1
             k_columns = torch.cat((k_columns, self._unreadable(past, k.shape[2], k)), dim=3)
-        queries = torch.cat((q, q_columns), dim=3)
         keys = F.pad(torch.cat((k, k_columns), dim=3), (0, pad))
         attended = F.scaled_dot_product_attention(queries, keys, F.pad(v, (0, extra + pad)), scale=self.scale)
         # Contiguous, hence a copy: the residual is added in place, and autograd needs what attention returned.

@@ -55,10 +55,11 @@ class Block(nn.Module):
         # NOTE: where the width grows, the skip path starts from the normalised input, as in the reference.
         skip = self.proj(normed) if self.proj is not None and grows_in_attention else x
         x = max_pool(skip, grid, block.q_stride, cls_token=self.cls_token)
-        x = x + drop_path(attended, block.drop_path, self.training)
+        # In place on the branch, which no backward pass needs: one buffer of all tokens less.
+        x = drop_path(attended, block.drop_path, self.training).add_(x)
         normed = self.norm2(x)
         skip = self.proj(normed) if self.proj is not None and not grows_in_attention else x
-        return skip + drop_path(self.mlp(normed), block.drop_path, self.training), pooled_grid, fresh
+        return drop_path(self.mlp(normed), block.drop_path, self.training).add_(skip), pooled_grid, fresh
 
 
 class Backbone(nn.Module):
