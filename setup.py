@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read_text()).group(1)
-TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0"]
+TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0", "pytorchvideo>=0.1.5"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -30,6 +30,8 @@ setup(
         "typer>=0.12",
         "rich>=13",
         "matplotlib>=3.8",
+        "omegaconf>=2.4",
+        "tensorboard>=2.14",
     ],
     extras_require={"test": TEST, "lint": LINT, "bench": ["pytorchvideo>=0.1.5", "timm>=1.0"], "dev": TEST + LINT},
     entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},

@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 
 import memvit
-from memvit.types import MemvitError
+
+from .cli_training import evaluate_command, train_command
+from .terminal import INTERRUPTED, console, one_sentence
 
 app = typer.Typer(
     help="Long and live video: what people do, second by second, from a model that remembers.",
@@ -28,20 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-console = Console(stderr=True, highlight=False)
-INTERRUPTED = 130
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """Errors that a user can mend are printed as they are and end with exit code 1."""
-    try:
-        yield
-    except (MemvitError, ValueError, OSError) as error:
-        if logging.getLogger("memvit").isEnabledFor(logging.INFO):  # --verbose
-            console.print_exception()
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from error
 
 
 def show_version(wanted: bool) -> None:
@@ -203,6 +188,10 @@ def models_command(
         typer.echo(json.dumps(rows, indent=1))
     else:
         Console().print(model_table(rows))
+
+
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
 
 
 @app.command("convert")

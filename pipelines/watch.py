@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
@@ -23,6 +20,8 @@ from memvit.types import Clip
 from memvit.video.draw import AnnotatedVideo
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source, redact, source_name
+
+from .stopping import stop_requested
 
 
 @dataclass(frozen=True)
@@ -184,26 +183,6 @@ def unique_names(locations: Sequence[str]) -> list[str]:
         candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         names.append(next(name for name in candidates if name not in names))
     return names
-
-
-@contextmanager
-def stop_requested() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one acts as usual."""
-    event = threading.Event()
-    before: dict[signal.Signals, Any] = {}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        event.set()
-        for known, handler in before.items():
-            signal.signal(known, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for known, handler in before.items():
-            signal.signal(known, handler)
 
 
 def _sampler(stream_id: str, engine: Engine, boxes: BoxSource | None, options: WatchOptions) -> ClipSampler:

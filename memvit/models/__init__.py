@@ -3,6 +3,7 @@
 from .build import create_model, list_models, load_model, model_entry
 from .checkpoints import CheckpointError, LoadReport
 from .config import HeadConfig, MemoryConfig, MViTConfig
+from .inflate import load_image_weights
 from .macs import count_macs, count_parameters
 from .memory import Memory
 from .memvit import MeMViT
@@ -26,6 +27,7 @@ __all__ = [
     "count_parameters",
     "create_model",
     "list_models",
+    "load_image_weights",
     "load_model",
     "model_entry",
 ]

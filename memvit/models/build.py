@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import logging
 import urllib.error
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,13 +66,17 @@ def load_model(
     pretrained: bool = False,
     checkpoint: str | Path | None = None,
     num_classes: int | None = None,
+    change: Callable[[MViTConfig], MViTConfig] = lambda config: config,
 ) -> tuple[MeMViT | MViT, LoadReport | None]:
-    """As `create_model`, with the report of what the weights did; None if there were none."""
+    """As `create_model`, with the report of what the weights did; None if there were none.
+
+    `change` makes another config of the name's own: drop path, dropout, what memory reads.
+    """
     entry = model_entry(name)
     if pretrained and checkpoint:
         raise ValueError("pretrained=True and checkpoint=… exclude each other")
     path = published_weights(name, entry.weights) if pretrained else checkpoint
-    config = entry.config if num_classes is None else _with_classes(entry.config, num_classes)
+    config = change(entry.config if num_classes is None else _with_classes(entry.config, num_classes))
     if path is None:
         return _build(config), None
     state, layout = read_checkpoint(path)

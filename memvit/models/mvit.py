@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .attention import Fresh, Past, PoolingAttention
 from .config import BlockConfig, Grid, MViTConfig
@@ -76,6 +77,8 @@ class Backbone(nn.Module):
         )
         self.blocks = nn.ModuleList(Block(config, block) for block in config.blocks())
         self.norm = layer_norm(config.out_dim)
+        self.checkpoint_blocks = False
+        """Keep no activations inside blocks while training, and compute them anew in the backward pass."""
 
     def forward(self, clips: Tensor, pasts: Sequence[Past | None] = ()) -> tuple[Tensor, Grid, list[Fresh]]:
         """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens.
@@ -85,7 +88,10 @@ class Backbone(nn.Module):
         x, grid = self._embed(clips)
         fresh = []
         for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
-            x, grid, left_behind = block(x, grid, past)
+            if self.checkpoint_blocks and self.training:
+                x, grid, left_behind = checkpoint(block, x, grid, past, use_reentrant=False)
+            else:
+                x, grid, left_behind = block(x, grid, past)
             fresh.append(left_behind)
         return self.norm(x), grid, fresh
 

@@ -45,6 +45,7 @@ ARCHITECTURES: dict[str, MViTConfig] = {
         memory=MemoryConfig(layers=tuple(range(0, 24, 2)), reads=(3, 6)),
     ),
     # Ours: small enough to train and to test on two CPU cores.
+    "mvitv2_tiny_8x4": replace(VIDEO, frames=8, crop=64, embed_dim=24, depth=4, stage_starts=(1, 2, 3)),
     "memvit_tiny_8x4": replace(
         REMEMBERING,
         frames=8,
@@ -187,6 +188,13 @@ MODELS: dict[str, ModelEntry] = {
     **_memvit("memvit_16_16x4", "k400", 16, 4, "29.3 mAP", 58.7, 35.4),
     **_memvit("memvit_24_32x3", "k600", 32, 3, "32.3 mAP", 211.7, 52.6),
     **_memvit("memvit_24_32x3", "k700", 32, 3, "34.4 mAP", 211.7, 52.6),
+    "mvitv2_tiny_8x4": ModelEntry(
+        "mvitv2_tiny_8x4",
+        "",
+        HeadConfig("classification", 400, dropout=0.0),
+        Preprocessing(8, 4, short_side=64),
+        None,
+    ),
     "memvit_tiny_8x4": ModelEntry(
         "memvit_tiny_8x4",
         "ava",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from memvit.video.location import source_name
 from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 
 _NUMBERED = re.compile(r"(?!\.)(?P<prefix>.*?)(?P<number>\d+)\.(?P<kind>jpe?g|png)", re.IGNORECASE)
+SAME_SECONDS = 1e-6
 _CODECS = {"jpg": "mjpeg", "jpeg": "mjpeg", "png": "png"}
 
 
@@ -61,7 +63,13 @@ class FrameFolder(Source):
     """
 
     def __init__(
-        self, folder: Path, *, frames_per_second: float, start_seconds: float, max_consecutive_corrupt: int
+        self,
+        folder: Path,
+        *,
+        from_seconds: float,
+        frames_per_second: float,
+        start_seconds: float,
+        max_consecutive_corrupt: int,
     ) -> None:
         """See `open_source`."""
         if frames_per_second <= 0:
@@ -73,7 +81,9 @@ class FrameFolder(Source):
         self._images = list_images(folder)
         first, last = self._images[0].number, self._images[-1].number
         self.counts.missing_images = last - first + 1 - len(self._images)
-        self._next_index = 0
+        self._next_index = bisect.bisect_left(
+            self._images, from_seconds - SAME_SECONDS, key=self._pts_seconds, hi=len(self._images) - 1
+        )
         self._is_closed = False
         self.first_decoded = self.decode_nearest(0)
         width, height = upright_size(self.first_decoded)
@@ -83,6 +93,7 @@ class FrameFolder(Source):
             height=height,
             frames_per_second=frames_per_second,
             duration_seconds=(last - first + 1) / frames_per_second,
+            total_frames=last - first + 1,
             is_live=False,
         )
 
@@ -95,8 +106,10 @@ class FrameFolder(Source):
         index = self._next_index
         self._next_index += 1
         self.counts.frames += 1
-        elapsed = (self._images[index].number - self._images[0].number) / self._frames_per_second
-        return ImageFrame(self, index, self._start_seconds + elapsed)
+        return ImageFrame(self, index, self._pts_seconds(self._images[index]))
+
+    def _pts_seconds(self, image: NumberedImage) -> float:
+        return self._start_seconds + (image.number - self._images[0].number) / self._frames_per_second
 
     def close(self) -> None:
         """See `Source`."""

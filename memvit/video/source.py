@@ -59,6 +59,8 @@ class SourceInfo:
     """The average that the header or the first seconds tell; None if unknown. Times never rely on it."""
     duration_seconds: float | None
     """As the header has it; None where there is no end in sight."""
+    total_frames: int | None
+    """As the header has it, or from duration and rate; None where there is no end in sight."""
     is_live: bool
     """A camera, or a URL without a duration: its end is a disconnection."""
 
@@ -122,6 +124,7 @@ class Source(ABC):
 def open_source(
     location: str | Path,
     *,
+    from_seconds: float = 0.0,
     frames_per_second: float = 30.0,
     start_seconds: float = 0.0,
     open_timeout_seconds: float = 10.0,
@@ -136,6 +139,9 @@ def open_source(
     Args:
         location: a file, a URL (http, https, rtsp, rtmp, hls, udp, tcp, srt …), a camera (`/dev/video0`), or a folder
             of numbered images such as AVA's `VIDEO_000001.jpg` or `img_00001.jpg`.
+        from_seconds: leave out the frames before this time. A file is entered at the nearest key frame before it, so
+            this costs little; the frames are those of a reading from the start. If none is left, the last one is
+            given. Ignored by live sources.
         frames_per_second: rate of a folder of images; ignored elsewhere.
         start_seconds: presentation time of a folder's first image; ignored elsewhere.
         open_timeout_seconds: give up opening a URL after this long.
@@ -155,6 +161,7 @@ def open_source(
 
         return FrameFolder(
             Path(text),
+            from_seconds=from_seconds,
             frames_per_second=frames_per_second,
             start_seconds=start_seconds,
             max_consecutive_corrupt=max_consecutive_corrupt,
@@ -163,6 +170,7 @@ def open_source(
 
     return StreamSource(
         text,
+        from_seconds=from_seconds,
         open_timeout_seconds=open_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
         max_consecutive_corrupt=max_consecutive_corrupt,

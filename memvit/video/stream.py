@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -29,6 +31,11 @@ MAX_DECODER_THREADS = 4
 TEXT_ART_FORMATS = {"tty", "bin", "xbin", "idf", "adf"}
 """FFmpeg would draw a text file as a video."""
 FALLBACK_FRAMES_PER_SECOND = 30.0
+SEEK_WORTH_SECONDS = 2.0
+"""Shorter ways are decoded: key frames are seldom closer."""
+SEEK_MARGIN_SECONDS = 0.5
+"""Containers are entered by decoding time, which is a few frames off presentation time."""
+SAME_SECONDS = 1e-6
 PAUSE_SECONDS = 0.005
 
 
@@ -62,6 +69,7 @@ class StreamSource(Source):
         self,
         location: str,
         *,
+        from_seconds: float = 0.0,
         open_timeout_seconds: float,
         read_timeout_seconds: float,
         max_consecutive_corrupt: int,
@@ -74,6 +82,7 @@ class StreamSource(Source):
         self._max_consecutive_corrupt = max_consecutive_corrupt
         self._corrupt_in_a_row = 0
         self._pending: deque[DecodedFrame] = deque()
+        self._last_left_out: DecodedFrame | None = None
         self._last_pts_seconds = 0.0
         self._last_dts: int | None = None
         self._is_closed = self._is_flushed = False
@@ -83,13 +92,16 @@ class StreamSource(Source):
             self._stream = _choose_stream(self._container, self._shown)
             is_live = is_camera(location) or (is_url(location) and self._container.duration is None)
             _prepare_decoder(self._container, self._stream, is_live)
-            self._packets = self._container.demux(self._stream)
+            self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
             self._stores_no_pts = self._container.format.name == "avi"
             self._timeline = Timeline(
                 frame_seconds=1 / (_frames_per_second(self._stream) or FALLBACK_FRAMES_PER_SECOND),
                 origin_seconds=None if is_live or self._stores_no_pts else self._start_seconds(),
                 counts=self.counts,
             )
+            self._from_seconds = 0.0 if is_live else from_seconds - SAME_SECONDS
+            if not is_live and from_seconds > SEEK_WORTH_SECONDS:
+                self._seek(from_seconds)
             self.info = self._describe(source_name(location), is_live)
         except BaseException:
             self.close()
@@ -103,6 +115,25 @@ class StreamSource(Source):
             raise StopIteration
         self.counts.frames += 1
         return self._pending.popleft()
+
+    def _seek(self, seconds: float) -> None:
+        """Enter at a key frame at or before `seconds`; where the file cannot, stay at its start."""
+        origin_seconds = self._start_seconds()
+        if self._stores_no_pts or origin_seconds is None:
+            return
+        try:
+            self._container.seek(int((seconds + origin_seconds - SEEK_MARGIN_SECONDS) * av.time_base), backward=True)
+            first = next((packet for packet in self._container.demux(self._stream) if packet.pts is not None), None)
+            time_base = self._stream.time_base
+            if first is not None and first.pts is not None and time_base is not None and first.is_keyframe:
+                is_early_enough = float(first.pts * time_base) - origin_seconds <= seconds
+                if is_early_enough:
+                    self._packets = itertools.chain([first], self._container.demux(self._stream))
+                    return
+        except FFmpegError:
+            pass
+        self._container.seek(self._container.start_time or 0, backward=True)
+        self._packets = self._container.demux(self._stream)
 
     def close(self) -> None:
         """See `Source`."""
@@ -118,12 +149,18 @@ class StreamSource(Source):
                 f"({self.counts.corrupt_packets} damaged packets); check that the file is complete"
             )
         duration = self._container.duration
+        duration_seconds = None if is_live or duration is None else duration / av.time_base
+        frames_per_second = _frames_per_second(self._stream)
+        total_frames = self._stream.frames or None
+        if total_frames is None and duration_seconds is not None and frames_per_second is not None:
+            total_frames = max(1, round(duration_seconds * frames_per_second))
         return SourceInfo(
             name=name,
             width=self._pending[0].width,
             height=self._pending[0].height,
-            frames_per_second=_frames_per_second(self._stream),
-            duration_seconds=None if is_live or duration is None else duration / av.time_base,
+            frames_per_second=frames_per_second,
+            duration_seconds=duration_seconds,
+            total_frames=None if is_live else total_frames,
             is_live=is_live,
         )
 
@@ -145,6 +182,9 @@ class StreamSource(Source):
                 )
         if self._failure is not None and not self._pending:
             raise self._failure
+        if not self._pending and not self.counts.frames and self._last_left_out is not None:
+            self._pending.append(self._last_left_out)  # the video is over before the time asked for
+            self._last_left_out = None
         return bool(self._pending)
 
     def _next_packet(self) -> Packet[VideoStream] | None:
@@ -200,6 +240,9 @@ class StreamSource(Source):
         raw_seconds = None if pts is None or time_base is None else float(pts * time_base)
         pts_seconds = self._timeline.place(raw_seconds)
         if pts_seconds is None:
+            return
+        if pts_seconds < self._from_seconds:
+            self._last_left_out = DecodedFrame(pts_seconds, 0, decoded)
             return
         self.counts.corrupt_frames += decoded.is_corrupt
         self._pending.append(DecodedFrame(pts_seconds, self.counts.frames + len(self._pending), decoded))

@@ -16,3 +16,8 @@ def model_input(frames: Tensor, preprocessing: Preprocessing, dtype: torch.dtype
         frames = frames.flip(-1)
     pixels = frames.float().div_(255).sub_(mean).div_(std)
     return pixels.permute(0, 4, 1, 2, 3).contiguous().to(dtype)
+
+
+def normalised(frames: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """(B, T, 3, H, W) uint8 RGB, as image libraries lay it out → the same as `model_input`."""
+    return model_input(frames.permute(0, 1, 3, 4, 2), preprocessing)

@@ -53,6 +53,19 @@ def test_timm_images(peer_name: str, name: str, tmp_path: Path) -> None:
     assert all(torch.equal(written[key], value) for key, value in peer.state_dict().items())
 
 
+@torch.inference_mode()
+def test_timm_adds_queries_to_the_cls_token_and_the_reference_does_not(tmp_path: Path) -> None:
+    peer = filled(timm.create_model("mvitv2_base_cls").eval())
+    image = fill.clip("cls", (1, 3, 224, 224))
+    ours = with_weights_of(peer, "mvitv2_b.in21k", tmp_path)
+    assert (ours(image).log_softmax(-1) - peer(image).log_softmax(-1)).abs().max() > 1e-2
+    for name, parameter in peer.named_parameters():
+        if ".norm_q." in name:
+            parameter.zero_()  # all queries are zero, so adding them changes nothing
+    ours = with_weights_of(peer, "mvitv2_b.in21k", tmp_path)
+    torch.testing.assert_close(ours(image).log_softmax(-1), peer(image).log_softmax(-1), atol=1e-4, rtol=0)
+
+
 def openmmlab(state: dict[str, torch.Tensor], head: str) -> dict[str, torch.Tensor]:
     """The official names as mmpretrain (`head.fc`) or mmaction2 (`cls_head.fc_cls`) writes them."""
     renamed = {}

@@ -1,0 +1,1 @@
+"""Evaluation: the official measures, in our own code, and runs that can be resumed."""

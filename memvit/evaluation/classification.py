@@ -1,0 +1,150 @@
+"""Top-1 and top-5 of a classifier over several views a sample, resumable sample by sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from memvit.models import Preprocessing
+from memvit.types import MemvitError
+from memvit.video.transforms import normalised
+
+
+@dataclass(frozen=True)
+class Views:
+    """A sample of a test set, in all its views."""
+
+    name: str
+    label: int
+    pixels: Tensor | None
+    """(views, T, 3, side, side) uint8; None if it could not be read."""
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a sample."""
+
+    name: str
+    label: int
+    top: tuple[int, ...]
+    """The five classes with the highest mean score, best first; empty if the sample could not be read."""
+    score: float
+    """Of the first of these."""
+    failure: str = ""
+
+
+@dataclass
+class TopK:
+    """Counts samples whose class is the best, or among the best five."""
+
+    samples: int = 0
+    top1: int = 0
+    top5: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one; a sample that could not be read counts as wrong."""
+        self.samples += 1
+        self.top1 += prediction.top[:1] == (prediction.label,)
+        self.top5 += prediction.label in prediction.top[:5]
+        if prediction.failure:
+            self.failures.append(prediction.failure)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Percentages."""
+        samples = max(self.samples, 1)
+        return {"top1": 100 * self.top1 / samples, "top5": 100 * self.top5 / samples}
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, samples: Sequence[Views], preprocessing: Preprocessing, device: torch.device
+) -> list[Prediction]:
+    """Mean softmax scores over the views of each sample → its best classes."""
+    model.eval()
+    readable = [sample for sample in samples if sample.pixels is not None]
+    scores: dict[str, Tensor] = {}
+    if readable:
+        pixels = torch.cat([sample.pixels for sample in readable if sample.pixels is not None]).to(device)
+        logits = class_logits(model, normalised(pixels, preprocessing))
+        counts = [len(sample.pixels) for sample in readable if sample.pixels is not None]
+        means = [part.mean(0) for part in logits.float().softmax(-1).split(counts)]
+        scores = {sample.name: mean.cpu() for sample, mean in zip(readable, means, strict=True)}
+    return [_prediction(sample, scores.get(sample.name)) for sample in samples]
+
+
+def class_logits(model: nn.Module, clips: Tensor) -> Tensor:
+    """(B, 3, T, H, W) → (B, classes), whether the model keeps memory or not; images are clips of one frame."""
+    out = model(clips)
+    logits: Tensor = out[0] if isinstance(out, tuple) else out
+    return logits
+
+
+def _prediction(sample: Views, scores: Tensor | None) -> Prediction:
+    if scores is None:
+        return Prediction(sample.name, sample.label, (), 0.0, sample.failure)
+    best = scores.topk(min(5, len(scores)))
+    return Prediction(sample.name, sample.label, tuple(best.indices.tolist()), float(best.values[0]))
+
+
+class PredictionFile:
+    """Predictions as JSON Lines, one a sample; what a killed run wrote is read back, a cut-off last line is dropped."""
+
+    def __init__(self, path: Path, identity: dict[str, object]) -> None:
+        """`identity` says what was evaluated with what; MemvitError if the file is of another evaluation."""
+        self.path, self.done = path, dict[str, Prediction]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = json.dumps({"evaluation": identity}, sort_keys=True)
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        if lines and lines[0] != head:
+            raise MemvitError(f"{path}: these are the predictions of another evaluation; choose another folder")
+        for line in lines[1:]:
+            entry = json.loads(line)
+            prediction = Prediction(**{**entry, "top": tuple(entry["top"])})
+            self.done[prediction.name] = prediction
+        self._rewrite([head, *(lines[1:])])
+
+    def append(self, predictions: Iterable[Prediction]) -> None:
+        """Write more; each line is complete once this returns."""
+        with self.path.open("a") as file:
+            for prediction in predictions:
+                self.done[prediction.name] = prediction
+                file.write(json.dumps(vars(prediction)) + "\n")
+
+    def _rewrite(self, lines: list[str]) -> None:
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(f"{line}\n" for line in lines))
+        temporary.replace(self.path)
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[list[Views]],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    *,
+    into: PredictionFile | None = None,
+    on_progress: Callable[[TopK], None] = lambda counts: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TopK:
+    """Count over all batches, after what `into` already holds; until `should_stop`, after the batch at hand."""
+    counts = TopK()
+    for prediction in into.done.values() if into else ():
+        counts.add(prediction)
+    for batch in batches:
+        predictions = predict(model, batch, preprocessing, device)
+        if into is not None:
+            into.append(predictions)
+        for prediction in predictions:
+            counts.add(prediction)
+        on_progress(counts)
+        if should_stop():
+            break
+    return counts

@@ -1,0 +1,216 @@
+"""Training a classifier of images or single clips: data, augmentation, loss and test of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from memvit.datasets.draws import Draw, epoch_batches, mixed_seed, steps_per_epoch
+from memvit.datasets.image_folders import LabelledImages
+from memvit.datasets.video_clips import VideoClips
+from memvit.datasets.video_lists import read_video_list
+from memvit.evaluation.classification import TopK, Views, class_logits, evaluate
+from memvit.labels import DATASETS, labels_for, read_labels
+from memvit.models import MeMViT, ModelEntry, MViT
+from memvit.training.augment import BatchAugmentation, ClipAugmentation
+from memvit.training.recipe import Augmentation, ClassificationData, ClassificationRecipe
+from memvit.training.world import World
+from memvit.types import MemvitError, SourceError
+from memvit.video.transforms import normalised
+
+logger = logging.getLogger("memvit")
+MAX_UNREADABLE_IN_A_ROW = 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of a step, augmented but not yet mixed."""
+
+    pixels: Tensor
+    """(B, T, 3, side, side) uint8."""
+    labels: Tensor
+    names: list[str]
+
+    def pin_memory(self) -> Batch:
+        """For DataLoader: quicker copies to a GPU."""
+        return Batch(self.pixels.pin_memory(), self.labels.pin_memory(), self.names)
+
+
+Samples = VideoClips | LabelledImages
+
+
+class TrainingSamples(Dataset[list[tuple[Tensor, int, str]]]):
+    """Draw → its `repeats` augmented samples."""
+
+    def __init__(self, samples: Samples, augment: Augmentation, side: int, decode_short_side: int) -> None:
+        self.samples, self.repeats, self.short_side = samples, augment.repeats, decode_short_side
+        self.augment = ClipAugmentation(augment, side)
+
+    def __getitem__(self, draw: Draw) -> list[tuple[Tensor, int, str]]:
+        """A sample that cannot be read is replaced by the next that can, with a warning."""
+        index = draw.index
+        for _ in range(MAX_UNREADABLE_IN_A_ROW):
+            try:
+                return self._make(index, draw.seed)
+            except SourceError as error:
+                logger.warning("%s; the next sample stands in for it", error)
+                index = (index + 1) % len(self.samples)
+        raise MemvitError(f"{MAX_UNREADABLE_IN_A_ROW} samples in a row cannot be read; check data.root")
+
+    def _make(self, index: int, seed: int) -> list[tuple[Tensor, int, str]]:
+        if isinstance(self.samples, VideoClips):
+            video = self.samples.videos[index]
+            pixels, label, name = self.samples.training_clip(index, seed, self.short_side), video.label, str(video.path)
+        else:
+            pixels = self.samples.training_image(index)
+            path, label = self.samples.samples[index]
+            name = str(path)
+        return [(self.augment(pixels, mixed_seed(seed, repeat)), label, name) for repeat in range(self.repeats)]
+
+
+class TestSamples(Dataset[Views]):
+    """Every sample in all its views, in order."""
+
+    def __init__(self, samples: Samples, data: ClassificationData) -> None:
+        self.samples, self.data = samples, data
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def identity(self, index: int) -> tuple[str, int]:
+        """Name and class."""
+        if isinstance(self.samples, VideoClips):
+            video = self.samples.videos[index]
+            return str(video.path), video.label
+        path, label = self.samples.samples[index]
+        return str(path), label
+
+    def __getitem__(self, index: int) -> Views:
+        name, label = self.identity(index)
+        try:
+            if isinstance(self.samples, VideoClips):
+                pixels = self.samples.views(index, self.data.temporal_views, self.data.spatial_crops)
+            else:
+                pixels = self.samples.evaluation_image(index, self.data.eval_crop_ratio)
+        except SourceError as error:
+            return Views(name, label, None, str(error))
+        return Views(name, label, pixels)
+
+
+def open_samples(where: str, data: ClassificationData, entry: ModelEntry, num_classes: int) -> Samples:
+    """The training or test set that a recipe names. MemvitError if it is not there."""
+    if not where:
+        raise MemvitError("the recipe names no data; pass data.train=… and data.val=…")
+    if data.kind == "images":
+        return LabelledImages(where, entry.preprocessing, num_classes=num_classes)
+    if data.labels is None or data.labels in DATASETS:
+        labels = labels_for(num_classes, data.labels or entry.dataset)
+    else:
+        labels = read_labels(data.labels)
+    return VideoClips(read_video_list(where, labels, data.root), entry.preprocessing, data.sampling)
+
+
+def test_batches(samples: TestSamples, places: Sequence[int], batch_size: int, workers: int) -> Iterator[list[Views]]:
+    """The samples at `places`, decoded by `workers` processes."""
+    loader: DataLoader[Any] = DataLoader(
+        samples, batch_sampler=_chunks(places, batch_size), num_workers=workers, collate_fn=list
+    )
+    yield from loader
+
+
+class ClassificationTask:
+    """See `Task`. Cross-entropy with soft targets; top-1 and top-5 on the test set."""
+
+    def __init__(self, recipe: ClassificationRecipe, model: MViT | MeMViT, entry: ModelEntry, world: World) -> None:
+        self.model: nn.Module = model
+        self.recipe, self.preprocessing, self.world = recipe, entry.preprocessing, world
+        data, config = recipe.data, model.config
+        self.num_classes = config.head.num_classes
+        samples = open_samples(data.train, data, entry, self.num_classes)
+        self.train_set = TrainingSamples(
+            samples, recipe.augment, entry.preprocessing.short_side, data.decode_short_side
+        )
+        self.test_set = TestSamples(open_samples(data.val or data.train, data, entry, self.num_classes), data)
+        self.mix = BatchAugmentation(recipe.augment, self.num_classes)
+        world.share(self._draws)
+
+    @property
+    def _draws(self) -> int:
+        """Decoded samples a batch."""
+        batch_size, repeats = self.recipe.run.batch_size, self.recipe.augment.repeats
+        if batch_size % repeats:
+            raise MemvitError(f"run.batch_size={batch_size} is not a multiple of augment.repeats={repeats}")
+        return batch_size // repeats
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """See `Task`."""
+        return steps_per_epoch(len(self.train_set.samples), self._draws)
+
+    def batches(self, epoch: int, first_batch: int) -> Iterator[Batch]:
+        """See `Task`."""
+        plan = epoch_batches(
+            len(self.train_set.samples),
+            self._draws,
+            seed=self.recipe.run.seed,
+            epoch=epoch,
+            first_step=first_batch,
+            rank=self.world.rank,
+            world_size=self.world.size,
+        )
+        loader: DataLoader[Any] = DataLoader(
+            self.train_set,
+            batch_sampler=list(plan),
+            num_workers=self.recipe.run.loader_workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+        yield from loader
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, float]:
+        """See `Task`."""
+        device = next(self.model.parameters()).device
+        clips = normalised(batch.pixels.to(device, non_blocking=True), self.preprocessing)
+        clips, targets = self.mix(clips, batch.labels.to(device))
+        logits = class_logits(network, clips)
+        return F.cross_entropy(logits.float(), targets, reduction="sum"), float(len(clips))
+
+    def describe(self, batch: Batch) -> list[str]:
+        """See `Task`."""
+        return batch.names
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Task`. Every process tests its share."""
+        run = self.recipe.run
+        places = range(self.world.rank, len(self.test_set), self.world.size)
+        views = self.recipe.data.temporal_views * self.recipe.data.spatial_crops
+        batches = test_batches(self.test_set, places, max(run.batch_size // views, 1), run.loader_workers)
+        counts = evaluate(self.model, batches, self.preprocessing, next(self.model.parameters()).device)
+        for failure in counts.failures:
+            logger.warning("%s; it counts as wrong", failure)
+        sums = self.world.sum_floats(counts.samples, counts.top1, counts.top5)
+        return TopK(round(sums[0]), round(sums[1]), round(sums[2])).metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Task`: nothing is carried from batch to batch."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Task`."""
+
+
+def _collate(drawn: list[list[tuple[Tensor, int, str]]]) -> Batch:
+    samples = [sample for repeats in drawn for sample in repeats]
+    pixels, labels, names = zip(*samples, strict=True)
+    return Batch(torch.stack(pixels), torch.tensor(labels), list(names))
+
+
+def _chunks(places: Sequence[int], size: int) -> list[list[int]]:
+    return [list(places[start : start + size]) for start in range(0, len(places), size)]

@@ -1,0 +1,49 @@
+"""What a run leaves to look at: JSON Lines and TensorBoard curves. A resumed run continues both without a seam."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class RunLog:
+    """Writes JSON objects, each with the `total_steps` it belongs to, and the numbers among them as curves."""
+
+    def __init__(self, folder: Path, *, from_step: int) -> None:
+        """What an interrupted run had logged after step `from_step` is removed: it will happen again."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "log.jsonl"
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        kept = [line for line in lines if _step(line) is not None and _step(line) <= from_step]  # type: ignore[operator]
+        self.path.write_text("".join(f"{line}\n" for line in kept))
+        self._file = self.path.open("a")
+        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1 if from_step else None)
+
+    def write(self, total_steps: int, **values: Any) -> None:
+        """Log a line; strings and nested values go into the JSON only."""
+        self._file.write(json.dumps({"total_steps": total_steps, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, float):
+                self._curves.add_scalar(name, value, total_steps)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._curves.close()
+
+
+def _step(line: str) -> int | None:
+    try:
+        step = json.loads(line)["total_steps"]
+    except (ValueError, KeyError, TypeError):  # a line cut off by a kill
+        return None
+    return step if isinstance(step, int) else None

@@ -1,0 +1,245 @@
+"""The training loop: one for every task. It knows steps, schedules, checkpoints and logs, and nothing of the data."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from memvit.datasets.draws import mixed_seed
+from memvit.training.log import RunLog
+from memvit.training.optimizer import build_optimizer, learning_rate
+from memvit.training.recipe import Recipe, recipe_yaml
+from memvit.training.run_state import RunState, check_same_recipe, last_run, save_run
+from memvit.training.world import World
+from memvit.types import MemvitError
+
+
+class Task(Protocol):
+    """What is trained: a model, its data, its loss, its evaluation."""
+
+    model: nn.Module
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches `batches` yields from the first on."""
+
+    def batches(self, epoch: int, first_batch: int) -> Iterator[Any]:
+        """This process's batches of an epoch, from `first_batch` on: a function of these two numbers alone."""
+
+    def loss(self, network: nn.Module, batch: Any) -> tuple[Tensor, float]:
+        """The loss of a batch, summed over what is counted, and how many were counted. `network` is the model, wrapped
+        where several processes train."""
+
+    def describe(self, batch: Any) -> list[str]:
+        """Which samples a batch is made of."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Metrics on held-out data, the same in every process."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the task carries from batch to batch, for a checkpoint."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One step of the optimizer is done."""
+
+    epoch: int
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    """Of this step, data included."""
+    data_seconds: float
+    """Of these, spent waiting for data."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Held-out data were looked at."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run goes on from a checkpoint."""
+
+    epoch: int
+    step: int
+
+
+Event = StepDone | Evaluated | Resumed
+
+
+class Trainer:
+    """Runs a recipe on a task in a folder; the same call again goes on where the last one ended, however it ended."""
+
+    def __init__(self, task: Task, recipe: Recipe, *, device: torch.device, world: World | None = None) -> None:
+        self.task, self.recipe, self.device = task, recipe, device
+        self.world = world or World.current()
+        self.folder = Path(recipe.run.out)
+        self.recipe_text = recipe_yaml(recipe)
+        task.model.to(device)
+        backbone = getattr(task.model, "backbone", None)
+        if backbone is not None:
+            backbone.checkpoint_blocks = recipe.run.activation_checkpointing
+        self.optimizer = build_optimizer(task.model, recipe.optimizer)
+        self.state = RunState()
+        self.network: nn.Module = task.model
+        if recipe.run.compile:
+            self.network = torch.compile(self.network)  # type: ignore[assignment]
+        if self.world.size > 1:
+            ids = [device.index or 0] if device.type == "cuda" else None
+            # The first clips of a stream read no memory, so not every parameter has a gradient in every step.
+            self.network = DistributedDataParallel(self.network, device_ids=ids, find_unused_parameters=True)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the optimizer."""
+        return max(self.task.batches_per_epoch // self.recipe.run.accumulate, 1)
+
+    def run(
+        self, on_event: Callable[[Event], None] = lambda event: None, should_stop: Callable[[], bool] = lambda: False
+    ) -> RunState:
+        """Train to the end of the recipe, or until `should_stop`, after the step at hand.
+
+        MemvitError if the loss is not finite (the batch's identity is saved), a run of another recipe is in the
+        folder, or a checkpoint cannot be written.
+        """
+        if self._resume():
+            on_event(Resumed(self.state.epoch, self.state.step))
+        schedule, every = self.recipe.schedule, self.recipe.run.evaluate_every_epochs
+        if self.world.is_first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "recipe.yaml").write_text(self.recipe_text)
+        with RunLog(self.folder, from_step=self.state.total_steps) if self.world.is_first else nullcontext() as log:
+            while self.state.epoch < schedule.epochs:
+                if not self._epoch(log, on_event, should_stop):
+                    return self.state
+                is_last = self.state.epoch + 1 == schedule.epochs
+                if is_last or (every and (self.state.epoch + 1) % every == 0):
+                    self.state.metrics = self.task.evaluate()
+                    on_event(Evaluated(self.state.epoch, self.state.metrics))
+                    if log is not None:
+                        log.write(self.state.total_steps, epoch=self.state.epoch, **self.state.metrics)
+                self.state.epoch, self.state.step = self.state.epoch + 1, 0
+                self._save()
+        return self.state
+
+    def _epoch(self, log: RunLog | None, on_event: Callable[[Event], None], should_stop: Callable[[], bool]) -> bool:
+        """The rest of an epoch; False if asked to stop before its end."""
+        run = self.recipe.run
+        batches = self.task.batches(self.state.epoch, self.state.step * run.accumulate)
+        while self.state.step < self.steps_per_epoch:
+            done = self._step(batches)
+            on_event(done)
+            if log is not None:
+                log.write(done.total_steps, **{k: v for k, v in asdict(done).items() if k != "total_steps"})
+            is_due = run.checkpoint_every_steps and done.total_steps % run.checkpoint_every_steps == 0
+            stop = self.world.sum_floats(float(should_stop()))[0] > 0
+            if stop or (is_due and self.state.step < self.steps_per_epoch):
+                self._save()
+            if stop:
+                return False
+        return True
+
+    def _step(self, batches: Iterator[Any]) -> StepDone:
+        began, waited = time.perf_counter(), 0.0
+        run, epoch, step = self.recipe.run, self.state.epoch, self.state.step
+        rate = learning_rate(
+            epoch + step / self.steps_per_epoch, self.recipe.optimizer.learning_rate, self.recipe.schedule
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.task.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for part in range(run.accumulate):
+            waiting = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - waiting
+            # Dropout and the like follow from the place in the run: a resumed run needs no random states. Not earlier:
+            # a DataLoader that starts takes a random number, too.
+            torch.manual_seed(mixed_seed(run.seed, epoch, step, part, self.world.rank))
+            is_last = part + 1 == run.accumulate
+            apart = isinstance(self.network, DistributedDataParallel) and not is_last
+            with self.network.no_sync() if apart else nullcontext():  # type: ignore[operator]
+                total += self._backward(batch) / run.accumulate
+        norm = self._clip()
+        self.optimizer.step()
+        self.state.step += 1
+        self.state.total_steps += 1
+        seconds = time.perf_counter() - began
+        return StepDone(epoch, step, self.steps_per_epoch, self.state.total_steps, total, rate, norm, seconds, waited)
+
+    def _backward(self, batch: Any) -> float:
+        is_low = self.recipe.run.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if is_low else nullcontext():
+            loss_sum, count = self.task.loss(self.network, batch)
+        total_sum, total_count = self.world.sum_floats(float(loss_sum.detach()), count)
+        if not math.isfinite(total_sum):
+            raise self._not_finite(batch, float(loss_sum.detach()))
+        # DDP takes the mean over processes; what is wanted is the mean over everything counted.
+        (loss_sum * (self.world.size / max(total_count, 1.0) / self.recipe.run.accumulate)).backward()
+        return total_sum / max(total_count, 1.0)
+
+    def _clip(self) -> float:
+        parameters = [parameter for parameter in self.task.model.parameters() if parameter.grad is not None]
+        limit = self.recipe.optimizer.clip_norm
+        norm = nn.utils.clip_grad_norm_(parameters, limit if limit is not None else math.inf)
+        return float(norm)
+
+    def _not_finite(self, batch: Any, loss: float) -> MemvitError:
+        path = self.folder / f"not-finite-rank{self.world.rank}.json"
+        place = {"epoch": self.state.epoch, "step": self.state.step, "loss": str(loss)}
+        path.write_text(json.dumps({**place, "samples": self.task.describe(batch)}, indent=1))
+        return MemvitError(
+            f"the loss is not finite in epoch {self.state.epoch}, step {self.state.step}; the samples of this batch "
+            f"are in {path}; look at them, or begin a new run.out with a lower learning rate"
+        )
+
+    def _resume(self) -> bool:
+        content = last_run(self.folder)
+        if content is None:
+            return False
+        check_same_recipe(content["recipe"], self.recipe, self.folder)
+        self.task.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.task.load_state_dict(content["tasks"][self.world.rank])
+        self.state = RunState(**content["state"])
+        return True
+
+    def _save(self) -> None:
+        tasks = self._gather(self.task.state_dict())
+        if self.world.is_first:
+            rest = {"optimizer": self.optimizer.state_dict(), "tasks": tasks}
+            model = self.task.model.state_dict()
+            save_run(self.folder, self.state, self.recipe_text, model, rest, self.recipe.run.keep_checkpoints)
+        self.world.barrier()
+
+    def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
+        if self.world.size == 1:
+            return [mine]
+        from torch import distributed as dist
+
+        gathered: list[Any] = [None] * self.world.size
+        dist.all_gather_object(gathered, mine)
+        return gathered

@@ -1,0 +1,34 @@
+"""The optimizer and the learning rate."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from memvit.training.recipe import OptimizerConfig, ScheduleConfig
+
+WITHOUT_DECAY = ("cls_token", "rel_pos")
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """AdamW or SGD (Nesterov); weight decay for matrices and kernels only, not for biases, norms, cls and positions."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_free = parameter.ndim < 2 or any(part in name for part in WITHOUT_DECAY)
+            (free if is_free else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if config.kind == "sgd":
+        return SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+    return AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def learning_rate(epochs_done: float, peak: float, config: ScheduleConfig) -> float:
+    """After so many epochs, fractions included: a straight line up to `peak`, then half a cosine down to the end."""
+    if epochs_done < config.warmup_epochs:
+        return config.warmup_start + (peak - config.warmup_start) * epochs_done / config.warmup_epochs
+    part = (epochs_done - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
+    return config.end + (peak - config.end) * 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))

@@ -1,0 +1,205 @@
+"""A recipe: everything that decides a training run, as frozen dataclasses, read from YAML and `key=value` overrides.
+
+`configs/` holds the files. A key that does not exist, or a value of the wrong type, is refused with the nearest name;
+the resolved recipe is written beside the results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from memvit.types import MemvitError
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model is trained, and from what."""
+
+    name: str = "mvitv2_s_16x4.k400"
+    pretrained: bool = False
+    """Start from the published weights of `name`."""
+    checkpoint: str | None = None
+    """Start from this file, in any supported layout; a head of another size stays new."""
+    inflate: str | None = None
+    """Start a video model from this image checkpoint (see `memvit.models.inflate`)."""
+    num_classes: int | None = None
+    """Where it is not the model's own."""
+    drop_path: float = 0.0
+    dropout: float | None = None
+    """Before the last layer; None is the model's own."""
+    reads: tuple[int, ...] | None = None
+    """Offsets, in clips, of the past clips to read; () trains without memory; None is the model's own."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to the pixels of a training sample; of a video, the same to all its frames."""
+
+    area: tuple[float, float] = (0.08, 1.0)
+    """Part of the frame that a random crop covers."""
+    aspect: tuple[float, float] = (0.75, 4 / 3)
+    flip: float = 0.5
+    """Probability of a mirror image; 0 where left and right mean something (Something-Something)."""
+    rand_augment_ops: int = 0
+    """Operations of RandAugment a sample; 0 turns it off."""
+    rand_augment_magnitude: int = 7
+    """0 to 10."""
+    color_jitter: float = 0.0
+    erasing: float = 0.0
+    """Probability that a rectangle is erased with noise."""
+    mixup: float = 0.0
+    """Alpha of mixup; 0 turns it off."""
+    cutmix: float = 0.0
+    """Alpha of cutmix; 0 turns it off. With both, each batch draws one."""
+    label_smoothing: float = 0.0
+    repeats: int = 1
+    """Differently augmented samples made of one decoded clip (repeated augmentation); they count in the batch size."""
+
+
+@dataclass(frozen=True)
+class ClassificationData:
+    """Lists of videos, or folders of images, with a class each."""
+
+    kind: Literal["videos", "images"] = "videos"
+    train: str = ""
+    """A list of videos (Kinetics' CSV or JSON, Something-Something's JSON, or lines `path label`), or an image folder
+    with a subfolder a class."""
+    val: str = ""
+    root: str | None = None
+    """Folder that the videos of a list lie in; by default that of the list."""
+    labels: str | None = None
+    """Class names: a file (a name a line, or JSON name → id), or k400, k600, k700, ssv2; by default those of the
+    model's data set."""
+    sampling: Literal["dense", "uniform"] = "dense"
+    """dense: consecutive frames at the model's interval (Kinetics). uniform: one frame of each of T equal segments
+    (Something-Something)."""
+    temporal_views: int = 1
+    """Clips a video in evaluation."""
+    spatial_crops: Literal[1, 3] = 1
+    """Crops a clip in evaluation: the centre, or three along the longer side."""
+    decode_short_side: int = 320
+    """Frames are decoded to this size before a training crop is taken, where they are larger."""
+    eval_crop_ratio: float = 1.0
+    """Side of the evaluation crop over the short side that images are resized to; 0.875 for ImageNet."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters move."""
+
+    kind: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-4
+    """At the peak, for the batch size of this recipe: it is not scaled behind your back."""
+    weight_decay: float = 0.05
+    """Not for biases, norms, cls tokens and position tables."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    clip_norm: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Linear warm-up, then half a cosine."""
+
+    epochs: int = 200
+    warmup_epochs: float = 30.0
+    warmup_start: float = 1e-8
+    """Learning rate of the first step."""
+    end: float = 1e-6
+    """Learning rate of the last step."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how a run happens; nothing here but `seed`, `batch_size` and `accumulate` changes what is learned,
+    beyond rounding."""
+
+    out: str = "runs/run"
+    seed: int = 0
+    batch_size: int = 16
+    """Samples a step, or lanes of video, of all processes together."""
+    accumulate: int = 1
+    """Batches a step of the optimizer."""
+    loader_workers: int = 2
+    """Processes that decode, a training process; 0 decodes in the training process."""
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 is autocast: parameters and optimizer stay in float32."""
+    compile: bool = False
+    activation_checkpointing: bool = False
+    """Compute blocks anew in the backward pass: less memory, a third more time."""
+    evaluate_every_epochs: int = 1
+    """0 evaluates at the end only."""
+    checkpoint_every_steps: int = 500
+    """Besides the end of every epoch; 0 for the ends only."""
+    keep_checkpoints: int = 2
+
+
+@dataclass(frozen=True)
+class ClassificationRecipe:
+    """Train a classifier of images or single clips."""
+
+    task: Literal["classification"] = "classification"
+    model: ModelChoice = field(default_factory=ModelChoice)
+    data: ClassificationData = field(default_factory=ClassificationData)
+    augment: Augmentation = field(default_factory=Augmentation)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+Recipe: TypeAlias = ClassificationRecipe
+RECIPES: dict[str, type[Recipe]] = {"classification": ClassificationRecipe}
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """A YAML file with `key=value` overrides applied, for example `run.out=runs/7` or `optimizer.learning_rate=2e-4`.
+
+    MemvitError if the file cannot be read, or a key or value does not fit.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    for override in overrides or []:
+        if "=" not in override:
+            raise MemvitError(f"{override}: an override is key=value, for example run.out=runs/7")
+    try:
+        written = OmegaConf.load(path)
+    except OSError as error:
+        raise MemvitError(f"{path}: the recipe cannot be read ({error.strerror}); see configs/ for recipes") from error
+    except YAMLError as error:
+        raise MemvitError(f"{path}: this is not valid YAML ({' '.join(str(error).split())})") from error
+    task = written.get("task") if isinstance(written, DictConfig) else None
+    if task not in RECIPES:
+        raise MemvitError(f"{path}: `task:` must be one of {', '.join(RECIPES)}, found {task!r}")
+    try:
+        schema = OmegaConf.structured(RECIPES[task])
+        _unlock(schema)
+        recipe = OmegaConf.to_object(OmegaConf.merge(schema, written, OmegaConf.from_dotlist(overrides or [])))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        said = str(error).splitlines()[0]
+        raise MemvitError(f"{path}: {f'{key}: ' if key else ''}{said}") from error
+    assert isinstance(recipe, RECIPES[task])
+    return recipe
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """The whole recipe, defaults included; `load_recipe` reads it back to an equal one."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+
+
+def _unlock(node: Any) -> None:
+    """OmegaConf takes frozen dataclasses for read-only, though only the objects made of them are."""
+    from omegaconf import DictConfig, OmegaConf
+
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _unlock(child)

@@ -1,0 +1,29 @@
+"""How commands speak to a terminal: progress and errors on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from memvit.types import MemvitError
+
+console = Console(stderr=True, highlight=False)
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Errors that a user can mend are printed as they are and end with exit code 1."""
+    try:
+        yield
+    except (MemvitError, ValueError, OSError) as error:
+        if logging.getLogger("memvit").isEnabledFor(logging.INFO):  # --verbose
+            console.print_exception()
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,72 @@
+"""Train: a recipe → a task, a trainer, and an orderly stop; on one process here, on several through Ray Train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from memvit.models import MeMViT, ModelEntry, MViT, MViTConfig, load_image_weights, load_model, model_entry
+from memvit.training.loop import Event, Task, Trainer
+from memvit.training.recipe import ModelChoice, Recipe
+from memvit.training.run_state import RunState
+from memvit.training.world import World
+from memvit.types import MemvitError
+
+from .assemble import choose_device
+from .stopping import stop_requested
+
+
+def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, str]:
+    """The model a recipe names, with its beginning loaded; the last value says what became of the weights."""
+    entry = model_entry(choice.name)
+    starts = [choice.pretrained, choice.checkpoint is not None, choice.inflate is not None]
+    if sum(starts) > 1:
+        raise MemvitError("model.pretrained, model.checkpoint and model.inflate exclude each other")
+    path = Path(choice.checkpoint) if choice.checkpoint else None
+    model, report = load_model(
+        choice.name,
+        pretrained=choice.pretrained,
+        checkpoint=path,
+        num_classes=choice.num_classes,
+        change=lambda config: adjusted(config, choice),
+    )
+    if choice.inflate:
+        report = load_image_weights(model, choice.inflate)
+    return model, entry, str(report) if report else "weights are new"
+
+
+def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
+    """A model's config with what a recipe says of it."""
+    head = config.head if choice.dropout is None else replace(config.head, dropout=choice.dropout)
+    memory = config.memory
+    if choice.reads is not None:
+        if memory is None:
+            raise MemvitError(f"model.reads={list(choice.reads)}: {choice.name} has no memory")
+        memory = replace(memory, reads=tuple(choice.reads)) if choice.reads else None
+    return replace(config, drop_path=choice.drop_path, head=head, memory=memory)
+
+
+def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
+    """The task of a recipe, and what became of its weights."""
+    torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
+    model, entry, note = open_model(recipe.model)
+    from memvit.training.classification import ClassificationTask
+
+    return ClassificationTask(recipe, model, entry, world), note
+
+
+def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[str], None]) -> tuple[RunState, bool]:
+    """Run a recipe to its end, or to an interruption (Ctrl-C or SIGTERM), after which a checkpoint is written.
+
+    Returns how far it came, and whether it was interrupted.
+    """
+    world = World.current()
+    task, note = build_task(recipe, world)
+    on_note(note)
+    with stop_requested() as stopping:
+        trainer = Trainer(task, recipe, device=choose_device(recipe.run.device), world=world)
+        state = trainer.run(on_event, stopping.is_set)
+    return state, stopping.is_set() and state.epoch < recipe.schedule.epochs

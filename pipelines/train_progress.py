@@ -1,0 +1,68 @@
+"""Progress of training and of evaluation, for people: a bar with the time left on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from memvit.training.loop import Evaluated, Event, Resumed, StepDone
+
+from .progress import LINE_EVERY_SECONDS, clock
+
+
+class TrainProgress:
+    """One bar over all steps of a run: epoch, loss, learning rate, time left."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console, self._epochs = console, epochs
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=None, numbers="")
+        self._last_line = time.monotonic()
+        self._loss: float | None = None
+        self._step_seconds: float | None = None
+
+    def __enter__(self) -> TrainProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def update(self, event: Event) -> None:
+        """Show what happened."""
+        if isinstance(event, Resumed):
+            self.note(f"going on from epoch {event.epoch}, step {event.step}")
+        elif isinstance(event, Evaluated):
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+            self.note(f"epoch {event.epoch + 1}/{self._epochs}: {numbers}")
+        else:
+            self._step(event)
+
+    def _step(self, event: StepDone) -> None:
+        self._loss = event.loss if self._loss is None else 0.9 * self._loss + 0.1 * event.loss
+        seconds = event.seconds if self._step_seconds is None else 0.9 * self._step_seconds + 0.1 * event.seconds
+        self._step_seconds = seconds
+        total = self._epochs * event.steps_per_epoch
+        numbers = f"epoch {event.epoch + 1}/{self._epochs}, loss {self._loss:.3f}, rate {event.learning_rate:.2e}"
+        self._bar.update(self._task, total=total, completed=event.total_steps, numbers=numbers)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            left = clock((total - event.total_steps) * seconds)
+            self.note(f"step {event.total_steps}/{total}: {numbers}, {seconds:.2f} s a step, {left} left")
