@@ -1,7 +1,8 @@
 """A small classification set whose classes are directions of motion: no single frame tells them apart.
 
 For trying a training run out in minutes, and for tests: a shape of random form, colour and place moves over a textured
-ground, to the right, left, down or up. Everything follows from the seed.
+ground, to the right, left, down or up, and comes in again where it leaves. It begins anywhere, so that no place tells
+its direction. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ def render(seed: int, direction: str) -> list[Image]:
     ground = np.kron(generator.integers(20, 90, (16, 16, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
     colour = generator.integers(120, 255, 3, dtype=np.uint8)
     radius, travel, is_round = generator.uniform(5, 9), generator.uniform(18, 32), generator.random() < 0.5
-    middle = SIDE / 2 + generator.uniform(-10, 10, 2)
+    begin = generator.uniform(0, SIDE, 2)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     frames = []
     count = round(SECONDS * FRAMES_PER_SECOND)
     for index in range(count):
-        x, y = middle + np.array(DIRECTIONS[direction]) * travel * (index / (count - 1) - 0.5)
-        across, down = np.abs(columns - x), np.abs(rows - y)
+        x, y = begin + np.array(DIRECTIONS[direction]) * travel * index / (count - 1)
+        across, down = (
+            np.abs((axis - centre + SIDE / 2) % SIDE - SIDE / 2) for axis, centre in ((columns, x), (rows, y))
+        )
         inside = np.hypot(across, down) < radius if is_round else np.maximum(across, down) < radius
         frame = ground.copy()
         frame[inside] = colour
