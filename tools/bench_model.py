@@ -4,6 +4,7 @@ Reports, a model: median seconds of a forward pass, multiply-accumulates, parame
 measured matmul peak that makes. Peers that are not installed are left out. Needs torch and torchvision only.
 
     python tools/bench_model.py                          # MeMViT-16 against torchvision's and pytorchvideo's MViT
+    python tools/bench_model.py --family images          # every size against timm; --family video against torchvision
     python tools/bench_model.py --model memvit_24_32x3.ava_k600 --repeats 3 --json bench.json
 """
 
@@ -25,7 +26,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
-from memvit.models import MeMViT, MViT, count_macs, count_parameters, create_model, list_models
+from memvit.models import MeMViT, MViT, count_macs, count_parameters, create_model, list_models, model_entry
+from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Contender:
     model: nn.Module
     arguments: tuple[object, ...]
     keywords: dict[str, object]
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether others wrote it."""
+        return self.name.startswith(("torchvision", "timm"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Row:
     million_parameters: float
     share_of_peak: float
     relative: float
-    """Seconds over those of the first peer, or of the first row where there is none."""
+    """Seconds over those of the first peer that follows, or of the first row where there is none."""
 
 
 def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
@@ -80,26 +87,22 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
 
 
 def peers(device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
-    """torchvision's and pytorchvideo's models of the same size, where installed."""
+    """What a video model of this size costs elsewhere: torchvision's `mvit_v2_s` and pytorchvideo's MViT."""
     clips = torch.randn(batch, 3, 16, 224, 224, device=device, dtype=dtype)
-    from torchvision.models.video import mvit_v2_s
+    video = torchvision_video(model_entry("mvitv2_s_16x4.k400").config)
+    yield Contender("torchvision mvit_v2_s", video.to(device, dtype).eval(), (clips,), {})
+    other = pytorchvideo_mvit()
+    if other is not None:
+        yield Contender("pytorchvideo MViT-B 16x4", other.to(device, dtype).eval(), (clips,), {})
 
-    yield Contender("torchvision mvit_v2_s", mvit_v2_s().to(device, dtype).eval(), (clips,), {})
-    try:
-        from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
-    except ImportError as error:
-        print(f"pytorchvideo is left out: {error}", file=sys.stderr)
-        return
-    model = create_multiscale_vision_transformers(
-        spatial_size=224,
-        temporal_size=16,
-        embed_dim_mul=[[1, 2.0], [3, 2.0], [14, 2.0]],
-        atten_head_mul=[[1, 2.0], [3, 2.0], [14, 2.0]],
-        pool_q_stride_size=[[1, 1, 2, 2], [3, 1, 2, 2], [14, 1, 2, 2]],
-        pool_kv_stride_adaptive=[1, 8, 8],
-        pool_kvq_kernel=[3, 3, 3],
-    )
-    yield Contender("pytorchvideo MViT-B 16x4", model.to(device, dtype).eval(), (clips,), {})
+
+def with_peer(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
+    """One of our models, then the same size in timm or torchvision on the same input."""
+    contender = next(ours(name, device, dtype, batch))
+    yield contender
+    peer = peer_of(name)
+    if peer is not None:
+        yield Contender(peer[0], peer[1].to(device, dtype).eval(), contender.arguments, {})
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
@@ -133,12 +136,12 @@ def measure(contenders: list[Contender], repeats: int, device: torch.device, dty
                 taken.append(seconds)
         peak = max(peak, matmul_peak(device, dtype))
     medians = [statistics.median(taken) for taken in times]
-    reference = next(
-        (median for contender, median in zip(contenders, medians, strict=True) if "torchvision" in contender.name),
-        medians[0],
-    )
+    references = [
+        next((medians[at] for at in range(place, len(medians)) if contenders[at].is_peer), medians[0])
+        for place in range(len(medians))
+    ]
     rows = []
-    for contender, taken, median in zip(contenders, times, medians, strict=True):
+    for contender, taken, median, reference in zip(contenders, times, medians, references, strict=True):
         macs = count_macs(contender.model, *contender.arguments, **contender.keywords)
         rows.append(
             Row(
@@ -158,7 +161,7 @@ def measure(contenders: list[Contender], repeats: int, device: torch.device, dty
 def table(rows: list[Row]) -> str:
     """A Markdown table."""
     lines = [
-        "| model | s / call | spread | ×torchvision | GMACs | M parameters | share of matmul peak |",
+        "| model | s / call | spread | × peer | GMACs | M parameters | share of matmul peak |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
@@ -173,6 +176,7 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=list_models(), help="may be given several times")
+    parser.add_argument("--family", choices=tuple(FAMILIES), help="every size of it, each against its peer")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -184,9 +188,11 @@ def main() -> None:
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     torch.manual_seed(0)
     contenders: list[Contender] = []
-    for name in options.model or ["memvit_16_16x4.ava_k400", "mvitv2_s_16x4.k400"]:
+    for name in FAMILIES[options.family] if options.family else ():
+        contenders += with_peer(name, device, dtype, options.batch)
+    for name in options.model or ([] if options.family else ["memvit_16_16x4.ava_k400", "mvitv2_s_16x4.k400"]):
         contenders += ours(name, device, dtype, options.batch)
-    if not options.no_peers:
+    if not (options.no_peers or options.family):
         contenders += peers(device, dtype, options.batch)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
     print(
