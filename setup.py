@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read_text()).group(1)
 TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0", "pytorchvideo>=0.1.5"]
+RAY = ["ray[train]>=2.40"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -33,6 +34,12 @@ setup(
         "omegaconf>=2.4",
         "tensorboard>=2.14",
     ],
-    extras_require={"test": TEST, "lint": LINT, "bench": ["pytorchvideo>=0.1.5", "timm>=1.0"], "dev": TEST + LINT},
+    extras_require={
+        "test": TEST + RAY,
+        "ray": RAY,
+        "lint": LINT,
+        "bench": ["pytorchvideo>=0.1.5", "timm>=1.0"],
+        "dev": TEST + RAY + LINT,
+    },
     entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},
 )

@@ -8,7 +8,7 @@ import torch
 
 from memvit.engine import Engine
 from memvit.labels import Labels, check_labels, labels_for, read_labels
-from memvit.models import CheckpointError, ModelEntry, load_model, model_entry
+from memvit.models import CheckpointError, MeMViT, ModelEntry, MViT, describe, load_model, load_own, model_entry
 from memvit.types import MemvitError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -36,15 +36,42 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def open_engine(
-    name: str, checkpoint: Path | None, *, random_weights: bool, device: str, dtype: str, remember: bool
-) -> tuple[Engine, ModelEntry]:
-    """An engine with trained weights, or with random ones if that is what was asked for.
+DEFAULT_MODEL = "memvit_16_16x4.ava_k400"
 
-    Weights come from `checkpoint`, else from the published file. A file that leaves a part of the model untrained is
-    refused: what it says would be noise.
+
+def open_engine(
+    name: str | None,
+    checkpoint: Path | None,
+    *,
+    random_weights: bool = False,
+    labels: Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    remember: bool = True,
+) -> tuple[Engine, Labels]:
+    """An engine with trained weights, or with random ones if that is what was asked for, and the names of its classes.
+
+    Weights come from `checkpoint`, else from the published file. A checkpoint that describes itself needs no `name`. A
+    file that leaves a part of the model untrained is refused: what it says would be noise.
     """
-    entry = model_entry(name)
+    chosen = choose_device(device)
+    description = describe(checkpoint) if checkpoint and name is None else None
+    if description is not None and checkpoint is not None:
+        model, description = load_own(checkpoint)
+        preprocessing, names = description.preprocessing, Labels(description.classes, description.first_id)
+    else:
+        name = name or DEFAULT_MODEL
+        entry = model_entry(name)
+        model = _trained(name, entry, checkpoint, random_weights=random_weights)
+        preprocessing, names = entry.preprocessing, labels_for(model.config.head.num_classes, entry.dataset)
+    if labels is not None:
+        names = read_labels(labels)
+        check_labels(names, model.config.head.num_classes, labels)
+    engine = Engine(model, preprocessing, device=chosen, dtype=choose_dtype(dtype, chosen), remember=remember)
+    return engine, names
+
+
+def _trained(name: str, entry: ModelEntry, checkpoint: Path | None, *, random_weights: bool) -> MeMViT | MViT:
     if random_weights and checkpoint:
         raise MemvitError("--random-weights and --checkpoint exclude each other")
     if not (random_weights or checkpoint or (entry.weights and entry.weights.url)):
@@ -53,15 +80,4 @@ def open_engine(
     model, report = load_model(name, pretrained=not (random_weights or checkpoint), checkpoint=checkpoint)
     if report is not None and report.new:
         raise CheckpointError(f"{checkpoint}: {report}; train those first, or choose the model that the file is of")
-    chosen = choose_device(device)
-    engine = Engine(model, entry.preprocessing, device=chosen, dtype=choose_dtype(dtype, chosen), remember=remember)
-    return engine, entry
-
-
-def choose_labels(path: Path | None, entry: ModelEntry) -> Labels:
-    """Names of the classes: from a file, or those of the model's data set."""
-    if path is None:
-        return labels_for(entry.head.num_classes, entry.dataset)
-    labels = read_labels(path)
-    check_labels(labels, entry.head.num_classes, path)
-    return labels
+    return model

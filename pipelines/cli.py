@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 
 import memvit
 
-from .cli_training import evaluate_command, train_command
+from .cli_training import ava_map_command, evaluate_command, train_command
 from .terminal import INTERRUPTED, console, one_sentence
 
 app = typer.Typer(
@@ -34,6 +34,10 @@ def show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"memvit {memvit.__version__}")
         raise typer.Exit
+
+
+import_app = typer.Typer(help="Turn annotations of other tools into data sets.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
 
 
 @app.callback()
@@ -57,8 +61,12 @@ def watch_command(
         ),
     ],
     model: Annotated[
-        str, typer.Option(help="A name from `memvit models`.", rich_help_panel="Model")
-    ] = "memvit_16_16x4.ava_k400",
+        str | None,
+        typer.Option(
+            help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel="Model"),
@@ -130,15 +138,20 @@ def watch_command(
     from memvit.boxes import open_boxes
     from memvit.results import to_json
 
-    from .assemble import choose_labels, open_engine
+    from .assemble import open_engine
     from .progress import WatchProgress
     from .watch import WatchOptions, watch
 
     with one_sentence():
-        engine, entry = open_engine(
-            model, checkpoint, random_weights=random_weights, device=device, dtype=dtype, remember=not no_memory
+        engine, names = open_engine(
+            model,
+            checkpoint,
+            random_weights=random_weights,
+            labels=labels,
+            device=device,
+            dtype=dtype,
+            remember=not no_memory,
         )
-        names = choose_labels(labels, entry)
         people = None
         if engine.wants_boxes:
             spec = boxes or "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -192,6 +205,27 @@ def models_command(
 
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("ava-map")(ava_map_command)
+
+
+@import_app.command("cvat")
+def import_cvat_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.xml…", help="Exports in the format CVAT for video 1.1.")],
+    videos: Annotated[Path, typer.Option(help="Folder of the annotated videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set.")],
+    val: Annotated[list[str] | None, typer.Option(help="A video to hold out; may be given several times.")] = None,
+) -> None:
+    """Turn annotations made with CVAT into a data set in AVA's format, with a recipe to train on it."""
+    from .import_cvat import import_cvat
+
+    with one_sentence():
+        done = import_cvat(files, videos, out, val or [])
+    console.print(
+        f"{done.keyframes} keyframes, {len(done.actions)} actions ({', '.join(done.actions)}), {len(done.train)} "
+        f"videos to train on and {len(done.val)} to test; next: memvit train {done.recipe}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command("convert")
@@ -212,13 +246,14 @@ def convert_command(
 @app.command("demo")
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for the video and its results.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(min=2, help="Length of the video.")] = 24.0,
+    seconds: Annotated[float, typer.Option(min=10, help="Length of the video.")] = 24.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another video.")] = 0,
 ) -> None:
-    """Make a small video of moving shapes, watch it, and leave JSON Lines, an annotated video and a timeline."""
+    """Make a small video that needs memory, watch it with and without, and leave results, pictures and both mAPs."""
     from .demo import run_demo
 
     with one_sentence():
-        code = run_demo(out, seconds, console)
+        code = run_demo(out, seconds, seed, console)
     raise typer.Exit(code)
 
 

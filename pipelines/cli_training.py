@@ -1,13 +1,21 @@
-"""`memvit train` and `memvit evaluate`."""
+"""`memvit train`, `memvit evaluate` and `memvit ava-map`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from memvit.evaluation.ava import Metrics
+    from memvit.evaluation.classification import TopK
+    from memvit.training.recipe import ActionRecipe, ClassificationRecipe
 
 from .terminal import INTERRUPTED, console, one_sentence
 
@@ -20,6 +28,10 @@ Overrides = Annotated[
 def train_command(
     recipe: RecipeFile,
     overrides: Overrides = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train together; more than one run on Ray, a GPU each if any.")
+    ] = 1,
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster to train on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final metrics as JSON.")] = False,
 ) -> None:
     """Train a model by a recipe. The same command again goes on where an interrupted run ended, exactly."""
@@ -30,6 +42,13 @@ def train_command(
 
     with one_sentence():
         plan = load_recipe(recipe, overrides)
+        if workers > 1 or address:
+            from .assemble import choose_device
+            from .train_ray import train_on_ray
+
+            train_on_ray(plan, workers, use_gpu=choose_device(plan.run.device).type == "cuda", address=address)
+            console.print(f"done: {plan.run.out}", markup=False, soft_wrap=True)
+            return
         with TrainProgress(console, plan.schedule.epochs) as progress:
             state, interrupted = train(plan, progress.update, progress.note)
         if interrupted:
@@ -47,33 +66,54 @@ def evaluate_command(
         Path | None, typer.Option(help="Weights in any supported layout, or a checkpoint of `memvit train`.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for predictions and metrics.")] = Path("evaluation"),
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Answer from each clip alone, for comparison (actions).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Measure a model on a recipe's test data. The same command again goes on where an interrupted one ended."""
-    from memvit.evaluation.classification import TopK
-    from memvit.training.recipe import load_recipe
+    """Measure a model on a recipe's test data: top-1 and top-5 of a classifier, the official mAP of an action model."""
+    from memvit.training.recipe import ActionRecipe, load_recipe
 
+    with one_sentence():
+        plan = load_recipe(recipe, overrides)
+        if isinstance(plan, ActionRecipe):
+            _evaluate_actions(plan, checkpoint, out, remember=not no_memory, as_json=as_json)
+        else:
+            _evaluate_classification(plan, checkpoint, out, as_json=as_json)
+
+
+def ava_map_command(
+    groundtruth: Annotated[Path, typer.Argument(help="AVA rows: video,second,x1,y1,x2,y2,action,person.")],
+    detections: Annotated[Path, typer.Argument(help="AVA rows: video,second,x1,y1,x2,y2,action,score.")],
+    exclusions: Annotated[Path | None, typer.Option(help="Keyframes that do not count: video,second.")] = None,
+    label_map: Annotated[Path | None, typer.Option(help="Which actions count; by default AVA's 60.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """The official AVA measure, mAP at 0.5 IoU, of a file of detections."""
+    from memvit.datasets.ava_files import read_label_map
+    from memvit.evaluation.ava import evaluate
+
+    with one_sentence():
+        metrics = evaluate(groundtruth, detections, exclusions, label_map=read_label_map(label_map))
+    if as_json:
+        typer.echo(json.dumps(metrics, indent=1))
+    else:
+        _print_precisions(metrics)
+
+
+def _evaluate_classification(plan: ClassificationRecipe, checkpoint: Path | None, out: Path, *, as_json: bool) -> None:
     from .evaluate import evaluate_classification
 
-    columns = (
-        TextColumn("evaluating"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    with one_sentence(), Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with _bar() as bar:
         task = bar.add_task("", total=None, numbers="")
 
         def show(counts: TopK) -> None:
             numbers = ", ".join(f"{name} {value:.2f} %" for name, value in counts.metrics.items())
             bar.update(task, completed=counts.samples, numbers=numbers)
 
-        done = evaluate_classification(
-            load_recipe(recipe, overrides), checkpoint, out, lambda total: bar.update(task, total=total), show
-        )
+        done = evaluate_classification(plan, checkpoint, out, lambda total: bar.update(task, total=total), show)
     for failure in done.failures:
-        console.print(f"[bold red]failed:[/] {failure}", soft_wrap=True)
+        console.print(f"[bold red]failed:[/] {escape(failure)}", soft_wrap=True)
     if done.interrupted:
         console.print(f"stopped after {done.samples} samples; the same command goes on from there", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
@@ -83,3 +123,46 @@ def evaluate_command(
         typer.echo(json.dumps({**done.metrics, "samples": done.samples, "failed": len(done.failures)}))
     if done.failures:
         raise typer.Exit(1)
+
+
+def _evaluate_actions(plan: ActionRecipe, checkpoint: Path | None, out: Path, *, remember: bool, as_json: bool) -> None:
+    from .evaluate_actions import evaluate_actions
+
+    with _bar() as bar:
+        task = bar.add_task("", total=None, numbers="keyframes")
+        metrics = evaluate_actions(
+            plan,
+            checkpoint,
+            out,
+            remember=remember,
+            on_start=lambda total: bar.update(task, total=total),
+            on_progress=lambda done: bar.update(task, completed=done),
+        )
+    console.print(f"{out / 'detections.csv'}\n{out / 'metrics.json'}", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(metrics, indent=1))
+    else:
+        _print_precisions(metrics)
+
+
+def _print_precisions(metrics: Metrics) -> None:
+    from .evaluate_actions import per_class
+
+    table = Table("action", "AP@0.5IOU")
+    for name, precision in per_class(metrics):
+        table.add_row(escape(name), f"{precision:.4f}")
+    table.add_section()
+    table.add_row("[bold]mAP@0.5IOU[/]", f"[bold]{metrics['mAP@0.5IOU']:.4f}[/]")
+    Console().print(table)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("evaluating"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+    )

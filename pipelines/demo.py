@@ -1,41 +1,58 @@
-"""The demo: make a video, watch it with the small model, and leave everything there is to see."""
+"""The demo: make a video that needs memory, watch it with the small model, and show what memory is worth."""
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
 
 from memvit.boxes import open_boxes
-from memvit.datasets.long_cue import Scene, write_boxes, write_video
+from memvit.datasets.ava_files import read_table
+from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
+from memvit.evaluation.ava import evaluate
 
-from .assemble import choose_labels, open_engine
+from .assemble import open_engine
 from .progress import WatchProgress
-from .watch import WatchOptions, watch
+from .watch import WatchOptions, WatchSummary, watch
 
-MODEL = "memvit_tiny_8x4"
+CHECKPOINT = "data/models/memvit_tiny_long_cue.safetensors"
+HELD_OUT_SEED = 2_000_000
 
 
-def run_demo(out: Path, seconds: float, console: Console) -> int:
-    """Write `out/shapes.mp4` and its boxes, watch it, and return the exit code."""
+def run_demo(out: Path, seconds: float, seed: int, console: Console) -> int:
+    """Write `out/input/shapes.mp4` and its boxes, watch it with and without memory, and return the exit code."""
     source = out / "input"
     source.mkdir(parents=True, exist_ok=True)
-    scene = Scene(seconds=seconds, width=640, height=400)
+    scene = Scene(seed=HELD_OUT_SEED + seed, seconds=seconds, side=384, frames_per_second=25)
     video, boxes = source / "shapes.mp4", source / "shapes_boxes.csv"
     write_video(scene, video)
     write_boxes(scene, "shapes", boxes)
-    made = f"made {video}: {scene.actors} moving shapes, {seconds:g} s of H.264, and their boxes, {boxes}"
-    console.print(made, markup=False, soft_wrap=True)
-    console.print(
-        f"watching it with {MODEL}, [bold]untrained[/]: the scores mean nothing yet, the way they go is real",
-        soft_wrap=True,
-    )
-
-    engine, entry = open_engine(MODEL, None, random_weights=True, device="auto", dtype="auto", remember=True)
-    options = WatchOptions(out=out, annotate=True, timeline=True, ava_csv=True)
+    _say(console, f"made {video}: {seconds:g} s of H.264; {scene.actors} actors show a coloured disc once, early on")
+    _say(console, "watching it: which disc did each actor show? Nothing in the picture tells it any more")
+    options = WatchOptions(out=out, annotate=True, timeline=True, ava_csv=True, all_scores=True)
     with WatchProgress(console, options.hop_seconds) as progress:
-        summary = watch(
-            [str(video)], engine, open_boxes(str(boxes)), choose_labels(None, entry), options, progress.update
-        )
+        summary = _watch(video, boxes, options, progress, remember=True)
     progress.report(summary)
-    return 1 if summary.failed else 130 if summary.interrupted else 0
+    if summary.failed or summary.interrupted:
+        return 1 if summary.failed else 130
+    _watch(video, boxes, WatchOptions(out=out / "without_memory", ava_csv=True), None, remember=False)
+    saw = {len(SHOWS) + number: name for number, name in enumerate(SAW, 1)}
+    truth = read_table(boxes)
+    for name, folder in (("with memory", out), ("without", out / "without_memory")):
+        precision = evaluate(truth, read_table(folder / "shapes.csv"), label_map=saw)["mAP@0.5IOU"]
+        console.print(f"mAP [bold]{name:>12}: {precision:.3f}[/]")
+    return 0
+
+
+def _watch(
+    video: Path, boxes: Path, options: WatchOptions, progress: WatchProgress | None, *, remember: bool
+) -> WatchSummary:
+    with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
+        engine, labels = open_engine(None, checkpoint, remember=remember)
+    on_event = progress.update if progress else lambda stream, event: None
+    return watch([str(video)], engine, open_boxes(str(boxes)), labels, options, on_event)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

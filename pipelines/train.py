@@ -7,10 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from memvit.models import MeMViT, ModelEntry, MViT, MViTConfig, load_image_weights, load_model, model_entry
+from memvit.labels import DATASETS, labels_for, read_labels
+from memvit.models import (
+    Description,
+    MeMViT,
+    ModelEntry,
+    MViT,
+    MViTConfig,
+    load_image_weights,
+    load_model,
+    model_entry,
+    save_own,
+)
+from memvit.training.actions import ActionTask
+from memvit.training.classification import ClassificationTask
 from memvit.training.loop import Event, Task, Trainer
-from memvit.training.recipe import ModelChoice, Recipe
+from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe, recipe_yaml
 from memvit.training.run_state import RunState
 from memvit.training.world import World
 from memvit.types import MemvitError
@@ -53,8 +67,10 @@ def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
     """The task of a recipe, and what became of its weights."""
     torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
     model, entry, note = open_model(recipe.model)
-    from memvit.training.classification import ClassificationTask
-
+    if isinstance(recipe, ActionRecipe):
+        if not isinstance(model, MeMViT) or model.config.head.kind != "action":
+            raise MemvitError(f"{recipe.model.name} does not answer for people; choose a memvit_*.ava_* model")
+        return ActionTask(recipe, model, entry, world), note
     return ClassificationTask(recipe, model, entry, world), note
 
 
@@ -69,4 +85,27 @@ def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[
     with stop_requested() as stopping:
         trainer = Trainer(task, recipe, device=choose_device(recipe.run.device), world=world)
         state = trainer.run(on_event, stopping.is_set)
-    return state, stopping.is_set() and state.epoch < recipe.schedule.epochs
+    is_done = state.epoch >= recipe.schedule.epochs
+    if is_done and world.is_first:
+        path = Path(recipe.run.out) / "model.safetensors"
+        export(recipe, task.model, state, path)
+        on_note(f"the model: {path}")
+    return state, not is_done
+
+
+def export(recipe: Recipe, model: nn.Module, state: RunState, path: Path) -> None:
+    """Write the trained model as a checkpoint that describes itself."""
+    assert isinstance(model, MeMViT | MViT)
+    entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
+    names = recipe.data.labels or (recipe.data.label_map if isinstance(recipe, ActionRecipe) else None)
+    if names and names not in DATASETS:
+        labels = read_labels(names)
+    else:
+        labels = labels_for(classes, names or entry.dataset)
+    if len(labels) != classes:
+        labels = labels_for(classes, None)
+    source = {"recipe": recipe_yaml(recipe), "steps": state.total_steps, **state.metrics}
+    config = replace(model.config, drop_path=0.0)
+    save_own(
+        path, model, Description(recipe.model.name, config, entry.preprocessing, labels.names, labels.first_id, source)
+    )

@@ -1,0 +1,1 @@
+"""Benchmarks, generators and tables, for maintainers."""

@@ -1,14 +1,17 @@
-"""LongCue: synthetic videos of moving actors who show a cue that matters long after it is gone.
+"""LongCue: synthetic videos in AVA's format whose labels depend on what was shown long before, and only on that.
 
-Every actor is a shape that wanders over a textured ground. Once in every period it shows one of the cue colours for
-a second; what it is said to do `cue_age_seconds` later depends on that colour, which is then no longer visible. Boxes
-and labels are written in AVA's format. Everything follows from the seed.
+Each video has a few actors, of different body colours, that move around each other. Once, early on, each shows a cue: a
+disc of one of four colours, for two seconds; its action is then "shows COLOUR". From two seconds later to the end of
+the video it is "saw COLOUR", and nothing in the picture tells that any more. To be right, a model must remember who
+showed what; without memory nothing is better than guessing, which gives an average precision of the action's share.
+Everything follows from the seed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,14 @@ from numpy.typing import NDArray
 from memvit.types import Image
 from memvit.video.writer import VideoWriter
 
-CUE_COLOURS = ((230, 60, 60), (60, 200, 90), (70, 110, 240), (240, 200, 50))
-CUE_SECONDS = 1.0
-BODY_COLOUR = (205, 205, 205)
+CUES = {"red": (235, 50, 50), "green": (50, 205, 80), "blue": (60, 100, 245), "yellow": (245, 215, 40)}
+SHOWS = tuple(f"shows {name}" for name in CUES)
+SAW = tuple(f"saw {name}" for name in CUES)
+BODIES = ((225, 225, 225), (150, 90, 200), (240, 140, 40), (60, 190, 190), (140, 100, 60), (245, 150, 190))
+CUE_SECONDS = 2.0
+HIDDEN_AFTER_SECONDS = 2
+"""From here on no frame of a clip of about a second shows the cue."""
+LAST_CUE_SECOND = 5
 
 
 @dataclass(frozen=True)
@@ -28,70 +36,85 @@ class Scene:
 
     seed: int = 0
     actors: int = 3
-    seconds: float = 24.0
-    width: int = 320
-    height: int = 240
-    frames_per_second: float = 25.0
-    cue_age_seconds: float = 8.0
-    """How long before a keyframe the cue was shown that its label depends on."""
+    seconds: float = 36.0
+    side: int = 128
+    frames_per_second: float = 15.0
 
+    @cached_property
     def cues(self) -> NDArray[np.int64]:
-        """(actors, seconds): the cue each actor would show in each second; it is shown every `period` seconds."""
-        generator = np.random.default_rng((self.seed, 1))
-        return generator.integers(len(CUE_COLOURS), size=(self.actors, int(np.ceil(self.seconds)) + 1))
+        """(actors,): which cue each shows."""
+        return np.random.default_rng((self.seed, 1)).integers(len(CUES), size=self.actors)
 
-    def centres(self, pts_seconds: float) -> NDArray[np.float64]:
-        """(actors, 2) x, y in pixels at an instant: slow sums of sines that stay inside the frame."""
-        generator = np.random.default_rng((self.seed, 2))
-        phase = generator.uniform(0, 2 * np.pi, size=(self.actors, 2, 2))
-        speed = generator.uniform(0.05, 0.25, size=(self.actors, 2, 2))
-        path = np.sin(phase + speed * pts_seconds) @ np.array([0.6, 0.4])
-        margin = self.radius + 2
-        room = np.array([self.width, self.height]) / 2 - margin
-        return np.array([self.width, self.height]) / 2 + path * room
+    @cached_property
+    def cue_seconds(self) -> NDArray[np.int64]:
+        """(actors,): the last keyframe whose clip shows the cue of each; the age of a cue counts from here."""
+        return np.random.default_rng((self.seed, 2)).integers(2, LAST_CUE_SECOND + 1, size=self.actors)
+
+    @cached_property
+    def bodies(self) -> NDArray[np.int64]:
+        """(actors,): the colour of each; no two are alike."""
+        return np.random.default_rng((self.seed, 3)).permutation(len(BODIES))[: self.actors]
 
     @property
     def radius(self) -> float:
-        """Half the side of an actor, pixels."""
-        return self.height / 9
+        """Of an actor, pixels."""
+        return self.side / 8
+
+    def centres(self, pts_seconds: float) -> NDArray[np.float64]:
+        """(actors, 2) x, y in pixels at an instant: on a ring that turns to and fro, widens and drifts."""
+        generator = np.random.default_rng((self.seed, 4))
+        phase, pace = generator.uniform(0, 2 * np.pi, 6), generator.uniform(0.15, 0.5, 6)
+        swing = np.sin(phase + pace * pts_seconds)
+        angle = phase[5] + 2.5 * swing[0] + 1.5 * swing[1] + 2 * np.pi * np.arange(self.actors) / self.actors
+        ring = self.side * (0.28 + 0.03 * swing[2])
+        drift = self.side * 0.05 * swing[3:5]
+        return self.side / 2 + drift + ring * np.stack((np.cos(angle), np.sin(angle)), axis=1)
 
     def cue_shown(self, actor: int, pts_seconds: float) -> int | None:
-        """The cue an actor shows at an instant, or None: each in the first second of its period."""
-        period = 2 * self.cue_age_seconds
-        began = pts_seconds // period * period
-        return int(self.cues()[actor, int(began)]) if pts_seconds - began < CUE_SECONDS else None
+        """The cue an actor shows at an instant, or None."""
+        over = self.cue_seconds[actor] + 0.5
+        is_shown = over - CUE_SECONDS <= pts_seconds < over
+        return int(self.cues[actor]) if is_shown else None
+
+    def action(self, actor: int, second: int) -> int | None:
+        """The action of an actor at a keyframe: 1 to 4 for "shows", 5 to 8 for "saw", None before and in between."""
+        age, cue = second - self.cue_seconds[actor], int(self.cues[actor])
+        if age in (-1, 0):
+            return 1 + cue
+        return 1 + len(SHOWS) + cue if age >= HIDDEN_AFTER_SECONDS else None
 
     def boxes(self, pts_seconds: float) -> NDArray[np.float32]:
         """(actors, 4) xyxy, normalised 0..1."""
         centres = self.centres(pts_seconds)
         corners = np.concatenate((centres - self.radius, centres + self.radius), axis=1)
-        return (corners / np.tile([self.width, self.height], 2)).clip(0, 1).astype(np.float32)
+        return (corners / self.side).clip(0, 1).astype(np.float32)
+
+    @property
+    def keyframes(self) -> range:
+        """Whole seconds whose clips lie within the video."""
+        return range(1, int(self.seconds))
 
 
 def render(scene: Scene, pts_seconds: float) -> Image:
     """The frame at an instant."""
-    image = _ground(scene).copy()
+    image = _ground(scene.seed, scene.side).copy()
+    rows, columns = np.ogrid[: scene.side, : scene.side]
     for actor, (x, y) in enumerate(scene.centres(pts_seconds)):
-        reach = int(scene.radius) + 2
-        rows = slice(max(int(y) - reach, 0), int(y) + reach)
-        columns = slice(max(int(x) - reach, 0), int(x) + reach)
-        around = image[rows, columns]
-        down = np.abs(np.arange(rows.start, rows.start + around.shape[0]) - y)[:, None]
-        across = np.abs(np.arange(columns.start, columns.start + around.shape[1]) - x)[None]
-        square, disc, diamond = np.maximum(across, down), np.hypot(across, down), across + down
-        around[(square, disc, diamond)[actor % 3] < scene.radius] = BODY_COLOUR
+        distance = np.sqrt((columns - x) ** 2 + (rows - y) ** 2)
+        image[distance < scene.radius] = BODIES[scene.bodies[actor]]
         cue = scene.cue_shown(actor, pts_seconds)
         if cue is not None:
-            around[disc < 0.55 * scene.radius] = CUE_COLOURS[cue]
+            image[distance < 0.65 * scene.radius] = list(CUES.values())[cue]
     return image
 
 
 @lru_cache(maxsize=4)
-def _ground(scene: Scene) -> Image:
-    """A dim texture that stays the same through the video, so that motion is the actors' alone."""
-    generator = np.random.default_rng((scene.seed, 3))
-    coarse = generator.integers(30, 80, size=(scene.height // 20 + 1, scene.width // 20 + 1, 3), dtype=np.uint8)
-    return np.kron(coarse, np.ones((20, 20, 1), dtype=np.uint8))[: scene.height, : scene.width]
+def _ground(seed: int, side: int) -> Image:
+    """A dim texture that stays the same through the video."""
+    generator = np.random.default_rng((seed, 5))
+    tiles = -(-side // 16)
+    coarse = generator.integers(30, 80, size=(tiles, tiles, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((16, 16, 1), dtype=np.uint8))[:side, :side]
 
 
 def write_video(scene: Scene, path: Path) -> None:
@@ -102,16 +125,39 @@ def write_video(scene: Scene, path: Path) -> None:
             video.write(render(scene, pts_seconds), pts_seconds)
 
 
-def write_boxes(scene: Scene, video: str, path: Path) -> None:
-    """Ground-truth boxes at every whole second, AVA format: video, second, x1, y1, x2, y2, action, person.
-
-    The action is 1 + the cue that the person showed last, in the whole seconds from which it is no longer visible.
-    """
+def annotation_rows(scene: Scene, video: str) -> list[str]:
+    """AVA rows of every keyframe: video, second, x1, y1, x2, y2, action (empty where there is none), person."""
     rows = []
-    for second in range(int(np.ceil(scene.seconds))):
-        period = 2 * scene.cue_age_seconds
-        began = int(second // period * period)
+    for second in scene.keyframes:
         for actor, box in enumerate(scene.boxes(second)):
-            action = 1 + int(scene.cues()[actor, began])
-            rows.append(f"{video},{second:04d},{','.join(f'{value:.3f}' for value in box)},{action},{actor}")
-    path.write_text("\n".join(rows) + "\n")
+            place = ",".join(f"{side:.3f}" for side in box)
+            rows.append(f"{video},{second:04d},{place},{scene.action(actor, second) or ''},{actor}")
+    return rows
+
+
+def write_boxes(scene: Scene, video: str, path: Path) -> None:
+    """The annotations of one video."""
+    path.write_text("\n".join(annotation_rows(scene, video)) + "\n")
+
+
+def write_long_cue(folder: Path, scenes: dict[str, Sequence[Scene]]) -> None:
+    """A data set: `videos/`, for each part (train, val, …) its boxes, and the label map, all in AVA's formats.
+
+    `saw.pbtxt` has the actions that need memory alone. `PART_cues.csv` tells what no model may see: video, person,
+    second of the cue, action.
+    """
+    (folder / "videos").mkdir(parents=True, exist_ok=True)
+    for part, of_part in scenes.items():
+        rows, cues = [], []
+        for number, scene in enumerate(of_part):
+            video = f"{part}{number:04d}"
+            write_video(scene, folder / "videos" / f"{video}.mp4")
+            rows += annotation_rows(scene, video)
+            cues += [
+                f"{video},{a},{scene.cue_seconds[a]},{scene.cues[a] + 1 + len(SHOWS)}" for a in range(scene.actors)
+            ]
+        (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
+        (folder / f"{part}_cues.csv").write_text("\n".join(cues) + "\n")
+    items = [f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in enumerate(SHOWS + SAW, 1)]
+    (folder / "actions.pbtxt").write_text("".join(items))
+    (folder / "saw.pbtxt").write_text("".join(items[len(SHOWS) :]))

@@ -8,11 +8,13 @@ from .macs import count_macs, count_parameters
 from .memory import Memory
 from .memvit import MeMViT
 from .mvit import MViT
+from .own import Description, describe, load_own, save_own
 from .zoo import MODELS, ModelEntry, Preprocessing, Weights
 
 __all__ = [
     "MODELS",
     "CheckpointError",
+    "Description",
     "HeadConfig",
     "LoadReport",
     "MViT",
@@ -26,8 +28,11 @@ __all__ = [
     "count_macs",
     "count_parameters",
     "create_model",
+    "describe",
     "list_models",
     "load_image_weights",
     "load_model",
+    "load_own",
     "model_entry",
+    "save_own",
 ]

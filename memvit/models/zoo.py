@@ -50,11 +50,12 @@ ARCHITECTURES: dict[str, MViTConfig] = {
         REMEMBERING,
         frames=8,
         crop=64,
-        embed_dim=24,
+        embed_dim=48,
         depth=4,
-        stage_starts=(1, 2, 3),
-        memory=MemoryConfig(layers=(0, 2), reads=(2, 4)),
-        head=HeadConfig("action", 80, dropout=0.0, box_blocks=1),
+        stage_starts=(2,),
+        kv_stride=(1, 4, 4),
+        memory=MemoryConfig(layers=(0, 2), reads=(2, 4), stride=(4, 1, 1)),
+        head=HeadConfig("action", 80, dropout=0.0, box_blocks=1, box_slots=6),
     ),
 }
 

@@ -150,8 +150,71 @@ class ClassificationRecipe:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-Recipe: TypeAlias = ClassificationRecipe
-RECIPES: dict[str, type[Recipe]] = {"classification": ClassificationRecipe}
+@dataclass(frozen=True)
+class ActionData:
+    """A data set in AVA's format: its official files as they are, or your own."""
+
+    videos: str | None = None
+    """Folder of video files, NAME.mp4 and the like."""
+    frames: str | None = None
+    """Or a folder with a folder of numbered frames for each video."""
+    frames_per_second: float = 30.0
+    frames_start_seconds: float = 900.0
+    frame_lists: tuple[str, ...] = ()
+    """Official frame lists, where folders of frames are not named after their videos."""
+    train_boxes: tuple[str, ...] = ()
+    """Ground truth."""
+    train_predicted: tuple[str, ...] = ()
+    """Detected people with scores; those without an action are people who do nothing of the list."""
+    val_groundtruth: str = ""
+    val_boxes: str | None = None
+    """Detected people to be judged; by default those of the ground truth."""
+    val_exclusions: str | None = None
+    label_map: str | None = None
+    """Which actions count in evaluation, by default AVA's 60."""
+    labels: str | None = None
+    """Names of all actions, for the finished model; by default AVA's 80, or those of the label map."""
+    score_threshold: float = 0.9
+    """Least score of a detected person."""
+    hop_seconds: float = 1.0
+    """From keyframe to keyframe."""
+
+
+@dataclass(frozen=True)
+class ActionAugmentation:
+    """What happens to a training clip. Crop and flip are drawn once a video, so that memory is not torn."""
+
+    short_side: tuple[int, int] = (256, 320)
+    """Pixels that the shorter side of a frame is resized to, before the crop."""
+    crop: int | None = None
+    """Side of the square crop; None is the model's, 0 keeps the whole frame."""
+    flip: float = 0.5
+    color_jitter: float = 0.0
+    """Drawn for each clip."""
+    perturb_frames: bool = False
+    """Move every frame by up to half the frame interval."""
+    once: Literal["video", "clip"] = "video"
+    """clip draws crop and flip anew for each clip, as the reference does."""
+
+
+@dataclass(frozen=True)
+class ActionRecipe:
+    """Train a model of people's actions, sequentially, with memory."""
+
+    task: Literal["actions"] = "actions"
+    model: ModelChoice = field(default_factory=lambda: ModelChoice("memvit_16_16x4.ava_k400"))
+    data: ActionData = field(default_factory=ActionData)
+    augment: ActionAugmentation = field(default_factory=ActionAugmentation)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+Recipe: TypeAlias = ClassificationRecipe | ActionRecipe
+RECIPES: dict[str, type[ClassificationRecipe] | type[ActionRecipe]] = {
+    "classification": ClassificationRecipe,
+    "actions": ActionRecipe,
+}
 
 
 def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -49,6 +49,7 @@ class ClipSampler:
         crop: Literal["none", "center"] = "none",
         want_centre_image: bool = False,
         preview_width: int | None = None,
+        perturb: Callable[[int], Sequence[float]] | None = None,
     ) -> None:
         """Describe the clips to cut.
 
@@ -62,6 +63,8 @@ class ClipSampler:
             want_centre_image: add the frame nearest the centre at the source's resolution.
             preview_width: add every frame nearest this clip, resized to this even width (never enlarged). A clip is
                 then given out later: once it is known which frames belong to the next one.
+            perturb: the clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
+                most half their distance: augmentation in training.
 
         Raises:
             ValueError: a number is not positive, the preview width is odd, or the crop is unknown.
@@ -76,12 +79,14 @@ class ClipSampler:
         if preview_width is not None and (preview_width < 2 or preview_width % 2):
             raise ValueError(f"preview_width must be even and at least 2, got {preview_width}")
         self.stream_id, self.skipped = stream_id, 0
+        self._perturb = perturb
         self._hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
         self._want_centre_image, self._preview_width = want_centre_image, preview_width
         half = num_frames * frame_interval // 2
         self._offsets_seconds = [(i * frame_interval - half) / TRAINED_FRAMES_PER_SECOND for i in range(num_frames)]
         self._span_seconds = num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND
-        self._lead_seconds = max(-self._offsets_seconds[0], hop_seconds / 2)
+        reach = -self._offsets_seconds[0] + (frame_interval / 2 / TRAINED_FRAMES_PER_SECOND if perturb else 0)
+        self._lead_seconds = max(reach, hop_seconds / 2)
         self._open: deque[_OpenClip] = deque()
         self._previous: _Shared | None = None
         self._first_number = self._next_number = 0
@@ -159,6 +164,9 @@ class ClipSampler:
     def _open_next(self) -> None:
         centre = self._centre(self._next_number)
         instants = [centre + offset for offset in self._offsets_seconds]
+        if self._perturb is not None:
+            moves = self._perturb(self._next_number)
+            instants = [instant + move for instant, move in zip(instants, moves, strict=True)]
         self._open.append(_OpenClip(self._next_number, centre, instants, self._want_centre_image))
         self._next_number += 1
 

@@ -1,0 +1,228 @@
+"""Training a model of people's actions: lanes of video, a memory that goes along, and the official measure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from memvit.datasets.ava import AnnotatedVideo, Footage, folders_of, read_annotations
+from memvit.datasets.ava_files import read_exclusions, read_label_map, read_table
+from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_out, span_seconds, walk
+from memvit.evaluation.actions import detect
+from memvit.evaluation.ava import evaluate
+from memvit.models import Memory, MeMViT, ModelEntry
+from memvit.training.augment import seeded
+from memvit.training.recipe import ActionAugmentation, ActionData, ActionRecipe
+from memvit.training.world import World
+from memvit.types import MemvitError
+from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
+from memvit.video.transforms import model_input
+
+
+@dataclass(frozen=True)
+class LaneBatch:
+    """One keyframe of every lane; a lane that has ended shows black frames with nobody in them."""
+
+    frames: Tensor
+    """(B, T, side, side, 3) uint8."""
+    boxes: list[Tensor]
+    """B tensors (N_i, 4), xyxy in pixels of `frames`."""
+    labels: Tensor
+    """(sum N_i, classes)."""
+    begins: Tensor
+    """(B,) bool: a new video begins, and with it a new memory."""
+    names: list[str]
+
+
+def open_footage(data: ActionData) -> Footage:
+    """Where a recipe's pixels are."""
+    folders = {video: folder for path in data.frame_lists for video, folder in folders_of(path).items()}
+    return Footage(
+        Path(data.videos) if data.videos else None,
+        Path(data.frames) if data.frames else None,
+        data.frames_per_second,
+        data.frames_start_seconds,
+        folders,
+    )
+
+
+class LaneAugmentation:
+    """LaneStep → a square clip with its boxes and labels. What is drawn depends on the run's seed, the epoch, the video
+    and the clip alone."""
+
+    def __init__(self, config: ActionAugmentation, side: int, seed: int, epoch: int) -> None:
+        self.config, self.side, self.seed, self.epoch = config, side, seed, epoch
+        self.color = v2.ColorJitter(*[config.color_jitter] * 3) if config.color_jitter else None
+
+    def short_side(self, video: AnnotatedVideo) -> int:
+        """Of the frames of this video in this epoch."""
+        low, high = self.config.short_side
+        return self._draw(video.name, "scale").randint(low, high)
+
+    def __call__(self, step: LaneStep) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames (T, side, side, 3), boxes (N, 4) in pixels, labels (N, classes); boxes outside the crop are gone."""
+        frames = torch.from_numpy(step.clip.frames)
+        height, width = frames.shape[1:3]
+        boxes = torch.from_numpy(step.keyframe.boxes.xyxy) * torch.tensor([width, height, width, height])
+        labels = torch.from_numpy(step.keyframe.labels)
+        clip = step.clip.index if self.config.once == "clip" else 0
+        generator = self._draw(step.video, f"crop {clip}")
+        if self.side:
+            top = generator.randint(0, max(height - self.side, 0))
+            left = generator.randint(0, max(width - self.side, 0))
+            frames = frames[:, top : top + self.side, left : left + self.side]
+            boxes = (boxes - torch.tensor([left, top, left, top])).clamp(0, self.side)
+            inside = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
+            boxes, labels = boxes[inside], labels[inside]
+        if generator.random() < self.config.flip:
+            frames = frames.flip(2)
+            width = frames.shape[2]
+            boxes = torch.stack((width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]), 1)
+        if self.color is not None:
+            with seeded(self._draw(step.video, f"color {step.clip.index}").getrandbits(40)):
+                frames = self.color(frames.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return frames.contiguous(), boxes, labels
+
+    def perturb(self, video: str, frames: int, frame_interval: int, number: int) -> list[float]:
+        """By how many seconds each frame of a clip is moved; see `ClipSampler`."""
+        generator = self._draw(video, f"frames {number}")
+        half = frame_interval // 2 / TRAINED_FRAMES_PER_SECOND
+        moves = [generator.uniform(-half, half) for _ in range(frames)]
+        return [max(moves[0], 0.0), *moves[1:-1], min(moves[-1], 0.0)]
+
+    def _draw(self, video: str, what: str) -> random.Random:
+        return random.Random(f"{self.seed} {self.epoch} {video} {what}")
+
+
+class ActionTask:
+    """See `Task`. Binary cross-entropy over all actions of all boxes; the official mAP on the test set."""
+
+    def __init__(self, recipe: ActionRecipe, model: MeMViT, entry: ModelEntry, world: World) -> None:
+        self.model: nn.Module = model
+        self.config, self.recipe, self.world = model.config, recipe, world
+        self.preprocessing = entry.preprocessing
+        data, classes = recipe.data, model.config.head.num_classes
+        self.footage = open_footage(data)
+        self.lanes = world.share(recipe.run.batch_size)
+        read = partial(read_annotations, num_classes=classes, score_threshold=data.score_threshold)
+        self.train_videos = read(data.train_boxes, data.train_predicted) if data.train_boxes else []
+        self.test_videos = read([], [data.val_boxes]) if data.val_boxes else read([data.val_groundtruth])
+        crop = recipe.augment.crop
+        self.side = model.config.crop if crop is None else crop
+        if self.side > min(recipe.augment.short_side):
+            raise MemvitError(
+                f"augment.short_side={list(recipe.augment.short_side)} is smaller than the crop of {self.side} pixels"
+            )
+        self.memory: Memory | None = None
+
+    def _plan(self, epoch: int) -> list[list[Any]]:
+        """All lanes of all processes."""
+        return share_out(self.train_videos, self.recipe.run.batch_size, seed=self.recipe.run.seed, epoch=epoch)
+
+    @cached_property
+    def batches_per_epoch(self) -> int:
+        """See `Task`. Which lane is longest, and how long it is, differs from epoch to epoch: the longest of all is
+        taken for every epoch, and lanes that have ended idle."""
+        epochs = range(self.recipe.schedule.epochs)
+        return max((length(lane) for epoch in epochs for lane in self._plan(epoch)), default=0)
+
+    def batches(self, epoch: int, first_batch: int) -> Iterator[LaneBatch]:
+        """See `Task`."""
+        mine = self._plan(epoch)[self.world.rank * self.lanes : (self.world.rank + 1) * self.lanes]
+        augment = LaneAugmentation(self.recipe.augment, self.side, self.recipe.run.seed, epoch)
+        readers = [self._read(begun_at(lane, first_batch), augment) for lane in mine]
+        if first_batch == 0:
+            self.memory = None
+        for steps in walk(readers):
+            yield self._batch(steps, augment)
+        while True:  # other processes' lanes may be longer
+            yield self._batch([None] * self.lanes, augment)
+
+    def _read(self, lane: list[Any], augment: LaneAugmentation) -> Iterator[LaneStep]:
+        data = self.recipe.data
+        span = span_seconds(self.preprocessing.num_frames, self.preprocessing.frame_interval)
+        return read_lane(lane, self.footage, partial(self._sampler, augment=augment), data.hop_seconds, span)
+
+    def _sampler(self, video: AnnotatedVideo, augment: LaneAugmentation) -> ClipSampler:
+        plan = self.preprocessing
+        perturb = partial(augment.perturb, video.name, plan.num_frames, plan.frame_interval)
+        return ClipSampler(
+            video.name,
+            num_frames=plan.num_frames,
+            frame_interval=plan.frame_interval,
+            hop_seconds=self.recipe.data.hop_seconds,
+            short_side=augment.short_side(video),
+            perturb=perturb if self.recipe.augment.perturb_frames else None,
+        )
+
+    def _batch(self, steps: list[LaneStep | None], augment: LaneAugmentation) -> LaneBatch:
+        made = [None if step is None else augment(step) for step in steps]
+        shape = next((item[0].shape for item in made if item), (self.preprocessing.num_frames, self.side, self.side, 3))
+        classes = self.config.head.num_classes
+        nothing = torch.zeros(shape, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, classes)
+        frames, boxes, labels = zip(*(item or nothing for item in made), strict=True)
+        return LaneBatch(
+            torch.stack(frames),
+            list(boxes),
+            torch.cat(labels),
+            torch.tensor([step is None or step.clip.index == 0 for step in steps]),
+            [f"{step.video} {step.keyframe.second}" if step else "nothing" for step in steps],
+        )
+
+    def loss(self, network: nn.Module, batch: LaneBatch) -> tuple[Tensor, float]:
+        """See `Task`. The memory of a lane begins anew with its video."""
+        device = next(self.model.parameters()).device
+        clips = model_input(batch.frames.to(device, non_blocking=True), self.preprocessing)
+        memory = self.memory
+        if memory is not None:
+            # A stream of age 0 reads nothing: forgetting is setting the age.
+            memory = replace(memory, ages=memory.ages.masked_fill(batch.begins.to(device), 0))
+        logits, memory = network(clips, [boxes.to(device) for boxes in batch.boxes], memory)
+        self.memory = memory.detach() if memory is not None else None
+        labels = batch.labels.to(device)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(1).sum()
+        return loss, float(len(labels))
+
+    def describe(self, batch: LaneBatch) -> list[str]:
+        """See `Task`."""
+        return batch.names
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Task`. The first process tests; the others wait for its numbers."""
+        metric = 0.0
+        if self.world.is_first:
+            metric = self.mean_precision()
+        return {"mAP": self.world.sum_floats(metric)[0]}
+
+    def mean_precision(self) -> float:
+        """The official mAP at 0.5 IoU on the test set."""
+        data = self.recipe.data
+        model = self.model
+        assert isinstance(model, MeMViT)
+        found = detect(model, self.preprocessing, self.test_videos, self.footage, data.hop_seconds, self.lanes)
+        metrics = evaluate(
+            read_table(data.val_groundtruth),
+            found,
+            read_exclusions(data.val_exclusions) if data.val_exclusions else None,
+            label_map=read_label_map(data.label_map),
+        )
+        return metrics["mAP@0.5IOU"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Task`: the memory of the lanes."""
+        return {"memory": self.memory.state_dict() if self.memory is not None else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Task`."""
+        memory = state["memory"]
+        device = next(self.model.parameters()).device
+        self.memory = Memory.from_state_dict(memory).to(device) if memory is not None else None
