@@ -98,10 +98,8 @@ def export(recipe: Recipe, model: nn.Module, state: RunState, path: Path) -> Non
     assert isinstance(model, MeMViT | MViT)
     entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
     names = recipe.data.labels or (recipe.data.label_map if isinstance(recipe, ActionRecipe) else None)
-    if names and names not in DATASETS:
-        labels = read_labels(names)
-    else:
-        labels = labels_for(classes, names or entry.dataset)
+    is_file = names is not None and names not in DATASETS
+    labels = read_labels(names) if names and is_file else labels_for(classes, names or entry.dataset)
     if len(labels) != classes:
         labels = labels_for(classes, None)
     source = {"recipe": recipe_yaml(recipe), "steps": state.total_steps, **state.metrics}

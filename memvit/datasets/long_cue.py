@@ -9,7 +9,7 @@ Everything follows from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -140,7 +140,7 @@ def write_boxes(scene: Scene, video: str, path: Path) -> None:
     path.write_text("\n".join(annotation_rows(scene, video)) + "\n")
 
 
-def write_long_cue(folder: Path, scenes: dict[str, Sequence[Scene]]) -> None:
+def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
     """A data set: `videos/`, for each part (train, val, …) its boxes, and the label map, all in AVA's formats.
 
     `saw.pbtxt` has the actions that need memory alone. `PART_cues.csv` tells what no model may see: video, person,

@@ -82,6 +82,8 @@ class MViTConfig:
     the shorter one and clamped to its range."""
     mlp_ratio: int = 4
     drop_path: float = 0.0
+    init_std: float = 0.02
+    """Of new linear weights; the published 0.02 suits widths of several hundred, narrow models want more."""
     memory: MemoryConfig | None = None
     head: HeadConfig = HeadConfig("classification", 400)
 

@@ -32,7 +32,7 @@ class MeMViT(nn.Module):
             )
         else:
             self.head = ClassificationHead(config.out_dim, config.head, cls_token=config.cls_token)
-        initialise(self)
+        initialise(self, config.init_std)
 
     @property
     def receptive_field(self) -> int:

@@ -125,7 +125,7 @@ class MViT(nn.Module):
         self.config = config
         self.backbone = Backbone(config)
         self.head = ClassificationHead(config.out_dim, config.head, cls_token=config.cls_token)
-        initialise(self)
+        initialise(self, config.init_std)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) or (B, 3, T, H, W), normalised → logits (B, classes)."""
@@ -142,9 +142,9 @@ class MViT(nn.Module):
         return [volume.squeeze(2) for volume in maps] if x.ndim == 4 else maps
 
 
-def initialise(model: nn.Module) -> None:
+def initialise(model: nn.Module, std: float) -> None:
     """Truncated normal weights and zero biases for linear layers; the rest as its own module says."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.trunc_normal_(module.weight, std=std)
             nn.init.zeros_(module.bias)

@@ -54,6 +54,7 @@ ARCHITECTURES: dict[str, MViTConfig] = {
         depth=4,
         stage_starts=(2,),
         kv_stride=(1, 4, 4),
+        init_std=0.1,
         memory=MemoryConfig(layers=(0, 2), reads=(2, 4), stride=(4, 1, 1)),
         head=HeadConfig("action", 80, dropout=0.0, box_blocks=1, box_slots=6),
     ),

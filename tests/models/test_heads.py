@@ -24,12 +24,13 @@ def test_no_box_is_legal_and_time_goes_on(tiny: nn.Module) -> None:
 def test_more_boxes_than_slots_go_into_groups(tiny: nn.Module) -> None:
     """Each group answers as if it were the clip's only one; later clips remember the first."""
     _, history = watch(tiny, "a", 5)
-    crowd = boxes(230)
+    slots = tiny.config.head.box_slots
+    crowd = boxes(2 * slots + 3)
     logits, memory = tiny(clip("a", 5), [crowd], history[-1])
-    assert logits.shape == (230, 80)
-    for start in (0, 100, 200):
-        alone, remembered = tiny(clip("a", 5), [crowd[start : start + 100]], history[-1])
-        torch.testing.assert_close(logits[start : start + 100], alone, atol=1e-5, rtol=0)
+    assert logits.shape == (2 * slots + 3, 80)
+    for start in (0, slots, 2 * slots):
+        alone, remembered = tiny(clip("a", 5), [crowd[start : start + slots]], history[-1])
+        torch.testing.assert_close(logits[start : start + slots], alone, atol=1e-5, rtol=0)
         assert torch.allclose(memory.boxes[0][:, -1], remembered.boxes[0][:, -1], atol=1e-5) == (start == 0)
 
 
