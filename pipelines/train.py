@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from memvit.labels import DATASETS, labels_for, read_labels
+from memvit.labels import DATASETS, Labels, labels_for, read_labels
 from memvit.models import (
     Description,
     MeMViT,
@@ -81,6 +81,7 @@ def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[
     """
     world = World.current()
     task, note = build_task(recipe, world)
+    labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
     on_note(note)
     with stop_requested() as stopping:
         trainer = Trainer(task, recipe, device=choose_device(recipe.run.device), world=world)
@@ -88,20 +89,25 @@ def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:
         path = Path(recipe.run.out) / "model.safetensors"
-        export(recipe, task.model, state, path)
+        export(recipe, task.model, labels, state, path)
         on_note(f"the model: {path}")
     return state, not is_done
 
 
-def export(recipe: Recipe, model: nn.Module, state: RunState, path: Path) -> None:
-    """Write the trained model as a checkpoint that describes itself."""
+def class_names(recipe: Recipe, model: nn.Module) -> Labels:
+    """The names of a recipe's classes; numbered ones where nothing names them. MemvitError if a file is malformed."""
     assert isinstance(model, MeMViT | MViT)
     entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
     names = recipe.data.labels or (recipe.data.label_map if isinstance(recipe, ActionRecipe) else None)
     is_file = names is not None and names not in DATASETS
     labels = read_labels(names) if names and is_file else labels_for(classes, names or entry.dataset)
-    if len(labels) != classes:
-        labels = labels_for(classes, None)
+    return labels if len(labels) == classes else labels_for(classes, None)
+
+
+def export(recipe: Recipe, model: nn.Module, labels: Labels, state: RunState, path: Path) -> None:
+    """Write the trained model as a checkpoint that describes itself."""
+    assert isinstance(model, MeMViT | MViT)
+    entry = model_entry(recipe.model.name)
     source = {"recipe": recipe_yaml(recipe), "steps": state.total_steps, **state.metrics}
     config = replace(model.config, drop_path=0.0)
     save_own(

@@ -38,6 +38,7 @@ def overrides(data: Path, out: Path) -> list[str]:
         f"data.train_boxes=[{data}/train.csv]",
         f"data.val_groundtruth={data}/val.csv",
         f"data.label_map={data}/saw.pbtxt",
+        f"data.labels={data}/actions.pbtxt",
         f"run.out={out}",
         "run.batch_size=2",
         "schedule.epochs=2",
@@ -115,12 +116,19 @@ def test_compression_learns_whatever_is_read(reads: str, data: Path, tmp_path: P
     recipe = recipe_of(data, tmp_path, f"model.reads={reads}")
     task, _ = build_task(recipe, World())
     batches = task.batches(0, 0)
+    task.model.train()
     for _ in range(6):
         task.model.zero_grad()
         loss, _ = task.loss(task.model, next(batches))
         loss.backward()
-    gradients = {name: p.grad for name, p in task.model.named_parameters() if "compress" in name}
-    assert gradients and all(g is not None and g.abs().sum() > 0 for g in gradients.values())
+    reading = [f"blocks.{layer}." for layer in task.model.config.memory.layers]  # the others own theirs but use none
+    gradients = {
+        name: p.grad
+        for name, p in task.model.named_parameters()
+        if "compress" in name and any(block in name for block in reading)
+    }
+    assert len(gradients) == 6 * len(reading)
+    assert all(g is not None and g.abs().sum() > 0 for g in gradients.values())
 
 
 def test_a_lane_forgets_at_the_end_of_its_video(data: Path, tmp_path: Path) -> None:
