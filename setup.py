@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["memvit*", "pipelines*"]),
-    package_data={"memvit": ["py.typed", "data/**/*.txt"]},
+    package_data={"memvit": ["py.typed", "data/**/*.txt", "data/models/*.safetensors"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",

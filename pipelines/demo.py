@@ -24,7 +24,7 @@ def run_demo(out: Path, seconds: float, seed: int, console: Console) -> int:
     """Write `out/input/shapes.mp4` and its boxes, watch it with and without memory, and return the exit code."""
     source = out / "input"
     source.mkdir(parents=True, exist_ok=True)
-    scene = Scene(seed=HELD_OUT_SEED + seed, seconds=seconds, side=384, frames_per_second=25)
+    scene = Scene(seed=HELD_OUT_SEED + seed, seconds=seconds, width=384, height=384, frames_per_second=25)
     video, boxes = source / "shapes.mp4", source / "shapes_boxes.csv"
     write_video(scene, video)
     write_boxes(scene, "shapes", boxes)

@@ -21,7 +21,7 @@ from memvit.training.recipe import load_recipe
 from memvit.training.run_state import run_checkpoints
 from pipelines.train import open_model
 
-AGES = (2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
+AGES = tuple(range(2, 31))
 
 
 def ages_of(table: AvaTable, cues: Path) -> np.ndarray:
@@ -76,8 +76,9 @@ def main() -> None:
         newest = run_checkpoints(Path(folder))[-1]
         model, entry, _ = open_model(replace(recipe.model, checkpoint=str(newest), pretrained=False, inflate=None))
         assert isinstance(model, MeMViT)
-        found = detect(model, entry.preprocessing, videos, footage, 1.0, 8)
-        curves[title] = {age: precision_at(age, truth, ages, found, names) for age in AGES}
+        for remember, suffix in ((True, ""), (False, ", memory off")):
+            found = detect(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
+            curves[title + suffix] = {age: precision_at(age, truth, ages, found, names) for age in AGES}
         print(title, f"receptive field {model.receptive_field} clips", flush=True)
     print("| cue age, s | " + " | ".join(curves) + " |\n|" + "---|" * (len(curves) + 1))
     for age in AGES:

@@ -9,7 +9,7 @@ Everything follows from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,7 +37,8 @@ class Scene:
     seed: int = 0
     actors: int = 3
     seconds: float = 36.0
-    side: int = 128
+    width: int = 128
+    height: int = 128
     frames_per_second: float = 15.0
 
     @cached_property
@@ -56,6 +57,16 @@ class Scene:
         return np.random.default_rng((self.seed, 3)).permutation(len(BODIES))[: self.actors]
 
     @property
+    def side(self) -> int:
+        """The shorter one, pixels: the actors move in the square in the middle."""
+        return min(self.width, self.height)
+
+    @property
+    def size(self) -> NDArray[np.float64]:
+        """(width, height)."""
+        return np.array([self.width, self.height], dtype=np.float64)
+
+    @property
     def radius(self) -> float:
         """Of an actor, pixels."""
         return self.side / 8
@@ -68,7 +79,7 @@ class Scene:
         angle = phase[5] + 2.5 * swing[0] + 1.5 * swing[1] + 2 * np.pi * np.arange(self.actors) / self.actors
         ring = self.side * (0.28 + 0.03 * swing[2])
         drift = self.side * 0.05 * swing[3:5]
-        return self.side / 2 + drift + ring * np.stack((np.cos(angle), np.sin(angle)), axis=1)
+        return self.size / 2 + drift + ring * np.stack((np.cos(angle), np.sin(angle)), axis=1)
 
     def cue_shown(self, actor: int, pts_seconds: float) -> int | None:
         """The cue an actor shows at an instant, or None."""
@@ -87,7 +98,7 @@ class Scene:
         """(actors, 4) xyxy, normalised 0..1."""
         centres = self.centres(pts_seconds)
         corners = np.concatenate((centres - self.radius, centres + self.radius), axis=1)
-        return (corners / self.side).clip(0, 1).astype(np.float32)
+        return (corners / np.tile(self.size, 2)).clip(0, 1).astype(np.float32)
 
     @property
     def keyframes(self) -> range:
@@ -97,8 +108,8 @@ class Scene:
 
 def render(scene: Scene, pts_seconds: float) -> Image:
     """The frame at an instant."""
-    image = _ground(scene.seed, scene.side).copy()
-    rows, columns = np.ogrid[: scene.side, : scene.side]
+    image = _ground(scene.seed, scene.width, scene.height).copy()
+    rows, columns = np.ogrid[: scene.height, : scene.width]
     for actor, (x, y) in enumerate(scene.centres(pts_seconds)):
         distance = np.sqrt((columns - x) ** 2 + (rows - y) ** 2)
         image[distance < scene.radius] = BODIES[scene.bodies[actor]]
@@ -109,12 +120,11 @@ def render(scene: Scene, pts_seconds: float) -> Image:
 
 
 @lru_cache(maxsize=4)
-def _ground(seed: int, side: int) -> Image:
+def _ground(seed: int, width: int, height: int) -> Image:
     """A dim texture that stays the same through the video."""
     generator = np.random.default_rng((seed, 5))
-    tiles = -(-side // 16)
-    coarse = generator.integers(30, 80, size=(tiles, tiles, 3), dtype=np.uint8)
-    return np.kron(coarse, np.ones((16, 16, 1), dtype=np.uint8))[:side, :side]
+    coarse = generator.integers(30, 80, size=(-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((16, 16, 1), dtype=np.uint8))[:height, :width]
 
 
 def write_video(scene: Scene, path: Path) -> None:
@@ -125,10 +135,10 @@ def write_video(scene: Scene, path: Path) -> None:
             video.write(render(scene, pts_seconds), pts_seconds)
 
 
-def annotation_rows(scene: Scene, video: str) -> list[str]:
-    """AVA rows of every keyframe: video, second, x1, y1, x2, y2, action (empty where there is none), person."""
+def annotation_rows(scene: Scene, video: str, seconds: Iterable[int]) -> list[str]:
+    """AVA rows of these seconds: video, second, x1, y1, x2, y2, action (empty where there is none), person."""
     rows = []
-    for second in scene.keyframes:
+    for second in seconds:
         for actor, box in enumerate(scene.boxes(second)):
             place = ",".join(f"{side:.3f}" for side in box)
             rows.append(f"{video},{second:04d},{place},{scene.action(actor, second) or ''},{actor}")
@@ -136,8 +146,8 @@ def annotation_rows(scene: Scene, video: str) -> list[str]:
 
 
 def write_boxes(scene: Scene, video: str, path: Path) -> None:
-    """The annotations of one video."""
-    path.write_text("\n".join(annotation_rows(scene, video)) + "\n")
+    """The annotations of one video at every whole second, the first included."""
+    path.write_text("\n".join(annotation_rows(scene, video, range(int(np.ceil(scene.seconds))))) + "\n")
 
 
 def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
@@ -152,7 +162,7 @@ def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
         for number, scene in enumerate(of_part):
             video = f"{part}{number:04d}"
             write_video(scene, folder / "videos" / f"{video}.mp4")
-            rows += annotation_rows(scene, video)
+            rows += annotation_rows(scene, video, scene.keyframes)
             cues += [
                 f"{video},{a},{scene.cue_seconds[a]},{scene.cues[a] + 1 + len(SHOWS)}" for a in range(scene.actors)
             ]

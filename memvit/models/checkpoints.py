@@ -69,8 +69,8 @@ def load_checkpoint(
 ) -> LoadReport:
     """Copy `state` (as `read_checkpoint` returned it) into `model`.
 
-    With `new_head`, head parameters, and memory parameters of a file that has none at all, may stay as they are. Any
-    other difference raises CheckpointError.
+    With `new_head`, head parameters, and memory parameters of a file that has none at all, may stay as they are, and a
+    memory of another number of reads takes over what there is. Any other difference raises CheckpointError.
     """
     own = model.state_dict()
     if layout == "OpenMMLab" and CLS_TOKEN not in own:
@@ -80,6 +80,8 @@ def load_checkpoint(
         name: value.unsqueeze(2) if value.ndim == 4 and name in own and own[name].ndim == 5 else value
         for name, value in state.items()
     }
+    if new_head:
+        state = {name: _other_reads(name, value, own) for name, value in state.items()}
     misfits = {name for name in state.keys() & own.keys() if state[name].shape != own[name].shape}
     missing, unexpected = own.keys() - state.keys(), state.keys() - own.keys()
     new: set[str] = set()
@@ -97,6 +99,15 @@ def load_checkpoint(
     # A model on the meta device has no storage yet and takes over the file's tensors.
     model.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
     return LoadReport(layout, tuple(name for name in own if name in new), tuple(sorted(dropped)))
+
+
+def _other_reads(name: str, value: Tensor, own: State) -> Tensor:
+    """Temporal positions of memory count reads: for another number of them the table is cut, or its last row repeated,
+    as in the reference."""
+    if not name.endswith("rel_pos_mem_t") or name not in own or value.shape[1:] != own[name].shape[1:]:
+        return value
+    rows = torch.arange(len(own[name])).clamp(max=len(value) - 1)
+    return value[rows]
 
 
 def is_memory_parameter(name: str) -> bool:

@@ -21,7 +21,7 @@ CONFIG = str(Path(__file__).parents[2] / "configs" / "long_cue" / "tiny.yaml")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long_cue")
-    write_long_cue(folder, {"val": [Scene(seed, actors=2, seconds=7 + seed, side=64) for seed in range(3)]})
+    write_long_cue(folder, {"val": [Scene(seed, actors=2, seconds=7 + seed, width=64, height=64) for seed in range(3)]})
     torch.save(filled(create_model("memvit_tiny_8x4", num_classes=8)).state_dict(), folder / "tiny.pth")
     return folder
 

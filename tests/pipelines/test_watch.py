@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two real H.264 videos with boxes, one of them portrait; and a broken one."""
     folder = tmp_path_factory.mktemp("videos")
     for name, scene in {
-        "wide": Scene(seed=1, seconds=7, width=160, height=96),
+        "wide": Scene(seed=1, seconds=7, width=160, height=96, frames_per_second=25),
         "tall": Scene(seed=2, seconds=5, width=96, height=128, actors=2, frames_per_second=12),
     }.items():
         write_video(scene, folder / f"{name}.mp4")
@@ -278,7 +279,7 @@ def test_models_are_listed() -> None:
 
 
 def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
-    code, output = run("demo", "--out", tmp_path, "--seconds", 4)
+    code, output = run("demo", "--out", tmp_path, "--seconds", 20)
     assert code == 0, output
     assert {path.name for path in tmp_path.iterdir()} == {
         "input",
@@ -286,5 +287,7 @@ def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
         "shapes.csv",
         "shapes.mp4",
         "shapes.png",
+        "without_memory",
     }
-    assert "untrained" in output
+    found = {name: float(value) for name, value in re.findall(r"mAP +(with memory|without): ([\d.]+)", output)}
+    assert found["with memory"] > found["without"] + 0.2

@@ -27,7 +27,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "long_cue" / "tiny.yaml"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long_cue")
-    scenes = [Scene(seed, actors=2 + seed % 2, seconds=6 + seed % 3, side=64) for seed in range(5)]
+    scenes = [Scene(seed, actors=2 + seed % 2, seconds=6 + seed % 3, width=64, height=64) for seed in range(5)]
     write_long_cue(folder, {"train": scenes, "val": scenes[:2]})
     return folder
 
