@@ -15,7 +15,7 @@ import numpy as np
 from memvit.datasets.ava import Footage, read_annotations
 from memvit.datasets.ava_files import AvaTable, read_label_map, read_table
 from memvit.evaluation.actions import detect
-from memvit.evaluation.ava import evaluate
+from memvit.evaluation.ava import evaluate, of_boxes
 from memvit.models import MeMViT
 from memvit.training.recipe import load_recipe
 from memvit.training.run_state import run_checkpoints
@@ -34,16 +34,7 @@ def ages_of(table: AvaTable, cues: Path) -> np.ndarray:
 def precision_at(age: int, truth: AvaTable, ages: np.ndarray, found: AvaTable, names: dict[int, str]) -> float:
     """mAP over the boxes whose cue is this old."""
     of_age = truth.where(ages == age)
-    wanted = set(boxes_of(of_age))
-    return evaluate(of_age, found.where(np.array([box in wanted for box in boxes_of(found)])), label_map=names)[
-        "mAP@0.5IOU"
-    ]
-
-
-def boxes_of(table: AvaTable) -> list[tuple[str, int, bytes]]:
-    """What tells a person in a keyframe from all others."""
-    boxes = table.boxes.astype(np.float32)
-    return [(str(v), int(s), box.tobytes()) for v, s, box in zip(table.videos, table.seconds, boxes, strict=True)]
+    return evaluate(of_age, of_boxes(found, of_age), label_map=names)["mAP@0.5IOU"]
 
 
 def chance(age: int, truth: AvaTable, ages: np.ndarray, names: dict[int, str], draws: int = 200) -> float:

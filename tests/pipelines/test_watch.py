@@ -289,5 +289,5 @@ def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
         "shapes.png",
         "without_memory",
     }
-    found = {name: float(value) for name, value in re.findall(r"mAP +(with memory|without): ([\d.]+)", output)}
-    assert found["with memory"] > found["without"] + 0.2
+    found = {name: float(value) for name, value in re.findall(r"(with memory|without): ([\d.]+)", output)}
+    assert found["with memory"] > 0.95 and found["without"] < 0.6
