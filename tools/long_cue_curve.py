@@ -1,6 +1,6 @@
-"""mAP against the age of the cue, for checkpoints of LongCue runs, as a table and a plot.
+"""mAP against the age of the cue, for LongCue runs and for the first of them with memory off: a table and a plot.
 
-python -m tools.long_cue_curve data/long_cue runs/a "reads (2, 4)" runs/b "none" --plot docs/images/long_cue.png
+python -m tools.long_cue_curve data/long_cue runs/a "reads (2, 4)" runs/b "reads (1, 2)" --plot curve.png
 """
 
 from __future__ import annotations
@@ -67,9 +67,10 @@ def main() -> None:
         newest = run_checkpoints(Path(folder))[-1]
         model, entry, _ = open_model(replace(recipe.model, checkpoint=str(newest), pretrained=False, inflate=None))
         assert isinstance(model, MeMViT)
-        for remember, suffix in ((True, ""), (False, ", memory off")):
-            found = detect(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
-            curves[title + suffix] = {age: precision_at(age, truth, ages, found, names) for age in AGES}
+        for remember, name in ((True, title), (False, "memory off")):
+            if name not in curves:
+                found = detect(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
+                curves[name] = {age: precision_at(age, truth, ages, found, names) for age in AGES}
         print(title, f"receptive field {model.receptive_field} clips", flush=True)
     print("| cue age, s | " + " | ".join(curves) + " |\n|" + "---|" * (len(curves) + 1))
     for age in AGES:
