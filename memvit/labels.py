@@ -42,6 +42,15 @@ def labels_for(num_classes: int, dataset: str | None) -> Labels:
     return Labels(tuple(f"class {index + first_id}" for index in range(num_classes)), first_id)
 
 
+def read_text(path: Path, what: str) -> str:
+    """The content of a text file; MemvitError that names `what` if it cannot be read."""
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise MemvitError(f"{path}: {what} cannot be read ({reason}); check the path") from error
+
+
 def read_labels(path: str | Path) -> Labels:
     """Names from a file: JSON (a list, or name → id), AVA's pbtxt in both forms, or text with a name a line.
 
@@ -49,11 +58,7 @@ def read_labels(path: str | Path) -> Labels:
     the place if the file is malformed.
     """
     path = Path(path)
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise MemvitError(f"{path}: the class names cannot be read ({reason}); check the path") from error
+    text = read_text(path, "the class names")
     if path.suffix == ".json":
         return _from_json(text, path)
     if re.search(r"^\s*(item|label)\s*\{", text, re.MULTILINE):

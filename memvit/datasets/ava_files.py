@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.labels import AVA_EVALUATED_IDS, labels_for, read_labels
+from memvit.labels import AVA_EVALUATED_IDS, labels_for, read_labels, read_text
 from memvit.types import MemvitError
 
 COLUMNS = "video,second,x1,y1,x2,y2,action[,person or score]"
@@ -143,8 +143,4 @@ def read_frame_list(path: str | Path) -> dict[str, list[str]]:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, stripped; MemvitError if it cannot be read."""
-    try:
-        return [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise MemvitError(f"{path}: the file cannot be read ({reason}); check the path") from error
+    return [line.strip() for line in read_text(path, "the file").splitlines()]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memvit.labels import Labels
+from memvit.labels import Labels, read_text
 from memvit.types import MemvitError
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov")
@@ -47,11 +47,7 @@ def read_video_list(path: str | Path, labels: Labels, root: str | Path | None = 
     path = Path(path)
     folder = Path(root) if root is not None else path.parent
     numbers = {_plain(name): index for index, name in enumerate(labels.names)}
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise MemvitError(f"{path}: the list of videos cannot be read ({reason}); check the path") from error
+    text = read_text(path, "the list of videos")
     if path.suffix == ".json":
         videos = list(_from_json(text, path, folder, numbers))
     elif re.match(r"\s*label\s*,\s*youtube_id", text):

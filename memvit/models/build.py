@@ -78,17 +78,17 @@ def load_model(
     path = published_weights(name, entry.weights) if pretrained else checkpoint
     config = change(entry.config if num_classes is None else _with_classes(entry.config, num_classes))
     if path is None:
-        return _build(config), None
+        return build(config), None
     state, layout = read_checkpoint(path)
     if config.memory and config.head.kind == "classification" and not has_memory(state):
         # A Kinetics classifier trained without memory gets none: untrained memory would spoil what it knows.
         config = replace(config, memory=None)
     from_classifier = config.head.kind == "action" and not any(key.startswith("head.box_blocks.") for key in state)
     if num_classes is not None or from_classifier:
-        model = _build(config)
+        model = build(config)
         return model, load_checkpoint(model, state, layout, path, new_head=True)
     with torch.device("meta"):  # every parameter comes from the file: none is made up first
-        model = _build(config)
+        model = build(config)
     return model, load_checkpoint(model, state, layout, path)
 
 
@@ -111,7 +111,8 @@ def published_weights(name: str, weights: Weights | None) -> Path:
     return cache
 
 
-def _build(config: MViTConfig) -> MeMViT | MViT:
+def build(config: MViTConfig) -> MeMViT | MViT:
+    """A new model of a config, in eval mode: MeMViT where it remembers or answers for people."""
     remembers = config.head.kind == "action" or config.pool_first
     return (MeMViT(config) if remembers else MViT(config)).eval()
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .build import build
 from .checkpoints import CheckpointError
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .memvit import MeMViT
@@ -92,9 +93,9 @@ def load_own(path: str | Path) -> tuple[MeMViT | MViT, Description]:
         raise CheckpointError(f"{path}: its tensors are not those it was written with; fetch it again")
     config = description.config
     with torch.device("meta"):
-        model = MeMViT(config) if config.head.kind == "action" or config.pool_first else MViT(config)
+        model = build(config)
     model.load_state_dict(state, assign=True)
-    return model.eval(), description
+    return model, description
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
