@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from memvit.models import Memory, MeMViT, MViT, Preprocessing
+from memvit.models import Answer, Memory, MeMViT, MViT, Preprocessing
 from memvit.results import Result
+from memvit.snapshot import StreamSnapshot
 from memvit.types import Clip, PersonBoxes
 from memvit.video.transforms import model_input
 
@@ -28,6 +31,14 @@ class StreamState:
     next_index: int = 0
     centres_seconds: deque[float] = field(default_factory=deque)
     """Centres of the last clips, newest last, as far back as a result can depend on them."""
+
+
+class _Said(NamedTuple):
+    """What the model said of one clip."""
+
+    scores: NDArray[np.float32]
+    features: NDArray[np.float32]
+    box_features: NDArray[np.float32] | None
 
 
 class Engine:
@@ -73,6 +84,21 @@ class Engine:
         """End a stream; a later one of the same name starts without memory."""
         self._streams.pop(stream_id, None)
 
+    def snapshot(self, stream_id: str) -> StreamSnapshot:
+        """All that is kept of a stream, for `restore` here or elsewhere; KeyError if there is no such stream."""
+        state = self._streams[stream_id]
+        return StreamSnapshot(state.memory, state.next_index, tuple(state.centres_seconds))
+
+    def restore(self, stream_id: str, snapshot: StreamSnapshot) -> None:
+        """Go on where a snapshot of the same model was taken; the stream's next clip has `snapshot.next_index`.
+
+        ValueError if the stream is already there.
+        """
+        if stream_id in self._streams:
+            raise ValueError(f"stream {stream_id} is running; forget it before it is restored")
+        memory = snapshot.memory.to(self.device, self.dtype) if snapshot.memory is not None else None
+        self._streams[stream_id] = StreamState(memory, snapshot.next_index, deque(snapshot.centres_seconds))
+
     def _check_order(self, clips: Sequence[Clip]) -> None:
         if len({clip.stream_id for clip in clips}) < len(clips):
             raise ValueError("a batch holds at most one clip of a stream")
@@ -87,23 +113,31 @@ class Engine:
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device, non_blocking=True)
         images = model_input(frames, self.preprocessing, self.dtype)
         if isinstance(self.model, MViT):
-            logits, memory = self.model(images), None
+            answer = self.model.answer(images)
         else:
             pixels = self._in_pixels(boxes, images) if self.wants_boxes else None
             before = self._gather(states) if self.plan else None
-            logits, memory = self.model(images, pixels, before, remember=self.plan is not None)
-        counts = [len(box) if box is not None else 1 for box in boxes]
-        activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
-        scores = activate(logits.float()).cpu().split(counts)
-        results = [self._result(*parts) for parts in zip(clips, boxes, scores, states, strict=True)]
+            answer = self.model.answer(images, pixels, before, remember=self.plan is not None)
+        said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
+        results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
         for row, (clip, state) in enumerate(zip(clips, states, strict=True)):
             state.next_index = clip.index + 1
-            if memory is not None and self.plan is not None:
-                state.memory = memory if len(clips) == 1 else memory.select([row])
+            if answer.memory is not None:
+                state.memory = answer.memory if len(clips) == 1 else answer.memory.select([row])
                 state.centres_seconds.append(clip.centre_seconds)
                 while len(state.centres_seconds) > self._reach_clips:
                     state.centres_seconds.popleft()
         return results
+
+    def _per_clip(self, answer: Answer, counts: list[int]) -> list[_Said]:
+        activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
+        scores = activate(answer.logits.float()).cpu().split(counts)
+        features = answer.features.float().cpu().numpy()
+        if answer.box_features is None:
+            return [_Said(rows.numpy(), row, None) for rows, row in zip(scores, features, strict=True)]
+        of_boxes = answer.box_features.float().cpu().split(counts)
+        parts = zip(scores, features, of_boxes, strict=True)
+        return [_Said(rows.numpy(), row, of_people.numpy()) for rows, row, of_people in parts]
 
     @staticmethod
     def _gather(states: list[StreamState]) -> Memory | None:
@@ -121,7 +155,7 @@ class Engine:
             raise ValueError("this model answers for people: pass their boxes with the clips")
         return [(torch.from_numpy(box.xyxy) * size).to(self.device) for box in boxes if box is not None]
 
-    def _result(self, clip: Clip, boxes: PersonBoxes | None, scores: Tensor, state: StreamState) -> Result:
+    def _result(self, clip: Clip, boxes: PersonBoxes | None, said: _Said, state: StreamState) -> Result:
         centres, plan = state.centres_seconds, self.plan
         past = [centres[-read] for read in plan.reads if read <= len(centres)] if plan else []
         return Result(
@@ -131,7 +165,9 @@ class Engine:
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             boxes=boxes if self.wants_boxes else None,
-            scores=scores.numpy(),
+            scores=said.scores,
+            features=said.features,
+            box_features=said.box_features,
             memory_clips=min(len(centres), plan.steps) if plan else 0,
             memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,

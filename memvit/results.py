@@ -47,6 +47,10 @@ class Result:
     """Ages of the past clips attended directly, nearest first."""
     memory_reach_seconds: float = 0.0
     """Age of the oldest clip that can have had an influence: what was attended had attended to others."""
+    features: NDArray[np.float32] | None = None
+    """(C,) of the whole clip: what the classifier reads, or the mean token where people are classified."""
+    box_features: NDArray[np.float32] | None = None
+    """(people, C): what each person's scores are read from; None for a clip classifier."""
 
 
 def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> str:

@@ -1,5 +1,6 @@
 """The models: pure torch and torchvision, nothing else of ours, usable on their own."""
 
+from .answer import Answer
 from .build import create_model, list_models, load_model, model_entry
 from .checkpoints import CheckpointError, LoadReport
 from .config import HeadConfig, MemoryConfig, MViTConfig
@@ -13,6 +14,7 @@ from .zoo import MODELS, ModelEntry, Preprocessing, Weights
 
 __all__ = [
     "MODELS",
+    "Answer",
     "CheckpointError",
     "Description",
     "HeadConfig",

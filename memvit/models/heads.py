@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import roi_align
 
 from .attention import UNREADABLE
 from .config import Grid, HeadConfig
@@ -28,10 +27,10 @@ class ClassificationHead(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(dim, config.num_classes)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) → logits (B, classes)."""
-        pooled = tokens[:, 0] if self.cls_token else tokens.mean(1)
-        return self.projection(self.dropout(pooled))
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, C) → logits (B, classes) and the features (B, C) that they are read from."""
+        features = tokens[:, 0] if self.cls_token else tokens.mean(1)
+        return self.projection(self.dropout(features)), features
 
 
 class BoxAttention(nn.Module):
@@ -100,12 +99,14 @@ class ActionHead(nn.Module):
         boxes: Sequence[Tensor],
         pasts: Sequence[Tensor] | None = None,
         readable: Tensor | None = None,
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Tokens (B, T·H·W, C) without cls and B tensors (N_i, 4), xyxy in input pixels → logits (sum N_i, classes).
 
-        `pasts` holds, a box block, (B, R, slots, C); `readable` is (B, R). Also returns the fresh (B, slots, C) of
-        each block.
+        `pasts` holds, a box block, (B, R, slots, C); `readable` is (B, R). Also returns the features (sum N_i, C) that
+        the logits are read from, and the fresh (B, slots, C) of each block.
         """
+        from torchvision.ops import roi_align  # takes seconds to import, and most uses of this package never need it
+
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
         # RoIAlign knows no bfloat16 on a CPU, and box coordinates want the precision anyhow.
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
@@ -115,7 +116,7 @@ class ActionHead(nn.Module):
         fresh: list[Tensor] = []
         if len(self.box_blocks):
             features, fresh = self._among_boxes(features, [len(box) for box in boxes], pasts, readable)
-        return self.projection(self.dropout(features)), fresh
+        return self.projection(self.dropout(features)), features, fresh
 
     def _among_boxes(
         self, features: Tensor, counts: list[int], pasts: Sequence[Tensor] | None, readable: Tensor | None

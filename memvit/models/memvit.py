@@ -6,10 +6,12 @@ Source: MeMViT, arXiv 2201.08383. The memory is an argument and a result; the mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from .answer import Answer
 from .attention import Past, PoolingAttention
 from .config import Grid, MemoryConfig, MViTConfig
 from .heads import ActionHead, ClassificationHead
@@ -55,6 +57,18 @@ class MeMViT(nn.Module):
         or None at their start. `remember=False` saves the work of a memory that nobody will read, and returns None.
         ValueError if an argument does not fit the model or another argument.
         """
+        answer = self.answer(clips, boxes, memory, remember=remember)
+        return answer.logits, answer.memory
+
+    def answer(
+        self,
+        clips: Tensor,
+        boxes: Sequence[Tensor] | None = None,
+        memory: Memory | None = None,
+        *,
+        remember: bool = True,
+    ) -> Answer:
+        """As `forward`, with the features that the logits are read from."""
         self._check(clips, boxes, memory)
         plan = self.config.memory
         pasts: list[Past | None] = [None] * self.config.depth
@@ -69,11 +83,12 @@ class MeMViT(nn.Module):
         if isinstance(self.head, ActionHead):
             patches = tokens[:, 1:] if self.config.cls_token else tokens
             box_pasts, box_readable = self._box_pasts(memory)
-            logits, box_fresh = self.head(patches, grid, boxes or [], box_pasts, box_readable)
+            logits, box_features, box_fresh = self.head(patches, grid, boxes or [], box_pasts, box_readable)
+            answer = Answer(logits, patches.mean(1), box_features)
         else:
-            logits = self.head(tokens)
+            answer = Answer(*self.head(tokens))
         if plan is None or not remember:
-            return logits, None
+            return answer
 
         kept = tuple(
             remember_layer(
@@ -86,7 +101,7 @@ class MeMViT(nn.Module):
             for place, index in enumerate(plan.layers)
         )
         ages = torch.zeros(len(clips), dtype=torch.long, device=clips.device) if memory is None else memory.ages
-        return logits, Memory(kept, self._remember_boxes(memory, box_fresh, plan), ages + 1)
+        return replace(answer, memory=Memory(kept, self._remember_boxes(memory, box_fresh, plan), ages + 1))
 
     def _attention(self, index: int) -> PoolingAttention:
         block = self.backbone.blocks[index]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .answer import Answer
 from .attention import Fresh, Past, PoolingAttention
 from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
@@ -129,9 +130,12 @@ class MViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) or (B, 3, T, H, W), normalised → logits (B, classes)."""
+        return self.answer(x).logits
+
+    def answer(self, x: Tensor) -> Answer:
+        """As `forward`, with the features that the classes are read from."""
         tokens, _, _ = self.backbone(x.unsqueeze(2) if x.ndim == 4 else x)
-        logits: Tensor = self.head(tokens)
-        return logits
+        return Answer(*self.head(tokens))
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Multiscale maps for a detector's FPN: images → [(B, C, H', W')], clips → [(B, C, T', H', W')].

@@ -1,0 +1,60 @@
+"""All that an engine keeps of a stream, as bytes: memory survives the process that made it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memvit.models import Memory
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StreamSnapshot:
+    """A stream between two clips."""
+
+    memory: Memory | None
+    """Of this one stream; None before its first clip, or for a model without memory."""
+    next_index: int
+    """Of the clip that the stream goes on with."""
+    centres_seconds: tuple[float, ...] = ()
+    """Centres of the last clips, newest last, as far back as a result can depend on them."""
+
+    def to_bytes(self) -> bytes:
+        """A safetensors file: tensors are kept bit by bit."""
+        from safetensors.torch import save
+
+        state = self.memory.state_dict() if self.memory is not None else {}
+        tensors = {
+            name: value.detach().cpu().contiguous() for name, value in state.items() if isinstance(value, Tensor)
+        }
+        header = {
+            "format": FORMAT,
+            "next_index": self.next_index,
+            "centres_seconds": self.centres_seconds,
+            "grids": {name: value for name, value in state.items() if not isinstance(value, Tensor)},
+        }
+        # An empty file of tensors is legal, but older readers refuse it.
+        return bytes(save(tensors or {"empty": torch.zeros(1)}, metadata={"memvit_snapshot": json.dumps(header)}))
+
+    @staticmethod
+    def from_bytes(content: bytes) -> StreamSnapshot:
+        """The inverse of `to_bytes`; ValueError if it is not one, or not whole."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            tensors = load(content)
+            length = int.from_bytes(content[:8], "little")
+            header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["memvit_snapshot"])
+            if header["format"] != FORMAT:
+                raise ValueError("it was written by another version of memvit")
+            grids = {name: tuple(grid) for name, grid in header["grids"].items()}
+            memory = Memory.from_state_dict({**tensors, **grids}) if "ages" in tensors else None
+            return StreamSnapshot(memory, int(header["next_index"]), tuple(header["centres_seconds"]))
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is not a complete snapshot of a stream ({error})") from error
