@@ -57,7 +57,8 @@ class Engine:
         self.model = model.to(device=self.device, dtype=dtype).eval()
         self.preprocessing = preprocessing
         self.plan = model.config.memory if remember and isinstance(model, MeMViT) else None
-        self._reach_clips = model.receptive_field if isinstance(model, MeMViT) else 0
+        self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
+        """How many clips back a result can depend on the past."""
         self._streams: dict[str, StreamState] = {}
 
     @property
@@ -125,7 +126,7 @@ class Engine:
             if answer.memory is not None:
                 state.memory = answer.memory if len(clips) == 1 else answer.memory.select([row])
                 state.centres_seconds.append(clip.centre_seconds)
-                while len(state.centres_seconds) > self._reach_clips:
+                while len(state.centres_seconds) > self.reach_clips:
                     state.centres_seconds.popleft()
         return results
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from memvit.types import Clip, MemvitError
 from memvit.video.sampler import ClipSampler
@@ -44,90 +45,135 @@ class StreamFailed:
 StreamEvent: TypeAlias = StreamOpened | Clip | StreamEnded | StreamFailed
 
 
-class StreamReader:
-    """Decodes one source in a thread and keeps at most `queue_clips` clips ready; a full queue makes it wait."""
+def stream_events(
+    stream_id: str,
+    open_source: Callable[[], Source],
+    sampler: ClipSampler,
+    until_seconds: float | None = None,
+) -> Iterator[StreamEvent]:
+    """A whole source, up to `until_seconds` of its own: opened, its clips, its end."""
+    with open_source() as source:
+        yield StreamOpened(stream_id, source.info)
+        for clip in sampler.clips(source):
+            if until_seconds is not None and clip.centre_seconds >= until_seconds:
+                break
+            yield clip
+        yield StreamEnded(stream_id, source.counts)
 
-    def __init__(
-        self,
-        stream_id: str,
-        open_source: Callable[[], Source],
-        sampler: ClipSampler,
-        *,
-        changed: threading.Condition,
-        queue_clips: int = 2,
-        until_seconds: float | None = None,
-    ) -> None:
-        self.stream_id, self._until_seconds = stream_id, until_seconds
-        self._open_source, self._sampler = open_source, sampler
-        self._changed, self._queue_clips = changed, queue_clips
-        self._ready: deque[StreamEvent] = deque()
+
+Event = TypeVar("Event")
+
+
+class StreamReader(Generic[Event]):
+    """Runs a generator of events in a thread and keeps at most `queue_clips` ready; a full queue makes it wait.
+
+    The last event says that the stream ended or failed; a generator that raises has failed.
+    """
+
+    def __init__(self, stream_id: str, read: Callable[[], Iterator[Event]], *, queue_clips: int = 2) -> None:
+        self.stream_id = stream_id
+        self._read_events, self._queue_clips = read, queue_clips
+        self.changed = threading.Condition()
+        self._ready: deque[Event | StreamFailed] = deque()
         self._stopping = self.finished = False
         self._thread = threading.Thread(target=self._read, name=f"read {stream_id}", daemon=True)
 
-    def start(self) -> None:
-        """Begin to decode."""
+    def start(self, changed: threading.Condition) -> None:
+        """Begin to read; `changed` is notified of every event."""
+        self.changed = changed
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end after the frame at hand; what is queued is given up."""
-        with self._changed:
+        """Ask the thread to end after the event at hand; what is queued is given up."""
+        with self.changed:
             self._stopping = True
-            self._changed.notify_all()
+            self.changed.notify_all()
 
-    def take(self) -> StreamEvent | None:
+    def take(self) -> Event | StreamFailed | None:
         """The next event, if one is ready. The caller holds `changed`."""
         if not self._ready:
             return None
         event = self._ready.popleft()
         self.finished = isinstance(event, StreamEnded | StreamFailed)
-        self._changed.notify_all()
+        self.changed.notify_all()
         return event
 
-    def _put(self, event: StreamEvent) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or len(self._ready) < self._queue_clips)
+    def _put(self, event: Event | StreamFailed) -> bool:
+        with self.changed:
+            self.changed.wait_for(lambda: self._stopping or len(self._ready) < self._queue_clips)
             if not self._stopping:
                 self._ready.append(event)
-                self._changed.notify_all()
+                self.changed.notify_all()
             return not self._stopping
 
     def _read(self) -> None:
         try:
-            with self._open_source() as source:
-                self._put(StreamOpened(self.stream_id, source.info))
-                for clip in self._sampler.clips(source):
-                    if self._until_seconds is not None and clip.centre_seconds >= self._until_seconds:
-                        break
-                    if not self._put(clip):
+            with closing(self._read_events()) as events:  # type: ignore[type-var]
+                for event in events:
+                    if not self._put(event):
                         return
-                self._put(StreamEnded(self.stream_id, source.counts))
         except MemvitError as error:
             self._put(StreamFailed(self.stream_id, str(error)))
         except Exception as error:  # a reader must never die in silence: the main thread would wait for ever
             self._put(StreamFailed(self.stream_id, f"{self.stream_id}: reading failed unexpectedly ({error!r})"))
 
 
+class ReaderGroup(Generic[Event]):
+    """Readers that come and go, each in its thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers: dict[str, StreamReader[Event]] = {}
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def add(self, reader: StreamReader[Event]) -> None:
+        """Start a reader."""
+        with self._changed:
+            self._readers[reader.stream_id] = reader
+        reader.start(self._changed)
+
+    def remove(self, stream_id: str) -> None:
+        """Stop a reader and forget it; nothing happens if it is not there."""
+        with self._changed:
+            reader = self._readers.pop(stream_id, None)
+        if reader is not None:
+            reader.stop()
+
+    def ready(self, timeout_seconds: float) -> list[Event | StreamFailed]:
+        """At most one event of each reader, as soon as any is ready; empty after the time-out.
+
+        A reader whose last event was taken is forgotten.
+        """
+        events: list[Event | StreamFailed] = []
+
+        def collect() -> bool:
+            events.extend(event for reader in self._readers.values() if (event := reader.take()) is not None)
+            return bool(events)
+
+        with self._changed:
+            self._changed.wait_for(collect, timeout=timeout_seconds)
+            self._readers = {name: reader for name, reader in self._readers.items() if not reader.finished}
+        return events
+
+    def close(self) -> None:
+        """Stop all readers."""
+        for stream_id in list(self._readers):
+            self.remove(stream_id)
+
+
 def ready_events(
-    readers: Sequence[StreamReader], changed: threading.Condition, stopping: threading.Event
+    readers: Sequence[StreamReader[StreamEvent]], stopping: threading.Event
 ) -> Iterator[list[StreamEvent]]:
     """Batches of at most one event a stream, as soon as any is ready, until all have ended or `stopping` is set."""
+    group: ReaderGroup[StreamEvent] = ReaderGroup()
     for reader in readers:
-        reader.start()
+        group.add(reader)
     try:
-        open_readers = list(readers)
-        while open_readers and not stopping.is_set():
-            events: list[StreamEvent] = []
-
-            def collect(into: list[StreamEvent] = events, of: Sequence[StreamReader] = open_readers) -> bool:
-                into.extend(event for reader in of if (event := reader.take()) is not None)
-                return bool(into) or stopping.is_set()
-
-            with changed:
-                # A time-out, so that a stop asked for by a signal is seen while nothing is ready.
-                changed.wait_for(collect, timeout=0.2)
-            open_readers = [reader for reader in open_readers if not reader.finished]
-            if events:
+        while len(group) and not stopping.is_set():
+            # A time-out, so that a stop asked for by a signal is seen while nothing is ready.
+            if events := group.ready(timeout_seconds=0.2):
                 yield events
     finally:
-        for reader in readers:
-            reader.stop()
+        group.close()

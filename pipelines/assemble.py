@@ -6,9 +6,19 @@ from pathlib import Path
 
 import torch
 
+from memvit.boxes import BoxSource, open_boxes
 from memvit.engine import Engine
 from memvit.labels import Labels, check_labels, labels_for, read_labels
-from memvit.models import CheckpointError, MeMViT, ModelEntry, MViT, describe, load_model, load_own, model_entry
+from memvit.models import (
+    CheckpointError,
+    MeMViT,
+    ModelEntry,
+    MViT,
+    describe,
+    load_model,
+    load_own,
+    model_entry,
+)
 from memvit.types import MemvitError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,6 +47,24 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 DEFAULT_MODEL = "memvit_16_16x4.ava_k400"
+DEFAULT_BOXES = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+def model_name(name: str | None, checkpoint: Path | None) -> str:
+    """The name that `open_engine` takes a model to be of."""
+    description = describe(checkpoint) if checkpoint and name is None else None
+    return description.name if description else name or DEFAULT_MODEL
+
+
+def open_people(
+    engine: Engine, spec: str | None, *, weights: Path | None = None, score_threshold: float | None = None
+) -> BoxSource | None:
+    """Where the people come from, for a model that wants them: `DEFAULT_BOXES` unless `spec` says otherwise."""
+    if not engine.wants_boxes:
+        return None
+    return open_boxes(
+        spec or DEFAULT_BOXES, weights=weights, device=str(engine.device), score_threshold=score_threshold
+    )
 
 
 def open_engine(

@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 
 import memvit
 
+from .cli_archive import export_command, extract_command, info_command
 from .cli_training import ava_map_command, evaluate_command, train_command
 from .terminal import INTERRUPTED, console, one_sentence
 
@@ -135,10 +136,9 @@ def watch_command(
     ] = False,
 ) -> None:
     """Watch videos or streams: one JSON object a clip, and on request an annotated video, a timeline, AVA's CSV."""
-    from memvit.boxes import open_boxes
     from memvit.results import to_json
 
-    from .assemble import open_engine
+    from .assemble import open_engine, open_people
     from .progress import WatchProgress
     from .watch import WatchOptions, watch
 
@@ -152,10 +152,7 @@ def watch_command(
             dtype=dtype,
             remember=not no_memory,
         )
-        people = None
-        if engine.wants_boxes:
-            spec = boxes or "fasterrcnn_mobilenet_v3_large_320_fpn"
-            people = open_boxes(spec, weights=boxes_weights, device=str(engine.device), score_threshold=boxes_threshold)
+        people = open_people(engine, boxes, weights=boxes_weights, score_threshold=boxes_threshold)
         options = WatchOptions(
             out=out,
             hop_seconds=hop,
@@ -206,6 +203,9 @@ def models_command(
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("ava-map")(ava_map_command)
+app.command("extract")(extract_command)
+app.command("info")(info_command)
+app.command("export")(export_command)
 
 
 @import_app.command("cvat")

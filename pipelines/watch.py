@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,11 +14,19 @@ from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.labels import Labels
 from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
-from memvit.streams import StreamEnded, StreamEvent, StreamFailed, StreamOpened, StreamReader, ready_events
+from memvit.streams import (
+    StreamEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamOpened,
+    StreamReader,
+    ready_events,
+    stream_events,
+)
 from memvit.types import Clip
 from memvit.video.draw import AnnotatedVideo
 from memvit.video.sampler import ClipSampler
-from memvit.video.source import open_source, redact, source_name
+from memvit.video.source import Source, open_source, redact, source_name
 
 from .stopping import stop_requested
 
@@ -135,25 +142,16 @@ def watch(
         stream_id: StreamSummary(stream_id, redact(location))
         for stream_id, location in zip(unique_names(locations), locations, strict=True)
     }
-    changed = threading.Condition()
     readers = [
-        StreamReader(
-            stream_id,
-            partial(
-                open_source,
-                location,
-                frames_per_second=options.frames_per_second,
-                start_seconds=options.start_seconds,
-            ),
-            _sampler(stream_id, engine, boxes, options),
-            changed=changed,
-            until_seconds=options.until_seconds,
+        StreamReader(stream_id, partial(stream_events, stream_id, opened, sampler, options.until_seconds))
+        for stream_id, opened, sampler in (
+            (stream_id, _opener(location, options), _sampler(stream_id, engine, boxes, options))
+            for stream_id, location in zip(summaries, locations, strict=True)
         )
-        for stream_id, location in zip(summaries, locations, strict=True)
     ]
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
-        for events in ready_events(readers, changed, stopping):
+        for events in ready_events(readers, stopping):
             for event in events:
                 summary = summaries[event.stream_id]
                 if isinstance(event, StreamOpened):
@@ -185,15 +183,17 @@ def unique_names(locations: Sequence[str]) -> list[str]:
     return names
 
 
+def _opener(location: str, options: WatchOptions) -> Callable[[], Source]:
+    return partial(
+        open_source, location, frames_per_second=options.frames_per_second, start_seconds=options.start_seconds
+    )
+
+
 def _sampler(stream_id: str, engine: Engine, boxes: BoxSource | None, options: WatchOptions) -> ClipSampler:
-    wanted = engine.preprocessing
-    return ClipSampler(
+    return ClipSampler.for_model(
         stream_id,
-        num_frames=wanted.num_frames,
-        frame_interval=wanted.frame_interval,
+        engine.preprocessing,
         hop_seconds=options.hop_seconds,
-        short_side=wanted.short_side,
-        crop=wanted.crop,
         want_centre_image=boxes is not None and boxes.wants_centre_image,
         preview_width=options.annotate_width if options.annotate else None,
     )

@@ -38,14 +38,7 @@ def detect(
     span = span_seconds(preprocessing.num_frames, preprocessing.frame_interval)
 
     def sampler(video: AnnotatedVideo) -> ClipSampler:
-        return ClipSampler(
-            video.name,
-            num_frames=preprocessing.num_frames,
-            frame_interval=preprocessing.frame_interval,
-            hop_seconds=hop_seconds,
-            short_side=preprocessing.short_side,
-            crop=preprocessing.crop,
-        )
+        return ClipSampler.for_model(video.name, preprocessing, hop_seconds=hop_seconds)
 
     plan = share_out(videos, min(lanes, len(videos)), seed=None)
     answers: dict[tuple[str, int], Result] = {}

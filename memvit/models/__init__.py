@@ -2,14 +2,14 @@
 
 from .answer import Answer
 from .build import create_model, list_models, load_model, model_entry
-from .checkpoints import CheckpointError, LoadReport
+from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .inflate import load_image_weights
 from .macs import count_macs, count_parameters
 from .memory import Memory
 from .memvit import MeMViT
 from .mvit import MViT
-from .own import Description, describe, load_own, save_own
+from .own import Description, describe, load_own, save_own, state_digest
 from .zoo import MODELS, ModelEntry, Preprocessing, Weights
 
 __all__ = [
@@ -36,5 +36,7 @@ __all__ = [
     "load_model",
     "load_own",
     "model_entry",
+    "read_checkpoint",
     "save_own",
+    "state_digest",
 ]

@@ -51,7 +51,7 @@ def save_own(path: Path, model: MeMViT | MViT, description: Description) -> None
     if len(description.classes) != model.config.head.num_classes:
         raise ValueError(f"{len(description.classes)} class names for {model.config.head.num_classes} classes")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    header = {**asdict(description), "format": FORMAT, "config": asdict(model.config), "sha256": digest(state)}
+    header = {**asdict(description), "format": FORMAT, "config": asdict(model.config), "sha256": state_digest(state)}
     temporary = path.with_name(f".{path.name}.tmp")
     save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header)})
     temporary.replace(path)
@@ -89,7 +89,7 @@ def load_own(path: str | Path) -> tuple[MeMViT | MViT, Description]:
     if description is None:
         raise CheckpointError(f"{path}: this checkpoint does not describe itself; name its model, too")
     state = load_file(path)
-    if digest(state) != description.sha256:
+    if state_digest(state) != description.sha256:
         raise CheckpointError(f"{path}: its tensors are not those it was written with; fetch it again")
     config = description.config
     with torch.device("meta"):
@@ -98,7 +98,7 @@ def load_own(path: str | Path) -> tuple[MeMViT | MViT, Description]:
     return model, description
 
 
-def digest(state: Mapping[str, Tensor]) -> str:
+def state_digest(state: Mapping[str, Tensor]) -> str:
     """SHA-256 of all tensors, by name."""
     found = hashlib.sha256()
     for name in sorted(state):

@@ -7,12 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from memvit.types import Clip, Image, PreviewFrame
 from memvit.video.source import Frame
+
+if TYPE_CHECKING:
+    from memvit.models import Preprocessing
 
 TRAINED_FRAMES_PER_SECOND = 30.0
 """`frame_interval` counts frames of a video at this rate."""
@@ -80,18 +83,32 @@ class ClipSampler:
             raise ValueError(f"preview_width must be even and at least 2, got {preview_width}")
         self.stream_id, self.skipped = stream_id, 0
         self._perturb = perturb
-        self._hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
+        self.hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
         self._want_centre_image, self._preview_width = want_centre_image, preview_width
         half = num_frames * frame_interval // 2
         self._offsets_seconds = [(i * frame_interval - half) / TRAINED_FRAMES_PER_SECOND for i in range(num_frames)]
         self._span_seconds = num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND
         reach = -self._offsets_seconds[0] + (frame_interval / 2 / TRAINED_FRAMES_PER_SECOND if perturb else 0)
-        self._lead_seconds = max(reach, hop_seconds / 2)
+        self.lead_seconds = max(reach, hop_seconds / 2)
+        """A clip is the same whether the stream began before or exactly this long before its centre."""
         self._open: deque[_OpenClip] = deque()
         self._previous: _Shared | None = None
         self._first_number = self._next_number = 0
         self._emitted = 0
         self._is_finished = False
+
+    @staticmethod
+    def for_model(stream_id: str, preprocessing: Preprocessing, *, hop_seconds: float, **more: Any) -> ClipSampler:
+        """Cuts a stream into the clips that a model was trained on; `more` as for the class."""
+        return ClipSampler(
+            stream_id,
+            num_frames=preprocessing.num_frames,
+            frame_interval=preprocessing.frame_interval,
+            hop_seconds=hop_seconds,
+            short_side=preprocessing.short_side,
+            crop=preprocessing.crop,
+            **more,
+        )
 
     def clips(self, frames: Iterable[Frame]) -> Iterator[Clip]:
         """All clips of a stream, each as soon as its last frame was read."""
@@ -110,7 +127,7 @@ class ClipSampler:
             raise ValueError(f"frame times must increase: {pts_seconds} s follows {self._previous.pts_seconds} s")
         else:
             self._skip_gap(self._previous.pts_seconds, pts_seconds)
-        while self._centre(self._next_number) - self._lead_seconds <= pts_seconds + 2 * SAME_SECONDS:
+        while self._centre(self._next_number) - self.lead_seconds <= pts_seconds + 2 * SAME_SECONDS:
             self._open_next()
         current = _Shared(frame, self._size, self._crop)
         for clip in self._open:
@@ -150,16 +167,16 @@ class ClipSampler:
         if self._preview_width is not None:
             width = max(2, min(self._preview_width, frame.width // 2 * 2))
             self._preview_size = width, max(2, 2 * round(width * frame.height / frame.width / 2))
-        tolerance = min(START_TOLERANCE_SECONDS, self._hop_seconds / 4)
-        self._first_number = self._next_number = math.ceil((frame.pts_seconds - tolerance) / self._hop_seconds)
+        tolerance = min(START_TOLERANCE_SECONDS, self.hop_seconds / 4)
+        self._first_number = self._next_number = math.ceil((frame.pts_seconds - tolerance) / self.hop_seconds)
         self._open_next()
 
     def _centre(self, number: int) -> float:
-        return number * self._hop_seconds
+        return number * self.hop_seconds
 
     def _number_at(self, pts_seconds: float) -> int:
         """The clip in whose hop window, [centre - hop/2, centre + hop/2), a time lies."""
-        return max(self._first_number, math.floor((pts_seconds + SAME_SECONDS) / self._hop_seconds + 0.5))
+        return max(self._first_number, math.floor((pts_seconds + SAME_SECONDS) / self.hop_seconds + 0.5))
 
     def _open_next(self) -> None:
         centre = self._centre(self._next_number)

@@ -1,0 +1,21 @@
+"""The archive: what a model said of many videos, in one Zarr v3 store that xarray opens and a killed run resumes."""
+
+from .archive import Archive, Provenance, VideoState
+from .fingerprint import Fingerprint, fingerprint
+from .layout import video_columns
+from .lock import writer_lock
+from .rows import Rows, rows_of
+from .work import SegmentWork
+
+__all__ = [
+    "Archive",
+    "Fingerprint",
+    "Provenance",
+    "Rows",
+    "SegmentWork",
+    "VideoState",
+    "fingerprint",
+    "rows_of",
+    "video_columns",
+    "writer_lock",
+]

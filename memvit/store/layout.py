@@ -1,0 +1,164 @@
+"""The arrays of a finished video, with named dimensions, in whole shards, written once.
+
+seconds        (seconds)              centre of each clip: the coordinate of the dimension
+span_seconds   (seconds, edge)        first and last frame time of each clip
+frames_crc32   (seconds)              checksum of the frames that the model saw
+features       (seconds, channel)     what the classifier reads, or the mean token
+boxes          (detection, side)      x1, y1, x2, y2 in 0..1; one row a person and clip
+box_scores     (detection)
+detection_clip (detection)            index of the clip in `seconds`
+action_scores  (detection, action)    probabilities; (seconds, action) where whole clips are classified
+box_features   (detection, channel)   what a person's scores were read from
+action         (action)               names of the classes: the coordinate of the dimension
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from memvit.store.rows import Column, Rows
+
+CHUNK_BYTES = 1 << 20
+"""Uncompressed: the least that is worth a read."""
+CHUNKS_PER_SHARD = 16
+"""A shard is an object, and is built in memory."""
+MAX_CHUNK_ROWS = 1 << 16
+LEVEL = 3
+DIMENSIONS = {
+    "seconds": ("seconds",),
+    "span_seconds": ("seconds", "edge"),
+    "frames_crc32": ("seconds",),
+    "features": ("seconds", "channel"),
+    "boxes": ("detection", "side"),
+    "box_scores": ("detection",),
+    "detection_clip": ("detection",),
+    "action_scores": ("detection", "action"),
+    "box_features": ("detection", "channel"),
+}
+
+
+@dataclass
+class _Writer:
+    """One array, filled shard by shard."""
+
+    array: zarr.Array[Any]
+    shard_rows: int
+    waiting: list[Column]
+    place: int = 0
+
+    def add(self, column: Column, digest: Any) -> None:
+        if len(column) == 0:
+            return
+        column = np.ascontiguousarray(column, dtype=self.array.dtype)
+        digest.update(column.tobytes())
+        self.waiting.append(column)
+        while sum(map(len, self.waiting)) >= self.shard_rows:
+            self._flush(self.shard_rows)
+
+    def close(self) -> None:
+        if self.waiting:
+            self._flush(sum(map(len, self.waiting)))
+
+    def _flush(self, rows: int) -> None:
+        joined = np.concatenate(self.waiting)
+        self.array[self.place : self.place + rows] = joined[:rows]
+        self.place += rows
+        self.waiting = [joined[rows:]] if len(joined) > rows else []
+
+
+def write_video(
+    group: zarr.Group, parts: Iterable[Rows], clips: int, people: int, classes: Sequence[str]
+) -> dict[str, str]:
+    """Write the arrays of a video into an empty group; returns a digest of each array's content.
+
+    `clips` and `people` are the rows that all parts have together. Memory stays within a few shards.
+    """
+    writers: dict[str, _Writer] = {}
+    digests: dict[str, Any] = {}
+    done_clips = 0
+    for part in parts:
+        columns = _columns(part, done_clips)
+        for name, (column, rows) in _with_lengths(columns, clips, people).items():
+            if name not in writers:
+                writers[name] = _create(group, name, column, rows, whole_clips=not part.people)
+                digests[name] = hashlib.blake2b(digest_size=16)
+            writers[name].add(column, digests[name])
+        done_clips += len(part)
+    for writer in writers.values():
+        writer.close()
+    names = group.create_array("action", shape=(len(classes),), dtype=str, dimension_names=("action",))
+    names[:] = np.array(classes, dtype=np.dtypes.StringDType())
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def video_columns(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
+    """The arrays of results of a finished video, by name."""
+    for name in DIMENSIONS:
+        found = group.get(name)
+        if isinstance(found, zarr.Array):
+            yield name, found
+
+
+def damaged_arrays(group: zarr.Group, digests: dict[str, str]) -> list[str]:
+    """Names of the arrays that are not as they were written."""
+    damaged = []
+    for name, expected in digests.items():
+        found = hashlib.blake2b(digest_size=16)
+        try:
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            step = (array.shards or array.chunks)[0]
+            for start in range(0, array.shape[0], step):
+                found.update(np.ascontiguousarray(array[start : start + step]).tobytes())
+        except (KeyError, ValueError, OSError, RuntimeError, AssertionError):
+            damaged.append(name)
+            continue
+        if found.hexdigest() != expected:
+            damaged.append(name)
+    return damaged
+
+
+def _columns(part: Rows, done_clips: int) -> dict[str, Column]:
+    kept = {name: column for name, column in part.clips.items() if name not in ("number", "people")}
+    kept["frames_crc32"] = kept["frames_crc32"].astype(np.uint32)
+    if part.people:
+        places = np.arange(done_clips, done_clips + len(part), dtype=np.int64)
+        kept |= part.people
+        kept["detection_clip"] = np.repeat(places, part.clips["people"].astype(np.int64))
+    return kept
+
+
+def _with_lengths(columns: dict[str, Column], clips: int, people: int) -> dict[str, tuple[Column, int]]:
+    of_people = {"boxes", "box_scores", "detection_clip", "box_features"}
+    if "boxes" in columns:
+        of_people.add("action_scores")
+    return {name: (column, people if name in of_people else clips) for name, column in columns.items()}
+
+
+def _create(group: zarr.Group, name: str, column: Column, rows: int, *, whole_clips: bool) -> _Writer:
+    tail = column.shape[1:]
+    row_bytes = max(1, int(np.prod(tail)) * column.dtype.itemsize)
+    chunk_rows = max(1, min(CHUNK_BYTES // row_bytes, MAX_CHUNK_ROWS, max(rows, 1)))
+    shard_rows = chunk_rows * CHUNKS_PER_SHARD
+    is_sharded = rows > chunk_rows
+    dimensions = DIMENSIONS[name]
+    if name == "action_scores" and whole_clips:
+        dimensions = ("seconds", "action")
+    array = group.create_array(
+        name,
+        shape=(rows, *tail),
+        chunks=(chunk_rows, *tail),
+        shards=(shard_rows, *tail) if is_sharded else None,
+        dtype=column.dtype,
+        compressors=ZstdCodec(level=LEVEL),
+        dimension_names=dimensions,
+        config={"write_empty_chunks": True},
+    )
+    return _Writer(array, shard_rows, [])

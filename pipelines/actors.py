@@ -1,0 +1,316 @@
+"""Extraction on Ray: thin wrappers around the plain classes of `pipelines.extract`, and the pool that keeps them alive.
+
+Decode actors read segments a few clips ahead; inference actors ask them for the next clip. An actor that dies is
+replaced, and its segments go on from their last commit; nothing is ever called again blindly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayActorError, RayTaskError
+
+from memvit.boxes import BoxSource
+from memvit.engine import Engine
+from memvit.store import Archive, Provenance
+from memvit.types import MemvitError
+
+from .extract.extractor import Effort, Extractor
+from .extract.reading import ClipRead, ReaderLost, ReadEvent, ReadSettings, ThreadReading
+from .extract.run import ModelSettings
+from .extract.segment import Stretch
+from .extract.tasks import ExtractOptions, Progressed, SegmentLost, Task, TaskEvent
+
+TURN_SECONDS = 1.0
+"""An inference actor works so long between two reports."""
+NEXT_SECONDS = 1.0
+CLOSE_SECONDS = 60.0
+
+
+class Decoder:
+    """Reads one segment at a time, ahead of whoever asks for its clips."""
+
+    def __init__(self, settings: ReadSettings) -> None:
+        self._reading = ThreadReading(settings)
+        self._key = ""
+
+    def begin(self, key: str, location: str, stretch: Stretch) -> None:
+        """Start on a segment; one at hand is given up."""
+        self._reading.end(self._key)
+        self._key = key
+        self._reading.begin(key, location, stretch)
+
+    def next(self) -> list[ReadEvent]:
+        """The next event; empty if none came in time."""
+        return self._reading.ready(NEXT_SECONDS)
+
+    def end(self) -> None:
+        """Give the segment at hand up."""
+        self._reading.end(self._key)
+
+
+class RemoteReading:
+    """Segments that decode actors read: one request is always under way for each."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[str, Any] = {}
+        self._requests: dict[Any, str] = {}
+
+    def begin(self, key: str, location: str, stretch: Stretch, decoder: Any) -> None:
+        """See `Reading`; `decoder` is the actor."""
+        self._forget(key)
+        self._decoders[key] = decoder
+        decoder.begin.remote(key, location, stretch)
+        self._requests[decoder.next.remote()] = key
+
+    def ready(self, timeout_seconds: float) -> list[ReadEvent]:
+        """See `Reading`."""
+        first, others = ray.wait(list(self._requests), num_returns=1, timeout=max(timeout_seconds, 0.0))
+        if first and others:
+            first += ray.wait(others, num_returns=len(others), timeout=0)[0]
+        return [event for request in first for event in self._taken(request)]
+
+    def end(self, key: str) -> None:
+        """See `Reading`."""
+        decoder = self._decoders.get(key)
+        self._forget(key)
+        if decoder is not None:
+            decoder.end.remote()
+
+    def close(self) -> None:
+        """See `Reading`."""
+        for key in list(self._decoders):
+            self.end(key)
+
+    def _taken(self, request: Any) -> list[ReadEvent]:
+        key = self._requests.pop(request)
+        try:
+            events: list[ReadEvent] = ray.get(request)
+        except RayActorError as error:
+            self._forget(key)
+            return [ReaderLost(key, f"its decoder died: {_first_line(error)}")]
+        if not events or isinstance(events[0], ClipRead):
+            self._requests[self._decoders[key].next.remote()] = key
+        return events
+
+    def _forget(self, key: str) -> None:
+        self._decoders.pop(key, None)
+        self._requests = {request: of for request, of in self._requests.items() if of != key}
+
+
+class Worker:
+    """A model and what it is at work on."""
+
+    def __init__(
+        self, settings: ModelSettings, options: ExtractOptions, location: str, provenance: Provenance, threads: int
+    ) -> None:
+        torch.set_num_threads(threads)
+        engine, _, boxes = settings.build()
+        self._extractor = Extractor(engine, boxes, Archive.create(location, provenance), RemoteReading(), options)
+
+    def begin(self, task: Task, decoder: Any) -> None:
+        """Take up a segment."""
+        self._extractor.begin(task, decoder)
+
+    def drop(self, key: str) -> None:
+        """Let go of a segment."""
+        self._extractor.drop(key)
+
+    def advance(self) -> tuple[list[TaskEvent], Effort]:
+        """Work for a turn."""
+        return self._extractor.advance(TURN_SECONDS), self._extractor.effort
+
+    def close(self) -> None:
+        """Commit what was answered."""
+        self._extractor.close()
+
+
+@dataclass
+class _Member:
+    """An inference actor, its decoders, and what it was given."""
+
+    actor: Any
+    spare: deque[Any]
+    running: dict[str, tuple[Task, Any]] = field(default_factory=dict)
+    turn: Any = None
+    """The request to work that is under way."""
+    effort: Effort = field(default_factory=Effort)
+
+
+class RayPool:
+    """Inference actors with decode actors of their own; those that die are replaced."""
+
+    def __init__(
+        self,
+        location: str,
+        provenance: Provenance,
+        settings: ModelSettings,
+        options: ExtractOptions,
+        read_settings: ReadSettings,
+        workers: int,
+    ) -> None:
+        resources = ray.cluster_resources()
+        cpus = resources.get("CPU", 1.0)
+        on_gpu = settings.device != "cpu"
+        # Where there are fewer cores than actors, they share: an actor that waits for a core of its own waits for ever.
+        share = min(1.0, max(0.01, int(100 * cpus / (workers * (options.slots + 1))) / 100))
+        threads = 1 if on_gpu else max(1, int(cpus) // workers)
+        self._settings = (settings, options, location, provenance, threads)
+        self._read_settings = read_settings
+        self._worker_class = ray.remote(num_cpus=share, num_gpus=1 if on_gpu else 0)(Worker)
+        self._decoder_class = ray.remote(num_cpus=share)(Decoder)
+        self._requests: list[Any] = []
+        self._members = [self._recruit(options.slots) for _ in range(workers)]
+
+    def _recruit(self, decoders: int) -> _Member:
+        spare = deque(self._decoder_class.remote(self._read_settings) for _ in range(decoders))
+        return _Member(self._worker_class.remote(*self._settings), spare)
+
+    def free(self) -> int:
+        """See `Pool`."""
+        return sum(len(member.spare) for member in self._members)
+
+    def begin(self, task: Task) -> None:
+        """See `Pool`."""
+        member = max(self._members, key=lambda member: len(member.spare))
+        decoder = member.spare.popleft()
+        member.running[task.key] = task, decoder
+        self._requests.append(member.actor.begin.remote(task, decoder))
+
+    def drop(self, key: str) -> None:
+        """See `Pool`."""
+        for member in self._members:
+            if key in member.running:
+                self._requests.append(member.actor.drop.remote(key))
+                self._release(member, key)
+
+    def events(self, seconds: float) -> list[TaskEvent]:
+        """See `Pool`. MemvitError if a worker could not go on for a reason that another would not mend."""
+        for member in self._members:
+            if member.turn is None and member.running:
+                member.turn = member.actor.advance.remote()
+        turns = {member.turn: member for member in self._members if member.turn is not None}
+        waiting = [*turns, *self._requests]
+        if not waiting:
+            return []
+        if not ray.wait(waiting, num_returns=1, timeout=seconds)[0]:
+            return []
+        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+        events: list[TaskEvent] = []
+        for ref in ready:
+            if ref in turns:
+                events += self._heard(turns[ref])
+            else:
+                self._requests.remove(ref)
+                self._check(ref)
+        return events
+
+    def close(self) -> None:
+        """See `Pool`."""
+        closing = [member.actor.close.remote() for member in self._members]
+        ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
+        ray.shutdown()
+
+    def _heard(self, member: _Member) -> list[TaskEvent]:
+        turn, member.turn = member.turn, None
+        try:
+            events, member.effort = ray.get(turn)
+        except RayActorError as error:
+            return self._replace(member, f"its worker died: {_first_line(error)}")
+        except RayTaskError as error:
+            raise _cause(error) from error
+        for event in events:
+            if isinstance(event, SegmentLost) and event.key in member.running:
+                member.running[event.key] = member.running[event.key][0], None
+            if not isinstance(event, Progressed):
+                self._release(member, event.key)
+        return list(events)
+
+    def _release(self, member: _Member, key: str) -> None:
+        """The segment's decoder is free again, or is replaced if it died."""
+        if key in member.running:
+            _, decoder = member.running.pop(key)
+            member.spare.append(decoder or self._decoder_class.remote(self._read_settings))
+
+    def _replace(self, member: _Member, reason: str) -> list[TaskEvent]:
+        lost = [SegmentLost(key, reason) for key in member.running]
+        for key in list(member.running):
+            self._release(member, key)
+        member.actor = self._worker_class.remote(*self._settings)
+        return list(lost)
+
+    def _check(self, ref: Any) -> None:
+        try:
+            ray.get(ref)
+        except RayActorError:
+            return  # its turn says so, too
+        except RayTaskError as error:
+            raise _cause(error) from error
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster that was joined, or begun on this machine."""
+
+    gpus: int
+
+    @staticmethod
+    def join(address: str | None) -> Cluster:
+        """MemvitError if it cannot be reached."""
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            ray.init(
+                address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MemvitError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from error
+        return Cluster(int(ray.cluster_resources().get("GPU", 0)))
+
+    def settled(self, settings: ModelSettings) -> ModelSettings:
+        """The settings with what `auto` means where the workers run, which may have GPUs that this machine lacks."""
+        device = settings.device
+        if device == "auto":
+            device = "cuda" if self.gpus else "cpu"
+        dtype = settings.dtype
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else "bfloat16"
+        paths = {
+            name: path.absolute()
+            for name in ("checkpoint", "labels", "boxes_weights")
+            if (path := getattr(settings, name)) is not None
+        }
+        boxes = settings.boxes
+        if boxes and boxes.endswith(".csv"):
+            boxes = str(Path(boxes).absolute())
+        return replace(settings, device=device, dtype=dtype, boxes=boxes, **paths)
+
+
+def ray_pool(
+    settings: ModelSettings, options: ExtractOptions, workers: int
+) -> Callable[[Archive, Engine, BoxSource | None], RayPool]:
+    """What `extract` makes its workers with; a cluster was joined before."""
+
+    def make(archive: Archive, engine: Engine, boxes: BoxSource | None) -> RayPool:
+        wants_image = boxes is not None and boxes.wants_centre_image
+        reading = ReadSettings(engine.preprocessing, wants_image, options)
+        return RayPool(archive.location, archive.provenance, settings, options, reading, workers)
+
+    return make
+
+
+def _cause(error: RayTaskError) -> BaseException:
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, MemvitError) else MemvitError(f"a worker failed: {_first_line(cause or error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

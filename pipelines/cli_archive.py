@@ -1,0 +1,207 @@
+"""`memvit extract`, `memvit info`, `memvit export`: mining archives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .terminal import INTERRUPTED, console, one_sentence
+
+
+def extract_command(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT…", help="Videos, folders, patterns ('**/*.mp4'), URLs, or lists of them (.txt, .csv)."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The archive: a local path or a URL (s3://bucket/archive.zarr).")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel="Model"),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel="Model"),
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel="Model"),
+    ] = None,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Answer from each clip alone.", rich_help_panel="Model")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.", rich_help_panel="Model")
+    ] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="float32 or bfloat16; auto is bfloat16 on a GPU.", rich_help_panel="Model")
+    ] = "auto",
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by "
+            "default fasterrcnn_mobilenet_v3_large_320_fpn.",
+            rich_help_panel="People",
+        ),
+    ] = None,
+    boxes_weights: Annotated[
+        Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel="People")
+    ] = None,
+    boxes_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel="People")
+    ] = None,
+    hop: Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel="Time")] = 1.0,
+    segment: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Cut longer videos into segments of so many seconds that are worked on at once, with exactly the "
+            "results of one run; 0 cuts none. By default 1800 with several workers or a batch, else 0.",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    frames_per_second: Annotated[
+        float, typer.Option(min=0.1, help="Of folders of frames.", rich_help_panel="Time")
+    ] = 30.0,
+    start: Annotated[
+        float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel="Time")
+    ] = 0.0,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Models at work; more than one run on Ray.", rich_help_panel="Machines")
+    ] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster to join: auto, or ray://HOST:PORT.", rich_help_panel="Machines"),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Clips of different videos that a model sees at once; by default 1 on a CPU, 8 on a GPU.",
+            rich_help_panel="Machines",
+        ),
+    ] = None,
+    commit: Annotated[
+        int, typer.Option(min=1, help="Clips of a video from commit to commit.", rich_help_panel="Machines")
+    ] = 64,
+    stored_as: Annotated[str, typer.Option(help="float32 or float16, on disk.", rich_help_panel="Archive")] = "float32",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try videos again that failed.", rich_help_panel="Archive")
+    ] = False,
+    redo_changed: Annotated[
+        bool,
+        typer.Option("--redo-changed", help="Do videos again whose file has changed.", rich_help_panel="Archive"),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read finished videos back, and do damaged ones again.", rich_help_panel="Archive"
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another job on this archive.", rich_help_panel="Archive")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what became of every video as JSON.", rich_help_panel="Archive")
+    ] = None,
+) -> None:
+    """Features and actions of many videos into one Zarr store. Run it again after any interruption: it goes on."""
+    from .extract.inputs import find_videos
+    from .extract.planning import Choices
+    from .extract.progress import ExtractProgress
+    from .extract.run import ModelSettings, extract, set_up, write_report
+
+    with one_sentence():
+        locations = find_videos(inputs)
+        settings = ModelSettings(
+            model,
+            checkpoint,
+            random_weights,
+            labels,
+            device,
+            dtype,
+            not no_memory,
+            boxes,
+            boxes_weights,
+            boxes_threshold,
+        )
+        setup = set_up(
+            settings,
+            workers,
+            address,
+            batch=batch,
+            segment_seconds=segment,
+            hop_seconds=hop,
+            commit_clips=commit,
+            frames_per_second=frames_per_second,
+            start_seconds=start,
+        )
+        with ExtractProgress(console) as progress:
+            summary = extract(
+                locations,
+                out,
+                setup,
+                Choices(retry_failed, redo_changed, verify),
+                stored_as=stored_as,
+                wait=wait,
+                on_wait=lambda owner: console.print(f"waiting for {owner} …", markup=False),
+                on_progress=progress.update,
+            )
+        progress.report(summary, out)
+        if report is not None:
+            write_report(report, summary)
+    if summary.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def info_command(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="An archive (path or URL) or a checkpoint.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all finished videos back and compare them with their digests.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Say what is in an archive, how far it is and what failed; or what a checkpoint is of."""
+    from .info import describe_path, info_text
+
+    with one_sentence():
+        content = describe_path(path, verify=verify)
+        if as_json:
+            typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+        else:
+            Console().print(info_text(content), markup=False, highlight=False, soft_wrap=True)
+    if content.get("damaged"):
+        raise typer.Exit(1)
+
+
+def export_command(
+    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="An archive made by `memvit extract`.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    to: Annotated[
+        str | None, typer.Option(help="parquet, csv or jsonl; by default what the file's name ends in.")
+    ] = None,
+    table: Annotated[
+        str, typer.Option(help="actions: a row a person (or clip) and action; features: a row a clip.")
+    ] = "actions",
+    least: Annotated[float, typer.Option(min=0, max=1, help="Least score of an action.")] = 0.05,
+) -> None:
+    """Write the actions or the features of an archive as a table."""
+    from .export import export
+
+    with one_sentence():
+        rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, least)
+        console.print(f"{rows} rows of {videos} videos → {out}", markup=False, soft_wrap=True)

@@ -1,0 +1,188 @@
+"""An archive as a table: Parquet, CSV or JSON Lines, video by video, in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+
+from memvit.store import Archive, VideoState
+from memvit.types import MemvitError
+
+BLOCK_ROWS = 4096
+Row = dict[str, Any]
+
+
+def export(archive_path: str, out: Path, form: str, table: str, least_score: float) -> tuple[int, int]:
+    """Write a table of the finished videos; returns its rows and the videos. MemvitError if a choice is unknown."""
+    if table not in ("actions", "features"):
+        raise MemvitError(f"--table {table}: use actions or features")
+    if form not in WRITERS:
+        raise MemvitError(f"--to {form}: use {', '.join(WRITERS)}")
+    archive = Archive.open(archive_path)
+    done = [state for state in archive.videos() if state.state == "done"]
+    rows_of = _action_rows if table == "actions" else _feature_rows
+    temporary = out.with_name(f".{out.name}.tmp")
+    count = 0
+    try:
+        with WRITERS[form](temporary) as writer:
+            for state in done:
+                for block in rows_of(archive, state, least_score):
+                    writer.write(block)
+                    count += len(block)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count, len(done)
+
+
+def _action_rows(archive: Archive, state: VideoState, least_score: float) -> Iterator[list[Row]]:
+    """A row a person (or clip) and action whose score is at least so high."""
+    group, names = archive.group(state.id), archive.provenance.classes
+    first_id = archive.provenance.first_id
+    seconds = _whole(group, "seconds")
+    scores = _array(group, "action_scores")
+    has_people = "boxes" in group
+    for start in range(0, scores.shape[0], BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, scores.shape[0])
+        block = np.asarray(scores[start:stop])
+        clips = np.asarray(_array(group, "detection_clip")[start:stop]) if has_people else np.arange(start, stop)
+        boxes = np.asarray(_array(group, "boxes")[start:stop]) if has_people else None
+        sure = np.asarray(_array(group, "box_scores")[start:stop]) if has_people else None
+        rows: list[Row] = []
+        for row, action in zip(*np.nonzero(block >= least_score), strict=True):
+            place: Row = {"video": state.location, "id": state.id, "seconds": float(seconds[clips[row]])}
+            if boxes is not None and sure is not None:
+                sides = dict(zip(("x1", "y1", "x2", "y2"), map(float, boxes[row]), strict=True))
+                place |= {"detection": start + int(row), **sides, "box_score": float(sure[row])}
+            rows.append(
+                {
+                    **place,
+                    "action_id": int(action) + first_id,
+                    "action": names[action],
+                    "score": float(block[row, action]),
+                }
+            )
+        yield rows
+
+
+def _feature_rows(archive: Archive, state: VideoState, least_score: float) -> Iterator[list[Row]]:
+    """A row a clip."""
+    group = archive.group(state.id)
+    features, seconds = _array(group, "features"), _whole(group, "seconds")
+    for start in range(0, features.shape[0], BLOCK_ROWS):
+        block = np.asarray(features[start : start + BLOCK_ROWS])
+        yield [
+            {
+                "video": state.location,
+                "id": state.id,
+                "seconds": float(seconds[start + row]),
+                "features": values.tolist(),
+            }
+            for row, values in enumerate(block)
+        ]
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    found = group[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def _whole(group: zarr.Group, name: str) -> np.ndarray[Any, Any]:
+    return np.asarray(_array(group, name)[:])
+
+
+class TableWriter(Protocol):
+    """Takes blocks of rows; all have the same keys."""
+
+    def __init__(self, path: Path) -> None: ...
+
+    def __enter__(self) -> TableWriter: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, rows: list[Row]) -> None:
+        """Append rows."""
+
+
+class CsvTable:
+    """A header and a line a row; features as numbers with blanks between them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer: csv.DictWriter[str] | None = None
+
+    def __enter__(self) -> CsvTable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, rows: list[Row]) -> None:
+        """See `TableWriter`."""
+        if rows and self._writer is None:
+            self._writer = csv.DictWriter(self._file, list(rows[0]))
+            self._writer.writeheader()
+        if self._writer is not None:
+            self._writer.writerows({key: _flat(value) for key, value in row.items()} for row in rows)
+
+
+class JsonLinesTable:
+    """An object a row."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> JsonLinesTable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, rows: list[Row]) -> None:
+        """See `TableWriter`."""
+        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+class ParquetTable:
+    """Columns; a row group a block. Needs pyarrow."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise MemvitError("Parquet needs pyarrow: pip install 'memvit[parquet]', or export to csv") from error
+        self._arrow, self._path = pyarrow, path
+        self._writer: Any = None
+
+    def __enter__(self) -> ParquetTable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is None and not any(error):
+            self._arrow.parquet.write_table(self._arrow.table({}), self._path)
+        elif self._writer is not None:
+            self._writer.close()
+
+    def write(self, rows: list[Row]) -> None:
+        """See `TableWriter`."""
+        if not rows:
+            return
+        table = self._arrow.Table.from_pylist(rows)
+        if self._writer is None:
+            self._writer = self._arrow.parquet.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+
+WRITERS: dict[str, type[TableWriter]] = {"parquet": ParquetTable, "csv": CsvTable, "jsonl": JsonLinesTable}
+
+
+def _flat(value: Any) -> Any:
+    return " ".join(f"{number:.7g}" for number in value) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Mining an archive: inputs → tasks → decoding → engine → parts → finished videos in one Zarr store."""

@@ -1,0 +1,96 @@
+"""Putting finished videos together, beside the work on others."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from memvit.store import Archive, SegmentWork, VideoState
+
+IN_ONE_PIECE = "read in one piece: entered in the middle it gave other frames"
+NOT_READABLE = "a committed part could not be read back and was done again"
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A video that is done, or has to be done again because its parts do not fit."""
+
+    state: VideoState
+
+
+class Closer:
+    """Turns the parts of a video into its arrays, in a thread of its own."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._wanted: queue.SimpleQueue[VideoState | None] = queue.SimpleQueue()
+        self._closed: queue.SimpleQueue[Closed | BaseException] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="close", daemon=True)
+        self.pending = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def put(self, state: VideoState) -> None:
+        """Have a video put together whose segments are finished."""
+        self.pending += 1
+        self._wanted.put(state)
+
+    def take(self, *, wait_seconds: float = 0.0) -> Closed | None:
+        """A video that was put together, if there is one; what went wrong with the store is raised here."""
+        try:
+            found = self._closed.get(timeout=wait_seconds) if wait_seconds else self._closed.get_nowait()
+        except queue.Empty:
+            return None
+        self.pending -= 1
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def stop(self) -> None:
+        """End after what was asked for."""
+        self._wanted.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (state := self._wanted.get()) is not None:
+            try:
+                self._closed.put(Closed(close_video(self._archive, state)))
+            except Exception as error:
+                self._closed.put(error)
+
+
+def close_video(archive: Archive, state: VideoState) -> VideoState:
+    """The state `done` once the arrays are there; `running` with what is to be done again if parts do not fit."""
+    works = [archive.work(state.id, index) for index in range(len(state.segments))]
+    if not all(work.is_finished for work in works):
+        return replace(state, note=NOT_READABLE)
+    if not do_segments_agree(works):
+        archive.drop_work(state.id)
+        state = replace(state, segments=((None, None),), clips=0, note=IN_ONE_PIECE)
+        archive.put(state)
+        return state
+    clips, people = sum(work.clips for work in works), sum(work.people for work in works)
+    rows = itertools.chain.from_iterable(work.rows() for work in works)
+    digests = archive.finish(state, rows, clips, people)
+    state = replace(state, state="done", clips=clips, people=people, digests=digests, attempts=0, reason="")
+    archive.put(state)
+    archive.drop_work(state.id)
+    return state
+
+
+def do_segments_agree(works: Sequence[SegmentWork]) -> bool:
+    """Whether each segment was warmed up on the very frames that the segments before it saw."""
+    wanted = {number: crc for work in works for number, crc in work.warm_up.items()}
+    if not wanted:
+        return True
+    for work in works:
+        for rows in work.rows():
+            for number, crc in zip(rows.clips["number"].tolist(), rows.clips["frames_crc32"].tolist(), strict=True):
+                if wanted.pop(number, crc) != crc:
+                    return False
+    return not wanted

@@ -1,0 +1,164 @@
+"""One engine at work on several segments: takes what is decoded, answers it in batches, has it committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from memvit.boxes import BoxSource
+from memvit.engine import Engine
+from memvit.results import Result
+from memvit.store import Archive
+from memvit.streams import StreamEnded, StreamFailed
+from memvit.types import Clip, MemvitError, PersonBoxes
+from memvit.video.source import source_name
+
+from .reading import ClipRead, Reading
+from .segment import SegmentRun, TornRange
+from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+
+STORED_AS: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
+
+
+@dataclass
+class Effort:
+    """Where the time of an extractor went, in seconds."""
+
+    model: float = 0.0
+    commit: float = 0.0
+    waiting: float = 0.0
+    """For decoded clips."""
+
+
+class Extractor:
+    """Plain and single-threaded, but for the reading; an actor merely wraps it."""
+
+    def __init__(
+        self, engine: Engine, boxes: BoxSource | None, archive: Archive, reading: Reading, options: ExtractOptions
+    ) -> None:
+        self._engine, self._boxes, self._archive = engine, boxes, archive
+        self._reading, self._options = reading, options
+        self._runs: dict[str, SegmentRun] = {}
+        self._decoders: dict[str, object] = {}
+        self.effort = Effort()
+
+    @property
+    def running(self) -> int:
+        """Segments at hand."""
+        return len(self._runs)
+
+    def begin(self, task: Task, decoder: object = None) -> None:
+        """Take up a segment where its last commit left it; `decoder` is handed to the reading."""
+        work = self._archive.work(task.video_id, task.segment)
+        stored_as = STORED_AS[self._archive.provenance.stored_as]
+        self._runs[task.key] = SegmentRun(task, work, self._engine, self._options, stored_as)
+        self._decoders[task.key] = decoder
+        self._read(task.key)
+
+    def advance(self, seconds: float) -> list[TaskEvent]:
+        """Work for about so long, or until nothing is left; returns what happened. StoreError if the store fails."""
+        events: list[TaskEvent] = []
+        until = time.perf_counter() + seconds
+        while self._runs and (left := until - time.perf_counter()) > 0:
+            began = time.perf_counter()
+            ready = self._reading.ready(left)
+            self.effort.waiting += time.perf_counter() - began
+            clips: list[tuple[SegmentRun, Clip]] = []
+            for event in ready:
+                run = self._runs.get(event.key if isinstance(event, ClipRead) else _key_of(event))
+                if run is None:
+                    continue
+                if isinstance(event, ClipRead):
+                    clips += self._admitted(run, event)
+                elif isinstance(event, StreamEnded):
+                    self._finish(run, event, events)
+                elif isinstance(event, StreamFailed):
+                    self._drop(run)
+                    events.append(SegmentFailed(run.task.key, event.reason))
+                else:
+                    self._drop(run)
+                    events.append(SegmentLost(run.task.key, event.reason))
+            for start in range(0, len(clips), self._options.batch):
+                self._answer(clips[start : start + self._options.batch], events)
+        return events
+
+    def drop(self, key: str) -> None:
+        """Let go of a segment; what was committed stands."""
+        if key in self._runs:
+            self._drop(self._runs[key])
+
+    def close(self) -> None:
+        """Stop reading, and commit what was answered."""
+        self._reading.close()
+        for run in self._runs.values():
+            run.commit()
+        self._runs.clear()
+
+    def _read(self, key: str) -> None:
+        run = self._runs[key]
+        self._reading.begin(key, run.task.location, run.prepare(), self._decoders[key])
+
+    def _admitted(self, run: SegmentRun, event: ClipRead) -> list[tuple[SegmentRun, Clip]]:
+        try:
+            clip = run.admit(event.found)
+        except TornRange:
+            self._read(run.task.key)
+            return []
+        return [(run, clip)] if clip is not None else []
+
+    def _answer(self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]) -> None:
+        began = time.perf_counter()
+        batch, people = self._people(batch, events)
+        results = self._step([clip for _, clip in batch], people) if batch else []
+        self.effort.model += time.perf_counter() - began
+        began = time.perf_counter()
+        for (run, _), result in zip(batch, results, strict=True):
+            if added := run.take(result):
+                events.append(Progressed(run.task.key, added))
+        self.effort.commit += time.perf_counter() - began
+
+    def _people(
+        self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]
+    ) -> tuple[list[tuple[SegmentRun, Clip]], list[PersonBoxes] | None]:
+        """The boxes of the clips; a video that the box source does not know fails, and no other."""
+        if self._boxes is None or not self._engine.wants_boxes:
+            return list(batch), None
+        kept: list[tuple[SegmentRun, Clip]] = []
+        people: list[PersonBoxes] = []
+        for run, clip in batch:
+            try:
+                people += self._boxes.boxes([replace(clip, stream_id=source_name(run.task.location))])
+                kept.append((run, clip))
+            except MemvitError as error:
+                self._drop(run)
+                events.append(SegmentFailed(run.task.key, str(error)))
+        return kept, people
+
+    def _step(self, clips: list[Clip], people: list[PersonBoxes] | None) -> list[Result]:
+        try:
+            return self._engine.step(clips, people)
+        except torch.OutOfMemoryError as error:
+            raise MemvitError(
+                f"the device has too little memory for a batch of {len(clips)}; use a smaller --batch"
+            ) from error
+
+    def _finish(self, run: SegmentRun, event: StreamEnded, events: list[TaskEvent]) -> None:
+        began = time.perf_counter()
+        run.finish()
+        self.effort.commit += time.perf_counter() - began
+        self._drop(run)
+        events.append(SegmentDone(run.task.key, str(event.counts)))
+
+    def _drop(self, run: SegmentRun) -> None:
+        run.drop()
+        self._reading.end(run.task.key)
+        self._runs.pop(run.task.key, None)
+        self._decoders.pop(run.task.key, None)
+
+
+def _key_of(event: object) -> str:
+    return str(getattr(event, "stream_id", None) or getattr(event, "key", ""))

@@ -1,0 +1,212 @@
+"""The driver of an extraction: hands out segments, hears what became of them, keeps the states of the videos."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from memvit.store import Archive, VideoState
+
+from .closing import Closer
+from .planning import MAX_ATTEMPTS, Choices, Planned, Planner
+from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+
+TURN_SECONDS = 0.5
+
+
+class Pool(Protocol):
+    """Workers, wherever they run."""
+
+    def free(self) -> int:
+        """How many more segments can be taken up now."""
+
+    def begin(self, task: Task) -> None:
+        """Have a segment worked on."""
+
+    def drop(self, key: str) -> None:
+        """Stop work on a segment; nothing happens if there is none."""
+
+    def events(self, seconds: float) -> list[TaskEvent]:
+        """What happened, after about so long at most."""
+
+    def close(self) -> None:
+        """Let the workers go."""
+
+
+@dataclass
+class JobSummary:
+    """How an extraction went."""
+
+    videos: int = 0
+    """Of the inputs."""
+    done: dict[str, VideoState] = field(default_factory=dict)
+    """By this run."""
+    already_done: int = 0
+    failed: dict[str, VideoState] = field(default_factory=dict)
+    """Earlier failures that were not tried again among them."""
+    clips: int = 0
+    """Answered by this run."""
+    video_seconds: float = 0.0
+    """Of video, answered by this run."""
+    wall_seconds: float = 0.0
+    lost: int = 0
+    """Times that a worker or decoder died."""
+    interrupted: bool = False
+
+    @property
+    def settled(self) -> int:
+        """Videos with nothing left to do."""
+        return len(self.done) + self.already_done + len(self.failed)
+
+
+@dataclass
+class _OpenVideo:
+    state: VideoState
+    location: str
+    left: set[int]
+    notes: list[str] = field(default_factory=list)
+    losses: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of each segment: how often its worker died, since it had how many clips."""
+
+
+class Job:
+    """Runs until every video is done or has failed."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        locations: Sequence[str],
+        options: ExtractOptions,
+        pool: Pool,
+        choices: Choices,
+        on_progress: Callable[[JobSummary, VideoState | None], None] = lambda summary, settled: None,
+    ) -> None:
+        self._archive, self._options, self._pool = archive, options, pool
+        self._planner = Planner(archive, locations, options, choices)
+        self._closer = Closer(archive)
+        self._on_progress = on_progress
+        self._waiting: deque[Task] = deque()
+        self._open: dict[str, _OpenVideo] = {}
+        self.summary = JobSummary(videos=len(locations))
+
+    def run(self, stopping: threading.Event) -> JobSummary:
+        """Work; StoreError if the archive takes no more. What was committed stands, however it ends."""
+        began = time.monotonic()
+        self._planner.start()
+        self._closer.start()
+        try:
+            while not stopping.is_set() and not self._is_over():
+                self._hand_out()
+                for event in self._pool.events(TURN_SECONDS):
+                    self._hear(event)
+                while (closed := self._closer.take()) is not None:
+                    self._closed(closed.state)
+                self.summary.wall_seconds = time.monotonic() - began
+                self._on_progress(self.summary, None)
+        finally:
+            self._planner.stop()
+            self._pool.close()
+            self._closer.stop()
+        self.summary.interrupted = not self._is_over()
+        if self.summary.interrupted:
+            self._leave()
+        else:
+            self._archive.tidy()
+        self.summary.wall_seconds = time.monotonic() - began
+        return self.summary
+
+    def _is_over(self) -> bool:
+        return self._planner.is_finished and not self._open and not self._waiting and not self._closer.pending
+
+    def _hand_out(self) -> None:
+        while (room := self._pool.free()) > 0:
+            while not self._waiting and (planned := self._planner.take()) is not None:
+                self._plan(planned)
+            if not self._waiting:
+                return
+            for _ in range(min(room, len(self._waiting))):
+                self._pool.begin(self._waiting.popleft())
+
+    def _plan(self, planned: Planned) -> None:
+        state = planned.state
+        if state.state == "done":
+            self.summary.already_done += 1
+            self._on_progress(self.summary, state)
+        elif state.state == "failed":
+            self._settle_failure(state)
+        elif planned.tasks:
+            left = {task.segment for task in planned.tasks}
+            self._open[state.id] = _OpenVideo(state, planned.location, left)
+            self._waiting.extend(planned.tasks)
+        else:
+            self._open[state.id] = _OpenVideo(state, planned.location, set())
+            self._closer.put(state)
+
+    def _hear(self, event: TaskEvent) -> None:
+        video_id, _, segment = event.key.rpartition("/")
+        video = self._open.get(video_id)
+        if video is None:  # another segment of it has failed
+            return
+        if isinstance(event, Progressed):
+            self.summary.clips += event.clips
+            self.summary.video_seconds += event.clips * self._options.hop_seconds
+        elif isinstance(event, SegmentDone):
+            video.left.discard(int(segment))
+            video.notes += [event.note] if event.note else []
+            if not video.left:
+                note = "; ".join(dict.fromkeys([video.state.note, *video.notes])).strip("; ")
+                video.state = replace(video.state, note=note)
+                self._closer.put(video.state)
+        elif isinstance(event, SegmentFailed):
+            self._abandon(video, self._planner.failed(video.state, event.reason))
+        else:
+            self._lost(video, int(segment), event)
+
+    def _lost(self, video: _OpenVideo, segment: int, event: SegmentLost) -> None:
+        self.summary.lost += 1
+        state, clips = video.state, self._archive.work(video.state.id, segment).clips
+        times, before = video.losses.get(segment, (0, 0))
+        times = times + 1 if clips == before else 1
+        video.losses[segment] = times, clips
+        if times >= MAX_ATTEMPTS:
+            reason = (
+                f"{state.location}: its worker died {times} times after clip {clips} ({event.reason}); leave it out"
+            )
+            self._abandon(video, self._planner.failed(state, reason))
+            return
+        first, stop = state.segments[segment]
+        self._waiting.appendleft(Task(state.id, video.location, segment, first, stop))
+
+    def _abandon(self, video: _OpenVideo, state: VideoState) -> None:
+        del self._open[state.id]
+        self._waiting = deque(task for task in self._waiting if task.video_id != state.id)
+        for index in range(len(state.segments)):
+            self._pool.drop(f"{state.id}/{index}")
+        self._settle_failure(state)
+
+    def _settle_failure(self, state: VideoState) -> None:
+        self.summary.failed[state.id] = state
+        self._on_progress(self.summary, state)
+
+    def _closed(self, state: VideoState) -> None:
+        video = self._open[state.id]
+        if state.state == "done":
+            del self._open[state.id]
+            self.summary.done[state.id] = state
+            self._on_progress(self.summary, state)
+            return
+        planned = self._planner.begin(state, video.location)
+        if planned.state.state == "failed":
+            self._abandon(video, planned.state)
+        else:
+            self._open[state.id] = _OpenVideo(planned.state, video.location, {task.segment for task in planned.tasks})
+            self._waiting.extend(planned.tasks)
+
+    def _leave(self) -> None:
+        """Stopped on purpose: that counts as no failed attempt."""
+        for video in self._open.values():
+            self._archive.put(replace(video.state, attempts=0))

@@ -1,0 +1,91 @@
+"""Progress of an extraction, for people: one bar on a terminal, a line now and then elsewhere, a report at the end."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+
+from memvit.store import VideoState
+
+from ..progress import LINE_EVERY_SECONDS, clock
+from .job import JobSummary
+
+SHOWN_FAILURES = 20
+
+
+class ExtractProgress:
+    """Videos done, hours of video an hour, time left, failures."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("extracting"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, text="opening …")
+        self._last_line = time.monotonic()
+        self._lengths: list[float] = []
+
+    def __enter__(self) -> ExtractProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, summary: JobSummary, settled: VideoState | None) -> None:
+        """Show where the job stands, and a video that has just failed."""
+        if settled is not None and settled.state == "failed":
+            self._console.print(f"[bold red]failed:[/] {escape(settled.reason)}", soft_wrap=True)
+        if settled is not None and settled.duration_seconds:
+            self._lengths.append(settled.duration_seconds)
+        text = self.text(summary)
+        self._bar.update(self._task, total=summary.videos, completed=summary.settled, text=text)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._console.print(text, markup=False)
+
+    def text(self, summary: JobSummary) -> str:
+        """One line: how far, how fast, how long yet."""
+        rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
+        failed = f", {len(summary.failed)} failed" if summary.failed else ""
+        return (
+            f"{summary.settled} / {summary.videos} videos{failed}, {clock(summary.video_seconds)} of video at "
+            f"{rate:.2f} hours an hour, {self._time_left(summary, rate)}"
+        )
+
+    def _time_left(self, summary: JobSummary, rate: float) -> str:
+        """From the mean length of the videos known so far."""
+        left = summary.videos - summary.settled
+        if not self._lengths or rate <= 0:
+            return "time left unknown yet"
+        mean = sum(self._lengths) / len(self._lengths)
+        begun = summary.video_seconds - sum(state.duration_seconds or 0 for state in summary.done.values())
+        return f"{clock(max(0.0, left * mean - max(0.0, begun)) / rate)} left"
+
+    def report(self, summary: JobSummary, out: str) -> None:
+        """What was done, what failed, and where it is."""
+        for state in list(summary.failed.values())[:SHOWN_FAILURES]:
+            self._console.print(f"failed: {state.reason}", markup=False, soft_wrap=True)
+        if len(summary.failed) > SHOWN_FAILURES:
+            self._console.print(f"… and {len(summary.failed) - SHOWN_FAILURES} more; `memvit info {out}` lists them")
+        rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
+        before = f", {summary.already_done} were done before" if summary.already_done else ""
+        lost = f", workers died {summary.lost} times" if summary.lost else ""
+        verb = "stopped" if summary.interrupted else "finished"
+        self._console.print(
+            f"{verb} after {clock(summary.wall_seconds)}: {len(summary.done)} videos done{before}, "
+            f"{len(summary.failed)} failed{lost}; {clock(summary.video_seconds)} of video, {rate:.2f} hours an hour "
+            f"→ {out}",
+            markup=False,
+            soft_wrap=True,
+        )

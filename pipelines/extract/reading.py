@@ -1,0 +1,112 @@
+"""Decoding of the segments at hand, in threads of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from memvit.models import Preprocessing
+from memvit.streams import ReaderGroup, StreamEnded, StreamFailed, StreamReader
+from memvit.video.ranges import NumberedClip, RangeReader
+from memvit.video.sampler import ClipSampler
+from memvit.video.source import Source, open_source, source_name
+
+from .segment import Stretch
+from .tasks import ExtractOptions
+
+
+@dataclass(frozen=True, eq=False)
+class ClipRead:
+    """A clip of a segment."""
+
+    key: str
+    found: NumberedClip
+
+
+@dataclass(frozen=True)
+class ReaderLost:
+    """Whoever decoded it died."""
+
+    key: str
+    reason: str
+
+
+ReadEvent: TypeAlias = ClipRead | StreamEnded | StreamFailed | ReaderLost
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How every video is read."""
+
+    preprocessing: Preprocessing
+    want_centre_image: bool
+    options: ExtractOptions
+
+    def events(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
+        """All that happens while a stretch of a video is read. SourceError if it cannot be."""
+        reader = RangeReader(
+            partial(self._open, location), partial(self._sampler, location), stretch.first, stretch.stop
+        )
+        for found in reader.clips():
+            yield ClipRead(key, found)
+        yield StreamEnded(key, reader.counts)
+
+    def _open(self, location: str, from_seconds: float) -> Source:
+        return open_source(
+            location,
+            from_seconds=from_seconds,
+            frames_per_second=self.options.frames_per_second,
+            start_seconds=self.options.start_seconds,
+        )
+
+    def _sampler(self, location: str) -> ClipSampler:
+        return ClipSampler.for_model(
+            source_name(location),
+            self.preprocessing,
+            hop_seconds=self.options.hop_seconds,
+            want_centre_image=self.want_centre_image,
+        )
+
+
+class Reading(Protocol):
+    """Decodes several segments at once, each a few clips ahead."""
+
+    def begin(self, key: str, location: str, stretch: Stretch, decoder: object) -> None:
+        """Start on a segment, or start it anew from another place."""
+
+    def ready(self, timeout_seconds: float) -> list[ReadEvent]:
+        """At most one event of each segment, as soon as any is there; empty after the time-out."""
+
+    def end(self, key: str) -> None:
+        """Stop reading a segment."""
+
+    def close(self) -> None:
+        """Stop reading at all."""
+
+
+class ThreadReading:
+    """A thread a segment."""
+
+    def __init__(self, settings: ReadSettings) -> None:
+        self._settings = settings
+        self._group: ReaderGroup[ReadEvent] = ReaderGroup()
+
+    def begin(self, key: str, location: str, stretch: Stretch, decoder: object = None) -> None:
+        """See `Reading`."""
+        self.end(key)
+        read = partial(self._settings.events, key, location, stretch)
+        self._group.add(StreamReader(key, read, queue_clips=self._settings.options.queue_clips))
+
+    def ready(self, timeout_seconds: float) -> list[ReadEvent]:
+        """See `Reading`."""
+        return self._group.ready(timeout_seconds)
+
+    def end(self, key: str) -> None:
+        """See `Reading`."""
+        self._group.remove(key)
+
+    def close(self) -> None:
+        """See `Reading`."""
+        self._group.close()

@@ -1,0 +1,227 @@
+"""`memvit extract`: videos → one Zarr store, here or on a cluster, as often interrupted as need be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from memvit.boxes import BoxSource
+from memvit.engine import Engine
+from memvit.labels import Labels
+from memvit.models import state_digest
+from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
+from memvit.types import MemvitError
+from memvit.video.location import is_url
+
+from ..assemble import DEFAULT_BOXES, choose_device, model_name, open_engine, open_people
+from ..stopping import stop_requested
+from .extractor import STORED_AS, Extractor
+from .job import Job, JobSummary, Pool
+from .planning import Choices
+from .reading import ReadSettings, ThreadReading
+from .tasks import ExtractOptions, Task, TaskEvent
+
+IDLE_SECONDS = 0.02
+GPU_BATCH = 8
+SEGMENT_SECONDS = 1800.0
+"""Half an hour: warming MeMViT-16 up (36 clips) costs 2 %."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a worker builds its engine from; the same in every process."""
+
+    model: str | None = None
+    checkpoint: Path | None = None
+    random_weights: bool = False
+    labels: Path | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    remember: bool = True
+    boxes: str | None = None
+    boxes_weights: Path | None = None
+    boxes_threshold: float | None = None
+
+    def build(self) -> tuple[Engine, Labels, BoxSource | None]:
+        """The engine, the names of its classes, and where its people come from. MemvitError if one is not to be had."""
+        engine, names = open_engine(
+            self.model,
+            self.checkpoint,
+            random_weights=self.random_weights,
+            labels=self.labels,
+            device=self.device,
+            dtype=self.dtype,
+            remember=self.remember,
+        )
+        people = open_people(engine, self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
+        return engine, names, people
+
+    def boxes_source(self) -> str:
+        """What the boxes depend on, for the archive's provenance."""
+        spec = self.boxes or DEFAULT_BOXES
+        if spec.endswith(".csv"):
+            mark = fingerprint(spec)
+            spec = f"{Path(spec).name} {mark.digest if mark else ''}"
+        threshold = "" if self.boxes_threshold is None else f" from {self.boxes_threshold:g}"
+        return spec + threshold
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where a job runs, and how."""
+
+    settings: ModelSettings
+    """Of the driver, which only needs to know what the workers' model is."""
+    options: ExtractOptions
+    make_pool: Callable[[Archive, Engine, BoxSource | None], Pool] | None
+    """None for one worker in this process."""
+
+
+def extract(
+    locations: Sequence[str],
+    out: str,
+    setup: Setup,
+    choices: Choices,
+    *,
+    stored_as: str = "float32",
+    wait: bool = False,
+    on_wait: Callable[[str], None] = lambda owner: None,
+    on_progress: Callable[[JobSummary, VideoState | None], None] = lambda summary, settled: None,
+) -> JobSummary:
+    """Bring an archive up to date with a list of videos.
+
+    Run again after any interruption, it goes on where the last commit was. Ctrl-C or SIGTERM ends it after the clips at
+    hand. StoreError if the archive is somebody else's, was made with other settings, or takes no more.
+    """
+    if stored_as not in STORED_AS:
+        raise MemvitError(f"--stored-as {stored_as}: use one of {', '.join(STORED_AS)}")
+    out = out if is_url(out) else str(Path(out).absolute())
+    options = setup.options
+    with writer_lock(out, wait=wait, on_wait=on_wait), stop_requested() as stopping:
+        engine, names, boxes = setup.settings.build()
+        archive = Archive.create(out, provenance_of(engine, names, setup.settings, options, stored_as))
+        if setup.make_pool is not None:
+            pool = setup.make_pool(archive, engine, boxes)
+        else:
+            pool = LocalPool(archive, engine, boxes, options)
+        return Job(archive, locations, options, pool, choices, on_progress).run(stopping)
+
+
+def provenance_of(
+    engine: Engine, names: Labels, settings: ModelSettings, options: ExtractOptions, stored_as: str
+) -> Provenance:
+    """What the results of such a run depend on."""
+    config = asdict(engine.model.config)
+    return Provenance(
+        model=model_name(settings.model, settings.checkpoint),
+        weights_sha256=state_digest(engine.model.state_dict()),
+        config=config,
+        sampling={
+            **asdict(engine.preprocessing),
+            "hop_seconds": options.hop_seconds,
+            "frames_per_second": options.frames_per_second,
+            "start_seconds": options.start_seconds,
+        },
+        boxes=settings.boxes_source() if engine.wants_boxes else "",
+        dtype=str(engine.dtype).removeprefix("torch."),
+        stored_as=stored_as,
+        remember=engine.plan is not None,
+        receptive_field=engine.reach_clips,
+        classes=names.names,
+        first_id=names.first_id,
+    )
+
+
+class LocalPool:
+    """One worker in this process; videos are decoded in threads."""
+
+    def __init__(self, archive: Archive, engine: Engine, boxes: BoxSource | None, options: ExtractOptions) -> None:
+        wants_image = boxes is not None and boxes.wants_centre_image
+        reading = ThreadReading(ReadSettings(engine.preprocessing, wants_image, options))
+        self.extractor = Extractor(engine, boxes, archive, reading, options)
+        self._slots = options.slots
+
+    def free(self) -> int:
+        """See `Pool`."""
+        return self._slots - self.extractor.running
+
+    def begin(self, task: Task) -> None:
+        """See `Pool`."""
+        self.extractor.begin(task)
+
+    def drop(self, key: str) -> None:
+        """See `Pool`."""
+        self.extractor.drop(key)
+
+    def events(self, seconds: float) -> list[TaskEvent]:
+        """See `Pool`."""
+        if not self.extractor.running:
+            time.sleep(IDLE_SECONDS)  # videos are being opened, or put together
+        return self.extractor.advance(seconds)
+
+    def close(self) -> None:
+        """See `Pool`."""
+        self.extractor.close()
+
+
+def write_report(path: Path, summary: JobSummary) -> None:
+    """What became of every video, for programs."""
+
+    def brief(state: VideoState) -> dict[str, Any]:
+        return {
+            "id": state.id,
+            "location": state.location,
+            "clips": state.clips,
+            "seconds": state.duration_seconds,
+            "note": state.note,
+            "reason": state.reason,
+        }
+
+    content = {
+        "videos": summary.videos,
+        "already_done": summary.already_done,
+        "done": [brief(state) for state in summary.done.values()],
+        "failed": [brief(state) for state in summary.failed.values()],
+        "clips": summary.clips,
+        "video_seconds": summary.video_seconds,
+        "wall_seconds": summary.wall_seconds,
+        "workers_lost": summary.lost,
+        "interrupted": summary.interrupted,
+    }
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def set_up(
+    settings: ModelSettings,
+    workers: int,
+    address: str | None,
+    *,
+    batch: int | None,
+    segment_seconds: float | None,
+    **more: Any,
+) -> Setup:
+    """Choose what the machine suggests: batches on a GPU, segments where several clips are at work at once.
+
+    Several workers, or an address, start or join Ray. MemvitError if that cannot be had.
+    """
+
+    def options(is_gpu: bool, several: bool) -> ExtractOptions:
+        size = batch or (GPU_BATCH if is_gpu else 1)
+        length = segment_seconds
+        if length is None:
+            length = SEGMENT_SECONDS if several or size > 1 else 0.0
+        return ExtractOptions(batch=size, segment_seconds=length, **more)
+
+    if workers == 1 and address is None:
+        return Setup(settings, options(choose_device(settings.device).type == "cuda", several=False), None)
+    try:
+        from ..actors import Cluster, ray_pool
+    except ImportError as error:
+        raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
+    settings = Cluster.join(address).settled(settings)
+    chosen = options(settings.device != "cpu", several=True)
+    return Setup(replace(settings, device="cpu"), chosen, ray_pool(settings, chosen, workers))

@@ -1,0 +1,114 @@
+"""One segment on its way: where reading begins, which clips count, when they are committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from memvit.engine import Engine
+from memvit.results import Result
+from memvit.store import SegmentWork, rows_of
+from memvit.types import Clip
+from memvit.video.ranges import NumberedClip
+
+from .tasks import ExtractOptions, Task
+
+
+class TornRange(Exception):
+    """Reading from the middle gave other frames than before, or too few: begin anew, further back."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Numbers of the clips to read; None is the beginning or end of the video."""
+
+    first: int | None
+    stop: int | None
+
+
+class SegmentRun:
+    """Feeds the engine with one segment's clips, warmed up or with its memory restored, and commits the results.
+
+    A segment that does not begin with the video is warmed up on the `receptive_field` clips before it: then every
+    result is that of one run over the whole video. A segment that was interrupted goes on with its memory snapshot; the
+    clip before is read again, and its frames must be those that were seen then.
+    """
+
+    def __init__(self, task: Task, work: SegmentWork, engine: Engine, options: ExtractOptions, stored_as: type) -> None:
+        self.task, self.work = task, work
+        self._engine, self._options, self._stored_as = engine, options, stored_as
+        self._extra_clips = 0
+        self._results: list[Result] = []
+        self._checksums: list[int] = []
+
+    def prepare(self) -> Stretch:
+        """Set the engine up, and say what is to be read; None begins with the video, or ends with it."""
+        self._engine.forget(self.task.key)
+        self._results, self._checksums = [], []
+        self._known: dict[int, int] = {}
+        self._warm_up: dict[int, int] = dict(self.work.warm_up)
+        self._next_index = self._warm_clips = 0
+        self._begins_video = False
+        self._start = self.work.next_number if self.work.next_number is not None else self.task.first
+        snapshot = self.work.snapshot()
+        self._is_restored = snapshot is not None
+        if snapshot is not None:
+            self._engine.restore(self.task.key, snapshot)
+            self._next_index = snapshot.next_index
+            self._known = self.work.last_checksums()
+            return Stretch(max(self._known), self.task.stop)
+        if self._start is None:
+            return Stretch(None, self.task.stop)
+        return Stretch(self._start - self._engine.reach_clips - self._extra_clips, self.task.stop)
+
+    def admit(self, found: NumberedClip) -> Clip | None:
+        """The clip as the engine is to see it, or None if it was read for comparison only.
+
+        TornRange if reading must begin anew: then `prepare` again.
+        """
+        self._begins_video |= found.begins_video
+        if self._known.get(found.number, found.crc32) != found.crc32:
+            self.work.clear()
+            raise TornRange
+        is_before = self._start is not None and found.number < self._start
+        if is_before and self._is_restored:
+            return None
+        if is_before:
+            self._warm_clips += 1
+            self._warm_up[found.number] = found.crc32
+        elif self._start is not None and not self._is_restored:
+            missing = self._engine.reach_clips - self._warm_clips
+            if missing > 0 and not self._begins_video and not self._results:
+                self._extra_clips = 2 * (self._extra_clips + missing)
+                raise TornRange
+        self._pending = found
+        self._next_index += 1
+        return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1)
+
+    def take(self, result: Result) -> int:
+        """Keep the result of the clip admitted last; returns how many clips that adds to the archive: 1 or 0."""
+        if self._start is not None and self._pending.number < self._start:
+            return 0
+        self._results.append(result)
+        self._checksums.append(self._pending.crc32)
+        if len(self._results) >= self._options.commit_clips:
+            self.commit()
+        return 1
+
+    def commit(self) -> None:
+        """Write what was gathered since the last commit."""
+        if self._results:
+            rows = rows_of(
+                self._results, self._checksums, hop_seconds=self._options.hop_seconds, stored_as=self._stored_as
+            )
+            self.work.commit(rows, self._engine.snapshot(self.task.key), self._warm_up)
+            self._results, self._checksums = [], []
+
+    def finish(self) -> None:
+        """The segment was read to its end."""
+        self.commit()
+        self.work.finish()
+        self._engine.forget(self.task.key)
+
+    def drop(self) -> None:
+        """Let go of it; what was committed stands."""
+        self._engine.forget(self.task.key)

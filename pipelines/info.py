@@ -1,0 +1,133 @@
+"""What an archive holds and how far it is, or what a checkpoint is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from memvit.types import MemvitError
+from memvit.video.location import is_url
+
+from .progress import clock
+
+SHOWN = 50
+CHECKPOINTS = (".safetensors", ".pyth", ".pth", ".pt", ".bin")
+
+
+def describe_path(path: str, *, verify: bool = False) -> dict[str, Any]:
+    """Plain values for `info_text` and JSON. MemvitError if the path is neither archive nor checkpoint."""
+    if not is_url(path) and Path(path).is_file():
+        return _checkpoint(Path(path))
+    return _archive(path, verify)
+
+
+def info_text(content: dict[str, Any]) -> str:
+    """For people."""
+    return _checkpoint_text(content) if content["kind"] == "checkpoint" else _archive_text(content)
+
+
+def _archive(path: str, verify: bool) -> dict[str, Any]:
+    from memvit.store import Archive
+
+    archive = Archive.open(path)
+    videos = list(archive.videos())
+    made_with = archive.provenance
+    damaged = {}
+    if verify:
+        damaged = {state.id: arrays for state in videos if state.state == "done" and (arrays := archive.damaged(state))}
+    return {
+        "kind": "archive",
+        "path": path,
+        "model": made_with.model,
+        "weights_sha256": made_with.weights_sha256,
+        "dtype": made_with.dtype,
+        "stored_as": made_with.stored_as,
+        "sampling": made_with.sampling,
+        "boxes": made_with.boxes,
+        "classes": len(made_with.classes),
+        "receptive_field": made_with.receptive_field,
+        "videos": [
+            {
+                "id": state.id,
+                "location": state.location,
+                "state": state.state,
+                "clips": state.clips,
+                "people": state.people,
+                "seconds": state.duration_seconds,
+                "note": state.note,
+                "reason": state.reason,
+            }
+            for state in videos
+        ],
+        "damaged": damaged,
+        "verified": verify,
+    }
+
+
+def _archive_text(content: dict[str, Any]) -> str:
+    videos = content["videos"]
+    by_state = {
+        state: [video for video in videos if video["state"] == state] for state in ("done", "running", "failed")
+    }
+    done = by_state["done"]
+    sampling = content["sampling"]
+    lines = [
+        f"archive   {content['path']}",
+        f"model     {content['model']} ({content['dtype']}, stored as {content['stored_as']}), {content['classes']} "
+        f"classes, memory reaches {content['receptive_field']} clips",
+        f"weights   {content['weights_sha256'][:16]}…",
+        f"clips     {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
+        f"{sampling['hop_seconds']:g} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),
+        f"done      {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
+        f"{sum(video['clips'] for video in done)} clips, {sum(video['people'] for video in done)} rows of people",
+    ]
+    for state in ("running", "failed"):
+        if by_state[state]:
+            lines.append(f"{state:9} {len(by_state[state])} videos")
+        for video in by_state[state][:SHOWN]:
+            about = f"{video['clips']} clips committed" if state == "running" else video["reason"]
+            lines.append(f"  {video['id']}: {about}")
+    for video_id, arrays in content["damaged"].items():
+        lines.append(f"damaged   {video_id}: {', '.join(arrays)}; `memvit extract … --verify` does it again")
+    if content["verified"] and not content["damaged"]:
+        lines.append("verified  every finished video is as it was written")
+    return "\n".join(lines)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    if path.suffix not in CHECKPOINTS:
+        raise MemvitError(f"{path}: neither an archive nor a checkpoint ({', '.join(CHECKPOINTS)})")
+    from memvit.models import describe, read_checkpoint
+
+    description = describe(path)
+    state, layout = read_checkpoint(path)
+    content: dict[str, Any] = {
+        "kind": "checkpoint",
+        "path": str(path),
+        "layout": layout,
+        "tensors": len(state),
+        "parameters": sum(tensor.numel() for tensor in state.values()),
+    }
+    if description is not None:
+        content |= {
+            "model": description.name,
+            "classes": list(description.classes),
+            "source": dict(description.source),
+            "sha256": description.sha256,
+        }
+    return content
+
+
+def _checkpoint_text(content: dict[str, Any]) -> str:
+    lines = [
+        f"checkpoint  {content['path']}",
+        f"tensors     {content['tensors']}, {content['parameters']:,} values, layout: {content['layout']}",
+    ]
+    if "model" not in content:
+        return "\n".join([*lines, "model       it does not describe itself: name its model with --model"])
+    classes = content["classes"]
+    shown = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
+    made = ", ".join(f"{key} {value}" for key, value in content["source"].items())
+    return "\n".join(
+        [*lines, f"model       {content['model']}", f"classes     {len(classes)}: {shown}", f"made by     {made}"]
+    )
