@@ -56,9 +56,8 @@ class RangeReader:
                 if self._stop is not None and number >= self._stop:
                     return
                 if self._first is None or number >= self._first:
-                    yield NumberedClip(
-                        replace(clip, index=given), number, zlib.crc32(clip.frames.data), from_start and given == 0
-                    )
+                    begins_video = from_start and clip.index == 0
+                    yield NumberedClip(replace(clip, index=given), number, zlib.crc32(clip.frames.data), begins_video)
                     given += 1
 
     def _enter(self) -> tuple[Source, Frame, ClipSampler, bool]:

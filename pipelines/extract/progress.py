@@ -15,6 +15,7 @@ from ..progress import LINE_EVERY_SECONDS, clock
 from .job import JobSummary
 
 SHOWN_FAILURES = 20
+LONG_SECONDS = 120.0
 
 
 class ExtractProgress:
@@ -74,10 +75,13 @@ class ExtractProgress:
 
     def report(self, summary: JobSummary, out: str) -> None:
         """What was done, what failed, and where it is."""
-        for state in list(summary.failed.values())[:SHOWN_FAILURES]:
-            self._console.print(f"failed: {state.reason}", markup=False, soft_wrap=True)
-        if len(summary.failed) > SHOWN_FAILURES:
-            self._console.print(f"… and {len(summary.failed) - SHOWN_FAILURES} more; `memvit info {out}` lists them")
+        if summary.wall_seconds > LONG_SECONDS:  # otherwise they are still on the screen
+            for state in list(summary.failed.values())[:SHOWN_FAILURES]:
+                self._console.print(f"failed: {state.reason}", markup=False, soft_wrap=True)
+            if len(summary.failed) > SHOWN_FAILURES:
+                self._console.print(
+                    f"… and {len(summary.failed) - SHOWN_FAILURES} more; `memvit info {out}` lists them"
+                )
         rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
         before = f", {summary.already_done} were done before" if summary.already_done else ""
         lost = f", workers died {summary.lost} times" if summary.lost else ""
