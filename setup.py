@@ -7,8 +7,10 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read_text()).group(1)
-TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0", "pytorchvideo>=0.1.5"]
+TEST = ["pytest>=8", "hypothesis>=6", "timm>=1.0", "pytorchvideo>=0.1.5", "xarray>=2024.10", "moto[server]>=5"]
 RAY = ["ray[train]>=2.40"]
+S3 = ["s3fs>=2024.6"]
+PARQUET = ["pyarrow>=15"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -18,7 +20,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=find_packages(include=["memvit*", "pipelines*"]),
     package_data={"memvit": ["py.typed", "data/**/*.txt", "data/models/*.safetensors"]},
     install_requires=[
@@ -33,13 +35,16 @@ setup(
         "matplotlib>=3.8",
         "omegaconf>=2.4",
         "tensorboard>=2.14",
+        "zarr>=3.1",
     ],
     extras_require={
-        "test": TEST + RAY,
+        "test": TEST + RAY + S3 + PARQUET,
         "ray": RAY,
+        "s3": S3,
+        "parquet": PARQUET,
         "lint": LINT,
-        "bench": ["pytorchvideo>=0.1.5", "timm>=1.0"],
-        "dev": TEST + RAY + LINT,
+        "bench": ["pytorchvideo>=0.1.5", "timm>=1.0", "torchcodec>=0.2", "decord>=0.6"],
+        "dev": TEST + RAY + S3 + PARQUET + LINT,
     },
     entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},
 )

@@ -24,37 +24,13 @@ from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
 
 from .extract.extractor import Effort, Extractor
-from .extract.reading import ClipRead, ReaderLost, ReadEvent, ReadSettings, ThreadReading
-from .extract.run import ModelSettings
-from .extract.segment import Stretch
-from .extract.tasks import ExtractOptions, Progressed, SegmentLost, Task, TaskEvent
+from .extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
+from .extract.run import ModelSettings, read_settings
+from .extract.tasks import ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent
 
 TURN_SECONDS = 1.0
 """An inference actor works so long between two reports."""
-NEXT_SECONDS = 1.0
 CLOSE_SECONDS = 60.0
-
-
-class Decoder:
-    """Reads one segment at a time, ahead of whoever asks for its clips."""
-
-    def __init__(self, settings: ReadSettings) -> None:
-        self._reading = ThreadReading(settings)
-        self._key = ""
-
-    def begin(self, key: str, location: str, stretch: Stretch) -> None:
-        """Start on a segment; one at hand is given up."""
-        self._reading.end(self._key)
-        self._key = key
-        self._reading.begin(key, location, stretch)
-
-    def next(self) -> list[ReadEvent]:
-        """The next event; empty if none came in time."""
-        return self._reading.ready(NEXT_SECONDS)
-
-    def end(self) -> None:
-        """Give the segment at hand up."""
-        self._reading.end(self._key)
 
 
 class RemoteReading:
@@ -154,7 +130,7 @@ class RayPool:
         provenance: Provenance,
         settings: ModelSettings,
         options: ExtractOptions,
-        read_settings: ReadSettings,
+        reading: ReadSettings,
         workers: int,
     ) -> None:
         resources = ray.cluster_resources()
@@ -164,14 +140,14 @@ class RayPool:
         share = min(1.0, max(0.01, int(100 * cpus / (workers * (options.slots + 1))) / 100))
         threads = 1 if on_gpu else max(1, int(cpus) // workers)
         self._settings = (settings, options, location, provenance, threads)
-        self._read_settings = read_settings
+        self._reading = reading
         self._worker_class = ray.remote(num_cpus=share, num_gpus=1 if on_gpu else 0)(Worker)
         self._decoder_class = ray.remote(num_cpus=share)(Decoder)
         self._requests: list[Any] = []
         self._members = [self._recruit(options.slots) for _ in range(workers)]
 
     def _recruit(self, decoders: int) -> _Member:
-        spare = deque(self._decoder_class.remote(self._read_settings) for _ in range(decoders))
+        spare = deque(self._decoder_class.remote(self._reading) for _ in range(decoders))
         return _Member(self._worker_class.remote(*self._settings), spare)
 
     def free(self) -> int:
@@ -238,7 +214,7 @@ class RayPool:
         """The segment's decoder is free again, or is replaced if it died."""
         if key in member.running:
             _, decoder = member.running.pop(key)
-            member.spare.append(decoder or self._decoder_class.remote(self._read_settings))
+            member.spare.append(decoder or self._decoder_class.remote(self._reading))
 
     def _replace(self, member: _Member, reason: str) -> list[TaskEvent]:
         lost = [SegmentLost(key, reason) for key in member.running]
@@ -299,8 +275,7 @@ def ray_pool(
     """What `extract` makes its workers with; a cluster was joined before."""
 
     def make(archive: Archive, engine: Engine, boxes: BoxSource | None) -> RayPool:
-        wants_image = boxes is not None and boxes.wants_centre_image
-        reading = ReadSettings(engine.preprocessing, wants_image, options)
+        reading = read_settings(engine.preprocessing, boxes, options)
         return RayPool(archive.location, archive.provenance, settings, options, reading, workers)
 
     return make

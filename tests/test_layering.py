@@ -53,7 +53,15 @@ def test_importing_is_light(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes"])
+@pytest.mark.parametrize("module", ["memvit", "pipelines.cli", "pipelines.extract.reading"])
+def test_torch_is_imported_by_those_who_compute(module: str) -> None:
+    """`memvit --help` answers at once, and a decode actor is a small process."""
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store"])
 def test_exports_exist(module: str) -> None:
     found = importlib.import_module(module)
     assert len(found.__all__) == len(set(found.__all__)) > 0

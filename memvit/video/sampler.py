@@ -100,15 +100,7 @@ class ClipSampler:
     @staticmethod
     def for_model(stream_id: str, preprocessing: Preprocessing, *, hop_seconds: float, **more: Any) -> ClipSampler:
         """Cuts a stream into the clips that a model was trained on; `more` as for the class."""
-        return ClipSampler(
-            stream_id,
-            num_frames=preprocessing.num_frames,
-            frame_interval=preprocessing.frame_interval,
-            hop_seconds=hop_seconds,
-            short_side=preprocessing.short_side,
-            crop=preprocessing.crop,
-            **more,
-        )
+        return ClipSampler(stream_id, **sampling_for(preprocessing, hop_seconds), **more)
 
     def clips(self, frames: Iterable[Frame]) -> Iterator[Clip]:
         """All clips of a stream, each as soon as its last frame was read."""
@@ -226,6 +218,17 @@ class ClipSampler:
             centre_image=clip.centre_image,
             preview=tuple(clip.preview),
         )
+
+
+def sampling_for(preprocessing: Preprocessing, hop_seconds: float) -> dict[str, Any]:
+    """Arguments of `ClipSampler` that cut the clips a model was trained on."""
+    return {
+        "num_frames": preprocessing.num_frames,
+        "frame_interval": preprocessing.frame_interval,
+        "hop_seconds": hop_seconds,
+        "short_side": preprocessing.short_side,
+        "crop": preprocessing.crop,
+    }
 
 
 def short_side_size(width: int, height: int, short_side: int) -> tuple[int, int]:

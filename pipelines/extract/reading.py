@@ -1,20 +1,24 @@
-"""Decoding of the segments at hand, in threads of this process."""
+"""Decoding of the segments at hand, in threads of this process.
+
+Nothing here needs torch: a decode actor is a small process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from memvit.models import Preprocessing
 from memvit.streams import ReaderGroup, StreamEnded, StreamFailed, StreamReader
 from memvit.video.ranges import NumberedClip, RangeReader
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import Source, open_source, source_name
 
-from .segment import Stretch
-from .tasks import ExtractOptions
+from .tasks import Stretch
+
+NEXT_SECONDS = 1.0
+"""A decode actor says that nothing has come after so long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +44,11 @@ ReadEvent: TypeAlias = ClipRead | StreamEnded | StreamFailed | ReaderLost
 class ReadSettings:
     """How every video is read."""
 
-    preprocessing: Preprocessing
-    want_centre_image: bool
-    options: ExtractOptions
+    sampler: dict[str, Any]
+    """Arguments of `ClipSampler`, but for the stream's name."""
+    queue_clips: int
+    frames_per_second: float
+    start_seconds: float
 
     def events(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
         """All that happens while a stretch of a video is read. SourceError if it cannot be."""
@@ -57,17 +63,12 @@ class ReadSettings:
         return open_source(
             location,
             from_seconds=from_seconds,
-            frames_per_second=self.options.frames_per_second,
-            start_seconds=self.options.start_seconds,
+            frames_per_second=self.frames_per_second,
+            start_seconds=self.start_seconds,
         )
 
     def _sampler(self, location: str) -> ClipSampler:
-        return ClipSampler.for_model(
-            source_name(location),
-            self.preprocessing,
-            hop_seconds=self.options.hop_seconds,
-            want_centre_image=self.want_centre_image,
-        )
+        return ClipSampler(source_name(location), **self.sampler)
 
 
 class Reading(Protocol):
@@ -97,7 +98,7 @@ class ThreadReading:
         """See `Reading`."""
         self.end(key)
         read = partial(self._settings.events, key, location, stretch)
-        self._group.add(StreamReader(key, read, queue_clips=self._settings.options.queue_clips))
+        self._group.add(StreamReader(key, read, queue_clips=self._settings.queue_clips))
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:
         """See `Reading`."""
@@ -110,3 +111,25 @@ class ThreadReading:
     def close(self) -> None:
         """See `Reading`."""
         self._group.close()
+
+
+class Decoder:
+    """Reads one segment at a time, ahead of whoever asks for its clips; an actor merely wraps it."""
+
+    def __init__(self, settings: ReadSettings) -> None:
+        self._reading = ThreadReading(settings)
+        self._key = ""
+
+    def begin(self, key: str, location: str, stretch: Stretch) -> None:
+        """Start on a segment; one at hand is given up."""
+        self._reading.end(self._key)
+        self._key = key
+        self._reading.begin(key, location, stretch)
+
+    def next(self) -> list[ReadEvent]:
+        """The next event; empty if none came in time."""
+        return self._reading.ready(NEXT_SECONDS)
+
+    def end(self) -> None:
+        """Give the segment at hand up."""
+        self._reading.end(self._key)

@@ -12,10 +12,11 @@ from typing import Any
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.labels import Labels
-from memvit.models import state_digest
+from memvit.models import Preprocessing, state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
 from memvit.types import MemvitError
 from memvit.video.location import is_url
+from memvit.video.sampler import sampling_for
 
 from ..assemble import DEFAULT_BOXES, choose_device, model_name, open_engine, open_people
 from ..stopping import stop_requested
@@ -136,12 +137,18 @@ def provenance_of(
     )
 
 
+def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
+    """How videos are read for a model and a source of boxes."""
+    wants_image = boxes is not None and boxes.wants_centre_image
+    sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
+    return ReadSettings(sampler, options.queue_clips, options.frames_per_second, options.start_seconds)
+
+
 class LocalPool:
     """One worker in this process; videos are decoded in threads."""
 
     def __init__(self, archive: Archive, engine: Engine, boxes: BoxSource | None, options: ExtractOptions) -> None:
-        wants_image = boxes is not None and boxes.wants_centre_image
-        reading = ThreadReading(ReadSettings(engine.preprocessing, wants_image, options))
+        reading = ThreadReading(read_settings(engine.preprocessing, boxes, options))
         self.extractor = Extractor(engine, boxes, archive, reading, options)
         self._slots = options.slots
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from memvit.engine import Engine
 from memvit.results import Result
@@ -10,19 +10,11 @@ from memvit.store import SegmentWork, rows_of
 from memvit.types import Clip
 from memvit.video.ranges import NumberedClip
 
-from .tasks import ExtractOptions, Task
+from .tasks import ExtractOptions, Stretch, Task
 
 
 class TornRange(Exception):
     """Reading from the middle gave other frames than before, or too few: begin anew, further back."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Numbers of the clips to read; None is the beginning or end of the video."""
-
-    first: int | None
-    stop: int | None
 
 
 class SegmentRun:

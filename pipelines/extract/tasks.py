@@ -49,6 +49,14 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Numbers of the clips to read; None is the beginning or end of the video."""
+
+    first: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True)
 class Progressed:
     """Clips were answered."""
 

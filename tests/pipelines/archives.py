@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +10,7 @@ from typer.testing import CliRunner
 
 from memvit.datasets.long_cue import Scene, write_video
 from pipelines.cli import app
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import Command, wait_for
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -33,31 +27,16 @@ def arguments(tiny_file: Path, out: object, *inputs: object) -> list[str]:
     return [str(word) for word in [*words, "--boxes", "full"]]
 
 
-def started(words: list[str], **more: object) -> subprocess.Popen[str]:
-    """`memvit …` as a process of its own."""
-    command = [sys.executable, "-m", "pipelines.cli", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, **{**pipes, **more})  # type: ignore[call-overload,no-any-return]
-
-
-def finished(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
-    """Exit code and output of a process that ends by itself."""
-    output, _ = process.communicate(timeout=seconds)
-    return process.returncode, " ".join(output.split())
-
-
 def committed(archive: Path) -> int:
     """Parts that are on disk now."""
     return len(list(archive.glob("work/*/*/part-*/c/0")))
 
 
-def kill_after(process: subprocess.Popen[str], archive: Path, parts: int, seconds: float = 60) -> None:
+def kill_after(command: Command, archive: Path, parts: int) -> None:
     """SIGKILL once so many more parts are there."""
-    wanted, until = committed(archive) + parts, time.monotonic() + seconds
-    while committed(archive) < wanted and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    wanted = committed(archive) + parts
+    wait_for(lambda: committed(archive) >= wanted or not command.is_running)
+    command.kill()
 
 
 def small_video(path: Path, seed: int = 0, seconds: float = 20, rate: float = 12) -> Path:

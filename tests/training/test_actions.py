@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from memvit.training.recipe import ActionRecipe, load_recipe
 from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
 from pipelines.train import build_task
+from tests.processes import Command, wait_for
 
 CONFIG = Path(__file__).parents[2] / "configs" / "long_cue" / "tiny.yaml"
 
@@ -96,16 +95,13 @@ def test_resumed_with_its_memory_is_uninterrupted(
 
 def test_killed_and_resumed_is_uninterrupted(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(CONFIG), *overrides(data, out)]
-    command.append("run.checkpoint_every_steps=2")
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not run_checkpoints(out) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    words = ["train", CONFIG, *overrides(data, out), "run.checkpoint_every_steps=2"]
+    command = Command(words)
+    wait_for(lambda: run_checkpoints(out))
+    command.kill()
     assert run_checkpoints(out) and len(losses(out)) < len(losses(uninterrupted))
-    subprocess.run(command, capture_output=True, timeout=300, check=True)
+    code, output = Command(words).finish(300)
+    assert code == 0, output
     assert losses(out) == losses(uninterrupted)
     before, after = weights(uninterrupted), weights(out)
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
 from memvit.types import MemvitError
 from pipelines.train import build_task
+from tests.processes import Command, wait_for
 
 CONFIG = Path(__file__).parents[2] / "configs" / "motion.yaml"
 
@@ -99,19 +95,15 @@ def test_interrupted_and_resumed_is_uninterrupted(
 
 def test_killed_and_resumed_is_uninterrupted(motion: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(CONFIG), *overrides(motion, out)]
-    command.append("run.checkpoint_every_steps=1")
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(run_checkpoints(out)) < 1 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    words = ["train", CONFIG, *overrides(motion, out), "run.checkpoint_every_steps=1"]
+    command = Command(words)
+    wait_for(lambda: run_checkpoints(out))
+    command.kill()
     assert run_checkpoints(out), "killed before its end, after a checkpoint"
     assert not (out / "checkpoint-00000008.pt").exists()
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=300, check=True)
-    assert "going on from epoch" in done.stderr
-    assert set(json.loads(done.stdout)) == {"top1", "top5"}
+    code, output = Command([*words, "--json"]).finish(300)
+    assert code == 0 and "going on from epoch" in output, output
+    assert set(json.loads(output[output.rindex("{") : output.rindex("}") + 1])) == {"top1", "top5"}
     assert losses(out) == losses(uninterrupted)
     before, after = weights(uninterrupted), weights(out)
     assert all(torch.equal(before[name], after[name]) for name in before)

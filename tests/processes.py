@@ -1,0 +1,76 @@
+"""`memvit …` as processes of their own, that can be killed for real, without the seconds that importing torch takes.
+
+A server that has imported everything forks them; it never computes anything itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PRELOADED = ["pipelines.cli", "pipelines.extract.run", "pipelines.train", "memvit.store", "torchvision.ops", "av"]
+
+
+class Command:
+    """A running command; its output goes to a file."""
+
+    def __init__(self, words: Sequence[object]) -> None:
+        handle, name = tempfile.mkstemp(suffix=".txt")
+        os.close(handle)
+        self.output = Path(name)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._process = context.Process(target=_main, args=([str(word) for word in words], str(self.output)))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """SIGKILL: it gets no chance to do anything."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._process.join()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def finish(self, seconds: float = 120) -> tuple[int, str]:
+        """Exit code and everything printed, on one line, of a process that ends by itself."""
+        self._process.join(seconds)
+        if self._process.is_alive():
+            self.kill()
+            raise TimeoutError(self.output.read_text())
+        assert self._process.exitcode is not None
+        return self._process.exitcode, " ".join(self.output.read_text().split())
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Until `condition()` is true; an AssertionError if that takes too long."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def _main(words: list[str], output: str) -> None:
+    file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    from pipelines.cli import app
+
+    with contextlib.suppress(KeyboardInterrupt):
+        app(words, prog_name="memvit")
