@@ -23,10 +23,10 @@ from memvit.engine import Engine
 from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
 
-from .extract.extractor import Effort, Extractor
+from .extract.extractor import Extractor
 from .extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
 from .extract.run import ModelSettings, read_settings
-from .extract.tasks import ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent
+from .extract.tasks import Effort, ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent
 
 TURN_SECONDS = 1.0
 """An inference actor works so long between two reports."""
@@ -188,6 +188,10 @@ class RayPool:
                 self._requests.remove(ref)
                 self._check(ref)
         return events
+
+    def effort(self) -> Effort:
+        """See `Pool`."""
+        return sum((member.effort for member in self._members), Effort())
 
     def close(self) -> None:
         """See `Pool`."""

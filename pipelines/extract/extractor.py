@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,19 +19,9 @@ from memvit.video.source import source_name
 
 from .reading import ClipRead, Reading
 from .segment import SegmentRun, TornRange
-from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+from .tasks import Effort, ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
 
 STORED_AS: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
-
-
-@dataclass
-class Effort:
-    """Where the time of an extractor went, in seconds."""
-
-    model: float = 0.0
-    commit: float = 0.0
-    waiting: float = 0.0
-    """For decoded clips."""
 
 
 class Extractor:

@@ -13,7 +13,7 @@ from memvit.store import Archive, VideoState
 
 from .closing import Closer
 from .planning import MAX_ATTEMPTS, Choices, Planned, Planner
-from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+from .tasks import Effort, ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
 
 TURN_SECONDS = 0.5
 
@@ -32,6 +32,9 @@ class Pool(Protocol):
 
     def events(self, seconds: float) -> list[TaskEvent]:
         """What happened, after about so long at most."""
+
+    def effort(self) -> Effort:
+        """Where the workers' time went so far."""
 
     def close(self) -> None:
         """Let the workers go."""
@@ -55,6 +58,8 @@ class JobSummary:
     wall_seconds: float = 0.0
     lost: int = 0
     """Times that a worker or decoder died."""
+    effort: Effort = field(default_factory=Effort)
+    """Of all workers together."""
     interrupted: bool = False
 
     @property
@@ -108,6 +113,7 @@ class Job:
                 self.summary.wall_seconds = time.monotonic() - began
                 self._on_progress(self.summary, None)
         finally:
+            self.summary.effort = self._pool.effort()
             self._planner.stop()
             self._pool.close()
             self._closer.stop()

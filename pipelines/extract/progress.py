@@ -89,7 +89,7 @@ class ExtractProgress:
         self._console.print(
             f"{verb} after {clock(summary.wall_seconds)}: {len(summary.done)} videos done{before}, "
             f"{len(summary.failed)} failed{lost}; {clock(summary.video_seconds)} of video, {rate:.2f} hours an hour "
-            f"→ {out}",
+            f"(model busy {100 * summary.effort.busy:.0f} %) → {out}",
             markup=False,
             soft_wrap=True,
         )

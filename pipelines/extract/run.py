@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,7 @@ from .extractor import STORED_AS, Extractor
 from .job import Job, JobSummary, Pool
 from .planning import Choices
 from .reading import ReadSettings, ThreadReading
-from .tasks import ExtractOptions, Task, TaskEvent
+from .tasks import Effort, ExtractOptions, Task, TaskEvent
 
 IDLE_SECONDS = 0.02
 GPU_BATCH = 8
@@ -170,6 +171,10 @@ class LocalPool:
             time.sleep(IDLE_SECONDS)  # videos are being opened, or put together
         return self.extractor.advance(seconds)
 
+    def effort(self) -> Effort:
+        """See `Pool`."""
+        return self.extractor.effort
+
     def close(self) -> None:
         """See `Pool`."""
         self.extractor.close()
@@ -196,8 +201,10 @@ def write_report(path: Path, summary: JobSummary) -> None:
         "clips": summary.clips,
         "video_seconds": summary.video_seconds,
         "wall_seconds": summary.wall_seconds,
+        "worker_seconds": asdict(summary.effort),
         "workers_lost": summary.lost,
         "interrupted": summary.interrupted,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

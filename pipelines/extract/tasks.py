@@ -90,4 +90,22 @@ class SegmentLost:
     reason: str
 
 
+@dataclass
+class Effort:
+    """Where the time of a worker went, in seconds."""
+
+    model: float = 0.0
+    commit: float = 0.0
+    waiting: float = 0.0
+    """For decoded clips."""
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(self.model + other.model, self.commit + other.commit, self.waiting + other.waiting)
+
+    @property
+    def busy(self) -> float:
+        """Share of the time in which the model was at work."""
+        return self.model / max(self.model + self.commit + self.waiting, 1e-9)
+
+
 TaskEvent: TypeAlias = Progressed | SegmentDone | SegmentFailed | SegmentLost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from memvit.models import MODELS
 from memvit.results import Result
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source
+from tests.processes import Command
 from tests.video.make import busy, cut, flip_bytes, write, write_images
 
 from .archives import arguments, differences, run, small_video
@@ -253,6 +255,27 @@ def test_wrong_words_get_a_sentence(tiny_file: Path, tmp_path: Path) -> None:
     assert code == 1 and "not an archive made by" in output
     code, output = run(*arguments(tiny_file, tmp_path / "other.zarr", tmp_path / "v.mp4"))
     assert code == 1 and "was not made by memvit" in output
+
+
+def test_memory_does_not_grow_with_the_archive(tiny_file: Path, tmp_path: Path) -> None:
+    """One long video, or many short ones, take what a few short ones take."""
+    folders = {name: tmp_path / name for name in ("few", "many", "long")}
+    for folder in folders.values():
+        folder.mkdir()
+    short = small_video(folders["few"] / "0.mp4", seconds=8)
+    for index in range(1, 4):
+        shutil.copy(short, folders["few"] / f"{index}.mp4")
+    for index in range(40):
+        shutil.copy(short, folders["many"] / f"{index}.mp4")
+    small_video(folders["long"] / "0.mp4", seconds=240, rate=6)
+    peaks = {}
+    for name, folder in folders.items():
+        report = tmp_path / f"{name}.json"
+        words = [*arguments(tiny_file, tmp_path / f"{name}.zarr", folder), "--commit", "16", "--report", report]
+        code, output = Command(words).finish(200)
+        assert code == 0, output
+        peaks[name] = json.loads(report.read_text())["peak_memory_bytes"]
+    assert peaks["many"] < 1.1 * peaks["few"] and peaks["long"] < 1.1 * peaks["few"], peaks
 
 
 def test_export(archive: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from memvit.store import Archive, writer_lock
 from memvit.store.errors import StoreError
 from pipelines.extract.job import Job
 from pipelines.extract.planning import MAX_ATTEMPTS, Choices, Planner
-from pipelines.extract.tasks import ExtractOptions, SegmentLost, Task, TaskEvent
+from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, TaskEvent
 from tests.processes import Command, wait_for
 
 from .archives import arguments, committed, differences, kill_after, run, small_video
@@ -253,6 +253,9 @@ class DyingPool:
     def events(self, seconds: float) -> list[TaskEvent]:
         lost, self._at_hand = self._at_hand, []
         return [SegmentLost(task.key, "killed") for task in lost]
+
+    def effort(self) -> Effort:
+        return Effort()
 
     def close(self) -> None:
         pass
