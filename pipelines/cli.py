@@ -18,6 +18,21 @@ from rich.logging import RichHandler
 import memvit
 
 from .cli_archive import export_command, extract_command, info_command
+from .cli_options import (
+    Boxes,
+    BoxesThreshold,
+    BoxesWeights,
+    Checkpoint,
+    Device,
+    Dtype,
+    FramesPerSecond,
+    Hop,
+    LabelFile,
+    ModelName,
+    NoMemory,
+    RandomWeights,
+    Start,
+)
 from .cli_training import ava_map_command, evaluate_command, train_command
 from .terminal import INTERRUPTED, console, one_sentence
 
@@ -61,58 +76,22 @@ def watch_command(
             metavar="SOURCE…", help="Files, URLs (rtsp, http, hls …), cameras (/dev/video0) or folders of AVA frames."
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
-            rich_help_panel="Model",
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel="Model"),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel="Model"),
-    ] = False,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel="Model"),
-    ] = None,
-    no_memory: Annotated[
-        bool, typer.Option("--no-memory", help="Answer from each clip alone, for comparison.", rich_help_panel="Model")
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.", rich_help_panel="Model")
-    ] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="float32 or bfloat16; auto is bfloat16 on a GPU.", rich_help_panel="Model")
-    ] = "auto",
-    boxes: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by "
-            "default fasterrcnn_mobilenet_v3_large_320_fpn.",
-            rich_help_panel="People",
-        ),
-    ] = None,
-    boxes_weights: Annotated[
-        Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel="People")
-    ] = None,
-    boxes_threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel="People")
-    ] = None,
-    hop: Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel="Time")] = 1.0,
+    model: ModelName = None,
+    checkpoint: Checkpoint = None,
+    random_weights: RandomWeights = False,
+    labels: LabelFile = None,
+    no_memory: NoMemory = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    boxes: Boxes = None,
+    boxes_weights: BoxesWeights = None,
+    boxes_threshold: BoxesThreshold = None,
+    hop: Hop = 1.0,
     until: Annotated[
         float | None, typer.Option(min=0, help="Watch only up to this second.", rich_help_panel="Time")
     ] = None,
-    frames_per_second: Annotated[
-        float, typer.Option(min=0.1, help="Of a folder of frames.", rich_help_panel="Time")
-    ] = 30.0,
-    start: Annotated[
-        float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel="Time")
-    ] = 0.0,
+    frames_per_second: FramesPerSecond = 30.0,
+    start: Start = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the results.", rich_help_panel="Results")] = Path("watch"),
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Write an MP4 with boxes and actions.", rich_help_panel="Results")

@@ -9,6 +9,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .cli_options import (
+    Boxes,
+    BoxesThreshold,
+    BoxesWeights,
+    Checkpoint,
+    Device,
+    Dtype,
+    FramesPerSecond,
+    Hop,
+    LabelFile,
+    ModelName,
+    NoMemory,
+    RandomWeights,
+    Start,
+)
 from .terminal import INTERRUPTED, console, one_sentence
 
 
@@ -20,49 +35,17 @@ def extract_command(
         ),
     ],
     out: Annotated[str, typer.Option(help="The archive: a local path or a URL (s3://bucket/archive.zarr).")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
-            rich_help_panel="Model",
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel="Model"),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel="Model"),
-    ] = False,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel="Model"),
-    ] = None,
-    no_memory: Annotated[
-        bool, typer.Option("--no-memory", help="Answer from each clip alone.", rich_help_panel="Model")
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.", rich_help_panel="Model")
-    ] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="float32 or bfloat16; auto is bfloat16 on a GPU.", rich_help_panel="Model")
-    ] = "auto",
-    boxes: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by "
-            "default fasterrcnn_mobilenet_v3_large_320_fpn.",
-            rich_help_panel="People",
-        ),
-    ] = None,
-    boxes_weights: Annotated[
-        Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel="People")
-    ] = None,
-    boxes_threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel="People")
-    ] = None,
-    hop: Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel="Time")] = 1.0,
+    model: ModelName = None,
+    checkpoint: Checkpoint = None,
+    random_weights: RandomWeights = False,
+    labels: LabelFile = None,
+    no_memory: NoMemory = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    boxes: Boxes = None,
+    boxes_weights: BoxesWeights = None,
+    boxes_threshold: BoxesThreshold = None,
+    hop: Hop = 1.0,
     segment: Annotated[
         float | None,
         typer.Option(
@@ -72,12 +55,8 @@ def extract_command(
             rich_help_panel="Time",
         ),
     ] = None,
-    frames_per_second: Annotated[
-        float, typer.Option(min=0.1, help="Of folders of frames.", rich_help_panel="Time")
-    ] = 30.0,
-    start: Annotated[
-        float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel="Time")
-    ] = 0.0,
+    frames_per_second: FramesPerSecond = 30.0,
+    start: Start = 0.0,
     workers: Annotated[
         int, typer.Option(min=1, help="Models at work; more than one run on Ray.", rich_help_panel="Machines")
     ] = 1,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from memvit.evaluation.classification import TopK
     from memvit.training.recipe import ActionRecipe, ClassificationRecipe
 
-from .terminal import INTERRUPTED, console, one_sentence
+from .terminal import INTERRUPTED, console, one_sentence, step_bar
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; see `configs/`.")]
 Overrides = Annotated[
@@ -104,8 +103,8 @@ def ava_map_command(
 def _evaluate_classification(plan: ClassificationRecipe, checkpoint: Path | None, out: Path, *, as_json: bool) -> None:
     from .evaluate import evaluate_classification
 
-    with _bar() as bar:
-        task = bar.add_task("", total=None, numbers="")
+    with step_bar(console) as bar:
+        task = bar.add_task("evaluating", total=None, numbers="")
 
         def show(counts: TopK) -> None:
             numbers = ", ".join(f"{name} {value:.2f} %" for name, value in counts.metrics.items())
@@ -128,8 +127,8 @@ def _evaluate_classification(plan: ClassificationRecipe, checkpoint: Path | None
 def _evaluate_actions(plan: ActionRecipe, checkpoint: Path | None, out: Path, *, remember: bool, as_json: bool) -> None:
     from .evaluate_actions import evaluate_actions
 
-    with _bar() as bar:
-        task = bar.add_task("", total=None, numbers="keyframes")
+    with step_bar(console) as bar:
+        task = bar.add_task("evaluating", total=None, numbers="keyframes")
         metrics = evaluate_actions(
             plan,
             checkpoint,
@@ -154,15 +153,3 @@ def _print_precisions(metrics: Metrics) -> None:
     table.add_section()
     table.add_row("[bold]mAP@0.5IOU[/]", f"[bold]{metrics['mAP@0.5IOU']:.4f}[/]")
     Console().print(table)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("evaluating"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        disable=not console.is_terminal,
-    )

@@ -9,12 +9,26 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from memvit.types import MemvitError
 
 console = Console(stderr=True, highlight=False)
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+
+
+def step_bar(console: Console) -> Progress:
+    """A bar for work of known length; its tasks have a field `numbers`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 @contextmanager

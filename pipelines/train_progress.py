@@ -6,11 +6,11 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from memvit.training.loop import Evaluated, Event, Resumed, StepDone
 
 from .progress import LINE_EVERY_SECONDS, clock
+from .terminal import step_bar
 
 
 class TrainProgress:
@@ -18,15 +18,7 @@ class TrainProgress:
 
     def __init__(self, console: Console, epochs: int) -> None:
         self._console, self._epochs = console, epochs
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = step_bar(console)
         self._task = self._bar.add_task("training", total=None, numbers="")
         self._last_line = time.monotonic()
         self._loss: float | None = None

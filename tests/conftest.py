@@ -33,6 +33,14 @@ def tiny() -> nn.Module:
 
 
 @pytest.fixture(scope="session")
+def tiny_file(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny` as a file."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    torch.save(tiny.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def memvit_16_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MeMViT-16 for AVA as a file in the official layout."""
     path = tmp_path_factory.mktemp("official") / "MeMViT_16L_16x4_K400pt.pyth"

@@ -9,7 +9,7 @@ import torch
 
 from memvit.datasets.ava import AnnotatedVideo, Footage
 from memvit.datasets.ava_files import AvaTable
-from memvit.datasets.lanes import LaneStep, read_lane, share_out, span_seconds, walk
+from memvit.datasets.lanes import read_lane, share_out, span_seconds, walk
 from memvit.engine import Engine
 from memvit.models import MeMViT, Preprocessing
 from memvit.results import Result
@@ -41,22 +41,17 @@ def detect(
         return ClipSampler.for_model(video.name, preprocessing, hop_seconds=hop_seconds)
 
     plan = share_out(videos, min(lanes, len(videos)), seed=None)
+    last = {video.name: video.keyframes[-1] for video in videos}
     answers: dict[tuple[str, int], Result] = {}
     for row in walk([read_lane(lane, footage, sampler, hop_seconds, span) for lane in plan]):
         steps = [step for step in row if step is not None]
         results = engine.step([step.clip for step in steps], [step.keyframe.boxes for step in steps])
         for step, result in zip(steps, results, strict=True):
             answers[step.video, step.keyframe.second] = result
-            if is_last(step, videos):
+            if step.keyframe is last[step.video]:
                 engine.forget(step.video)
         on_progress(len(answers))
     return as_table([(video, second, answers[video, second]) for video, second in sorted(answers)])
-
-
-def is_last(step: LaneStep, videos: Sequence[AnnotatedVideo]) -> bool:
-    """Whether a video has no keyframe after this one."""
-    video = next(video for video in videos if video.name == step.video)
-    return step.keyframe is video.keyframes[-1]
 
 
 def as_table(answers: Sequence[tuple[str, int, Result]]) -> AvaTable:

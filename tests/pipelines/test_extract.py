@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray
 import zarr
 from torch import nn
@@ -23,13 +22,6 @@ from tests.processes import Command
 from tests.video.make import busy, cut, flip_bytes, write, write_images
 
 from .archives import arguments, differences, run, small_video
-
-
-@pytest.fixture(scope="module")
-def tiny_file(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    torch.save(tiny.state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import zarr
-from torch import nn
 
 from memvit.store import Archive, writer_lock
 from memvit.store.errors import StoreError
@@ -24,13 +22,6 @@ from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, T
 from tests.processes import Command, wait_for
 
 from .archives import arguments, committed, differences, kill_after, run, small_video
-
-
-@pytest.fixture(scope="module")
-def tiny_file(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    torch.save(tiny.state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")

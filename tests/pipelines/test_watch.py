@@ -48,13 +48,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def tiny_file(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    torch.save(tiny.state_dict(), path)
-    return path
-
-
 def run(*arguments: object) -> tuple[int, str]:
     """Exit code and everything printed."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])

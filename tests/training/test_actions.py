@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,12 +12,14 @@ import torch
 
 from memvit.datasets.long_cue import Scene, write_long_cue
 from memvit.training.actions import ActionTask
-from memvit.training.loop import StepDone, Trainer
+from memvit.training.loop import StepDone
 from memvit.training.recipe import ActionRecipe, load_recipe
 from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
 from pipelines.train import build_task
 from tests.processes import Command, wait_for
+
+from .runs import losses, trainer_of, weights
 
 CONFIG = Path(__file__).parents[2] / "configs" / "long_cue" / "tiny.yaml"
 
@@ -50,22 +51,6 @@ def recipe_of(data: Path, out: Path, *more: str) -> ActionRecipe:
     recipe = load_recipe(CONFIG, overrides(data, out) + list(more))
     assert isinstance(recipe, ActionRecipe)
     return recipe
-
-
-def trainer_of(recipe: ActionRecipe) -> Trainer:
-    task, _ = build_task(recipe, World())
-    return Trainer(task, recipe, device=torch.device("cpu"))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    content = last_run(folder)
-    assert content is not None
-    return content["model"]
-
-
-def losses(folder: Path) -> list[tuple[int, float]]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [(line["total_steps"], line["loss"]) for line in lines if "loss" in line]
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from memvit.datasets.motion import DIRECTIONS, write_motion_set
-from memvit.training.loop import StepDone, Trainer
+from memvit.training.loop import StepDone
 from memvit.training.recipe import ClassificationRecipe, load_recipe
-from memvit.training.run_state import last_run, run_checkpoints
-from memvit.training.world import World
+from memvit.training.run_state import run_checkpoints
 from memvit.types import MemvitError
-from pipelines.train import build_task
 from tests.processes import Command, wait_for
+
+from .runs import losses, trainer_of, weights
 
 CONFIG = Path(__file__).parents[2] / "configs" / "motion.yaml"
 
@@ -50,22 +50,6 @@ def recipe_of(motion: Path, out: Path, *more: str) -> ClassificationRecipe:
     recipe = load_recipe(CONFIG, overrides(motion, out) + list(more))
     assert isinstance(recipe, ClassificationRecipe)
     return recipe
-
-
-def trainer_of(recipe: ClassificationRecipe) -> Trainer:
-    task, _ = build_task(recipe, World())
-    return Trainer(task, recipe, device=torch.device("cpu"))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    content = last_run(folder)
-    assert content is not None
-    return content["model"]
-
-
-def losses(folder: Path) -> list[tuple[int, float]]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [(line["total_steps"], line["loss"]) for line in lines if "loss" in line]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""Options that several commands have, with one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+_MODEL, _PEOPLE, _TIME = "Model", "People", "Time"
+
+ModelName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Checkpoint: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Weights; the published ones are downloaded where none are given.", rich_help_panel=_MODEL),
+]
+RandomWeights: TypeAlias = Annotated[
+    bool, typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel=_MODEL)
+]
+LabelFile: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel=_MODEL)
+]
+NoMemory: TypeAlias = Annotated[
+    bool, typer.Option("--no-memory", help="Answer from each clip alone, for comparison.", rich_help_panel=_MODEL)
+]
+Device: TypeAlias = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU if there is one.", rich_help_panel=_MODEL)
+]
+Dtype: TypeAlias = Annotated[
+    str, typer.Option(help="float32 or bfloat16; auto is bfloat16 on a GPU.", rich_help_panel=_MODEL)
+]
+Boxes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by default "
+        "fasterrcnn_mobilenet_v3_large_320_fpn.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
+BoxesWeights: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel=_PEOPLE)
+]
+BoxesThreshold: TypeAlias = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel=_PEOPLE)
+]
+Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
+FramesPerSecond: TypeAlias = Annotated[
+    float, typer.Option(min=0.1, help="Of a folder of frames.", rich_help_panel=_TIME)
+]
+Start: TypeAlias = Annotated[
+    float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel=_TIME)
+]
