@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from memvit.types import Image
 
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
 """Without full chroma interpolation, swscale's resizing paths come out two grey levels too dark."""
+
+
+_OF_THREAD = threading.local()
 
 
 class Orientation(NamedTuple):
@@ -65,11 +69,7 @@ def to_rgb(frame: VideoFrame, width: int | None = None, height: int | None = Non
     width, height = wanted_size(upright_size(frame), width, height)
     if turn.transpose:
         width, height = height, width
-    # A reformatter of its own for every call costs little, and frames may be converted in any thread. One thread
-    # each: streams run side by side, and at these sizes handing out slices costs more than it gains.
-    converted = VideoReformatter().reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1
-    )
+    converted = _shrunk_or_converted(frame, width, height)
     image: Image = np.asarray(converted.to_ndarray(), dtype=np.uint8)
     if turn.transpose:
         image = image.transpose(1, 0, 2)
@@ -78,3 +78,27 @@ def to_rgb(frame: VideoFrame, width: int | None = None, height: int | None = Non
     if turn.flip_columns:
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
+
+
+def _shrunk_or_converted(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    """RGB of the wanted size.
+
+    Shrinking the three planes first, each from its own size, and making RGB of fewer pixels takes half the time of
+    swscale's way in one pass, and comes as near to resizing in RGB.
+    """
+    shrink, convert = _reformatters()
+    is_yuv = not frame.format.is_rgb and len(frame.format.components) >= 3
+    if is_yuv and width < frame.width and height < frame.height:
+        frame = shrink.reformat(
+            frame, width=width, height=height, format="yuv444p", interpolation=Interpolation.BILINEAR, threads=1
+        )
+    # One thread each: streams run side by side, and at these sizes handing out slices costs more than it gains.
+    return convert.reformat(frame, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1)
+
+
+def _reformatters() -> tuple[VideoReformatter, VideoReformatter]:
+    """Of this thread: they keep their tables from frame to frame, and must not be shared."""
+    if not hasattr(_OF_THREAD, "reformatters"):
+        _OF_THREAD.reformatters = VideoReformatter(), VideoReformatter()
+    found: tuple[VideoReformatter, VideoReformatter] = _OF_THREAD.reformatters
+    return found
