@@ -17,8 +17,10 @@ from typing import Any
 
 import zarr
 from zarr.errors import ContainsArrayError, ContainsGroupError, GroupNotFoundError
+from zarr.storage import MemoryStore
 
 import memvit
+from memvit.store.copying import copy_arrays, remove_arrays
 from memvit.store.errors import StoreError, store_errors
 from memvit.store.fingerprint import Fingerprint
 from memvit.store.layout import damaged_arrays, write_video
@@ -27,6 +29,8 @@ from memvit.store.work import SegmentWork
 from memvit.video.location import is_url, redact, source_name
 
 LAYOUT = 1
+SMALL_ROWS = 1 << 14
+"""Videos with so few clips and people are built in memory: less than 100 MB."""
 MAX_NAME = 80
 
 
@@ -165,9 +169,14 @@ class Archive:
         """Write the arrays of a video, anew if a run died while doing so; returns their digests."""
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")
-            for name in list(group.array_keys()):
-                del group[name]
-            return write_video(group, parts, clips, people, self.provenance.classes)
+            remove_arrays(group)
+            if clips + people > SMALL_ROWS:
+                return write_video(group, parts, clips, people, self.provenance.classes)
+            # All objects of a small video are sent at once: one by one, a round trip each, takes seconds far away.
+            built = zarr.open_group(MemoryStore(), mode="w", zarr_format=3)
+            digests = write_video(built, parts, clips, people, self.provenance.classes)
+            copy_arrays(built, group)
+            return digests
 
     def drop_work(self, video_id: str) -> None:
         """Remove the parts of a video that is done."""

@@ -14,6 +14,8 @@ from memvit.video.location import is_url, redact, source_name
 
 __all__ = ["Frame", "ReadCounts", "Source", "SourceInfo", "open_source", "redact", "source_name"]
 
+MAX_DECODER_THREADS = 4
+"""More gain little for one stream, hold a frame each, and many streams run side by side."""
 MAX_CONSECUTIVE_CORRUPT = 300
 """Ten seconds at 30 fps: a live stream joined just after a key frame may need that long until the next one."""
 
@@ -130,6 +132,7 @@ def open_source(
     open_timeout_seconds: float = 10.0,
     read_timeout_seconds: float = 10.0,
     max_consecutive_corrupt: int = MAX_CONSECUTIVE_CORRUPT,
+    decoder_threads: int | None = None,
     options: dict[str, str] | None = None,
 ) -> Source:
     """Open a video and decode its first frame.
@@ -147,6 +150,7 @@ def open_source(
         open_timeout_seconds: give up opening a URL after this long.
         read_timeout_seconds: give up a URL that sends nothing for this long.
         max_consecutive_corrupt: give up after this many damaged packets (or images) with no good one between them.
+        decoder_threads: of this source; by default as many as there are cores, up to 4.
         options: FFmpeg options for the format and protocol; they win over ours.
 
     Raises:
@@ -174,5 +178,6 @@ def open_source(
         open_timeout_seconds=open_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
         max_consecutive_corrupt=max_consecutive_corrupt,
+        decoder_threads=decoder_threads or min(MAX_DECODER_THREADS, os.cpu_count() or 1),
         options=options or {},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -26,8 +25,6 @@ from memvit.video.location import is_camera, is_url, redact, source_name
 from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 from memvit.video.timeline import Timeline
 
-MAX_DECODER_THREADS = 4
-"""More gain little for one stream, hold a frame each, and many streams run side by side."""
 TEXT_ART_FORMATS = {"tty", "bin", "xbin", "idf", "adf"}
 """FFmpeg would draw a text file as a video."""
 FALLBACK_FRAMES_PER_SECOND = 30.0
@@ -73,6 +70,7 @@ class StreamSource(Source):
         open_timeout_seconds: float,
         read_timeout_seconds: float,
         max_consecutive_corrupt: int,
+        decoder_threads: int,
         options: dict[str, str],
     ) -> None:
         """See `open_source`."""
@@ -91,7 +89,7 @@ class StreamSource(Source):
         try:
             self._stream = _choose_stream(self._container, self._shown)
             is_live = is_camera(location) or (is_url(location) and self._container.duration is None)
-            _prepare_decoder(self._container, self._stream, is_live)
+            _prepare_decoder(self._container, self._stream, is_live, decoder_threads)
             self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
             self._stores_no_pts = self._container.format.name == "avi"
             self._timeline = Timeline(
@@ -302,13 +300,13 @@ def _choose_stream(container: InputContainer, shown: str) -> VideoStream:
     return stream
 
 
-def _prepare_decoder(container: InputContainer, stream: VideoStream, is_live: bool) -> None:
+def _prepare_decoder(container: InputContainer, stream: VideoStream, is_live: bool, threads: int) -> None:
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
     # Frame threads decode a file faster, and hold back as many frames as there are threads: not for live video.
     stream.codec_context.thread_type = "SLICE" if is_live else "AUTO"
-    stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+    stream.codec_context.thread_count = threads
 
 
 def _frames_per_second(stream: VideoStream) -> float | None:

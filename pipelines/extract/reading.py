@@ -49,6 +49,8 @@ class ReadSettings:
     queue_clips: int
     frames_per_second: float
     start_seconds: float
+    decoder_threads: int = 1
+    """Of each video; several are read at once."""
 
     def events(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
         """All that happens while a stretch of a video is read. SourceError if it cannot be."""
@@ -65,6 +67,7 @@ class ReadSettings:
             from_seconds=from_seconds,
             frames_per_second=self.frames_per_second,
             start_seconds=self.start_seconds,
+            decoder_threads=self.decoder_threads,
         )
 
     def _sampler(self, location: str) -> ClipSampler:
