@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class Archive:
     def work(self, video_id: str, segment: int) -> SegmentWork:
         """What is done of a segment of a running video."""
         with store_errors(self.location):
-            return SegmentWork.open(self.root.require_group(f"work/{video_id}/{segment}"))
+            return SegmentWork.open(self.root, f"work/{video_id}/{segment}")
 
     def forget(self, video_id: str) -> None:
         """Remove everything that is known of a video."""
@@ -165,7 +165,7 @@ class Archive:
                 if path in self.root:
                     del self.root[path]
 
-    def finish(self, state: VideoState, parts: Iterator[Rows], clips: int, people: int) -> dict[str, str]:
+    def finish(self, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> dict[str, str]:
         """Write the arrays of a video, anew if a run died while doing so; returns their digests."""
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from memvit.store.rows import Rows, checksum_of
 class SegmentWork:
     """The committed part of a segment. One writer at a time; the same clips always make the same parts."""
 
-    group: zarr.Group
+    parent: zarr.Group
+    path: str
+    """Of its group in the parent, which is there from the first commit on."""
     parts: list[dict[str, Any]] = field(default_factory=list)
     """Of each: `clips`, `people` and `checksum`."""
     next_number: int | None = None
@@ -33,10 +36,14 @@ class SegmentWork:
     is_finished: bool = False
 
     @staticmethod
-    def open(group: zarr.Group) -> SegmentWork:
+    def open(parent: zarr.Group, path: str) -> SegmentWork:
         """What was committed so far. Parts that are damaged, and those after them, are forgotten."""
+        work = SegmentWork(parent, path)
+        group = parent.get(path)
+        if not isinstance(group, zarr.Group):
+            return work
         attributes: dict[str, Any] = dict(group.attrs)
-        work = SegmentWork(group, list(attributes.get("parts", [])), attributes.get("next_number"))
+        work.parts, work.next_number = list(attributes.get("parts", [])), attributes.get("next_number")
         work.warm_up = dict(attributes.get("warm_up", []))
         work.is_finished = bool(attributes.get("finished", False))
         for index in range(len(work.parts)):
@@ -44,6 +51,11 @@ class SegmentWork:
                 work._cut(index)
                 break
         return work
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """Where the parts are."""
+        return self.parent.require_group(self.path)
 
     @property
     def clips(self) -> int:
@@ -60,7 +72,7 @@ class SegmentWork:
         for index in range(len(self.parts)):
             found = self._read(index)
             if found is None:
-                raise ValueError(f"part {index} of {self.group.path} cannot be read back")
+                raise ValueError(f"part {index} of {self.path} cannot be read back")
             yield found
 
     def last_checksums(self) -> dict[int, int]:
@@ -84,7 +96,7 @@ class SegmentWork:
         """Add clips for good. MemvitError if the store takes no more; then nothing committed before is lost."""
         index = len(self.parts)
         content = rows.to_bytes()
-        with store_errors(self.group.store):
+        with store_errors(self.parent.store):
             self._save(f"part-{index}", content)
             self._save(f"memory-{index + 1}", snapshot.to_bytes())
             part = {"clips": len(rows), "people": rows.num_people, "checksum": checksum_of(content)}
@@ -93,16 +105,17 @@ class SegmentWork:
 
     def finish(self) -> None:
         """Say that the segment is complete."""
-        with store_errors(self.group.store):
+        with store_errors(self.parent.store):
             self._write(self.parts, self.next_number, self.warm_up, finished=True)
 
     def clear(self) -> None:
         """Forget all of it."""
-        self._cut(0)
+        if self.parts or self.is_finished:
+            self._cut(0)
 
     def _cut(self, index: int) -> None:
         kept = self.parts[:index]
-        with store_errors(self.group.store):
+        with store_errors(self.parent.store):
             last = self._read(index - 1) if index else None
             next_number = int(last.clips["number"][-1]) + 1 if last is not None else None
             self._write(kept, next_number, {}, finished=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from memvit.store import Archive, SegmentWork, VideoState
+from memvit.store import Archive, Rows, SegmentWork, VideoState
 
 IN_ONE_PIECE = "read in one piece: entered in the middle it gave other frames"
 NOT_READABLE = "a committed part could not be read back and was done again"
@@ -26,7 +26,7 @@ class Closer:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._wanted: queue.SimpleQueue[VideoState | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[VideoState, Rows | None] | None] = queue.SimpleQueue()
         self._closed: queue.SimpleQueue[Closed | BaseException] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="close", daemon=True)
         self.pending = 0
@@ -35,10 +35,10 @@ class Closer:
         """Begin."""
         self._thread.start()
 
-    def put(self, state: VideoState) -> None:
-        """Have a video put together whose segments are finished."""
+    def put(self, state: VideoState, rows: Rows | None = None) -> None:
+        """Have a video put together whose segments are finished, or whose `rows` these are."""
         self.pending += 1
-        self._wanted.put(state)
+        self._wanted.put((state, rows))
 
     def take(self, *, wait_seconds: float = 0.0) -> Closed | None:
         """A video that was put together, if there is one; what went wrong with the store is raised here."""
@@ -57,15 +57,17 @@ class Closer:
         self._thread.join()
 
     def _run(self) -> None:
-        while (state := self._wanted.get()) is not None:
+        while (wanted := self._wanted.get()) is not None:
             try:
-                self._closed.put(Closed(close_video(self._archive, state)))
+                self._closed.put(Closed(close_video(self._archive, *wanted)))
             except Exception as error:
                 self._closed.put(error)
 
 
-def close_video(archive: Archive, state: VideoState) -> VideoState:
+def close_video(archive: Archive, state: VideoState, rows: Rows | None = None) -> VideoState:
     """The state `done` once the arrays are there; `running` with what is to be done again if parts do not fit."""
+    if rows is not None:
+        return _done(archive, state, [rows], len(rows), rows.num_people)
     works = [archive.work(state.id, index) for index in range(len(state.segments))]
     if not all(work.is_finished for work in works):
         return replace(state, note=NOT_READABLE)
@@ -75,11 +77,16 @@ def close_video(archive: Archive, state: VideoState) -> VideoState:
         archive.put(state)
         return state
     clips, people = sum(work.clips for work in works), sum(work.people for work in works)
-    rows = itertools.chain.from_iterable(work.rows() for work in works)
-    digests = archive.finish(state, rows, clips, people)
+    parts = itertools.chain.from_iterable(work.rows() for work in works)
+    state = _done(archive, state, parts, clips, people)
+    archive.drop_work(state.id)
+    return state
+
+
+def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> VideoState:
+    digests = archive.finish(state, parts, clips, people)
     state = replace(state, state="done", clips=clips, people=people, digests=digests, attempts=0, reason="")
     archive.put(state)
-    archive.drop_work(state.id)
     return state
 
 

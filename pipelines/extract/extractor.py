@@ -138,10 +138,10 @@ class Extractor:
 
     def _finish(self, run: SegmentRun, event: StreamEnded, events: list[TaskEvent]) -> None:
         began = time.perf_counter()
-        run.finish()
+        rows = run.finish()
         self.effort.commit += time.perf_counter() - began
         self._drop(run)
-        events.append(SegmentDone(run.task.key, str(event.counts)))
+        events.append(SegmentDone(run.task.key, str(event.counts), rows))
 
     def _drop(self, run: SegmentRun) -> None:
         run.drop()

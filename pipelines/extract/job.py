@@ -166,7 +166,7 @@ class Job:
             if not video.left:
                 note = "; ".join(dict.fromkeys([video.state.note, *video.notes])).strip("; ")
                 video.state = replace(video.state, note=note)
-                self._closer.put(video.state)
+                self._closer.put(video.state, event.rows)
         elif isinstance(event, SegmentFailed):
             self._abandon(video, self._planner.failed(video.state, event.reason))
         else:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from memvit.engine import Engine
 from memvit.results import Result
-from memvit.store import SegmentWork, rows_of
+from memvit.store import Rows, SegmentWork, rows_of
 from memvit.types import Clip
 from memvit.video.ranges import NumberedClip
 
@@ -89,17 +89,20 @@ class SegmentRun:
     def commit(self) -> None:
         """Write what was gathered since the last commit."""
         if self._results:
-            rows = rows_of(
-                self._results, self._checksums, hop_seconds=self._options.hop_seconds, stored_as=self._stored_as
-            )
-            self.work.commit(rows, self._engine.snapshot(self.task.key), self._warm_up)
+            self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
             self._results, self._checksums = [], []
 
-    def finish(self) -> None:
-        """The segment was read to its end."""
+    def finish(self) -> Rows | None:
+        """The segment was read to its end. A video that ended before its first commit is given back whole."""
+        is_whole = self.task.first is None and self.task.stop is None
+        if is_whole and not self.work.parts and self._results:
+            return self._rows()
         self.commit()
         self.work.finish()
-        self._engine.forget(self.task.key)
+        return None
+
+    def _rows(self) -> Rows:
+        return rows_of(self._results, self._checksums, hop_seconds=self._options.hop_seconds, stored_as=self._stored_as)
 
     def drop(self) -> None:
         """Let go of it; what was committed stands."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from memvit.store import Rows
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class SegmentDone:
     key: str
     note: str
     """What was skipped or mended while reading."""
+    rows: Rows | None = None
+    """All of a video that ended before its first commit: it needs no parts."""
 
 
 @dataclass(frozen=True)

@@ -46,23 +46,23 @@ SNAPSHOT = StreamSnapshot(None, 5, (1.0, 2.0))
 
 def test_parts_are_what_was_committed(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "w.zarr", mode="w")
-    work = SegmentWork.open(group)
+    work = SegmentWork.open(group, "w")
     assert (work.clips, work.next_number, work.snapshot()) == (0, None, None)
     for first in (0, 4, 8):
         work.commit(rows(first, 4), replace(SNAPSHOT, next_index=first + 4), {})
-    again = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr"))
+    again = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr"), "w")
     assert (again.clips, again.next_number, again.people) == (12, 12, sum(second % 4 for second in range(12)))
     found = again.snapshot()
     assert found is not None and found.next_index == 12
     joined = np.concatenate([part.people["boxes"] for part in again.rows()])
     assert np.array_equal(joined, rows(0, 12).people["boxes"])
-    assert sorted(group.keys()) == ["memory-3", "part-0", "part-1", "part-2"], "older snapshots are gone"
+    assert sorted(work.group.keys()) == ["memory-3", "part-0", "part-1", "part-2"], "older snapshots are gone"
 
 
 @pytest.mark.parametrize("dies_in", ["part", "memory", "attributes"])
 def test_a_commit_counts_when_it_is_complete(dies_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a crash cuts off, the commit before it stands, and the same commit made again is whole."""
-    work = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr", mode="w"))
+    work = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr", mode="w"), "w")
     work.commit(rows(0, 4), SNAPSHOT, {})
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if dies_in == "attributes":
@@ -78,7 +78,7 @@ def test_a_commit_counts_when_it_is_complete(dies_in: str, tmp_path: Path, monke
 
             patch.setattr(SegmentWork, "_save", dying)
         work.commit(rows(4, 4), SNAPSHOT, {})
-    again = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr"))
+    again = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr"), "w")
     assert (again.clips, again.next_number) == (4, 4) and again.snapshot() is not None
     again.commit(rows(4, 4), SNAPSHOT, {})
     assert np.array_equal(list(again.rows())[1].clips["seconds"], [4, 5, 6, 7])
