@@ -251,10 +251,11 @@ def test_reading_never_runs_far_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
             time.sleep(0.01)
             ahead.append(len(sampled) - event.clip_index)
 
+    before = threading.active_count()
     summary = watch([str(video)], engine, open_boxes("full"), labels_for(80, "ava"), WatchOptions(tmp_path), on_event)
     assert summary.streams[0].clips == 60
     assert max(ahead[:-5]) <= 6
-    assert threading.active_count() < 10
+    assert threading.active_count() <= before + 1
 
 
 def test_names_of_results_never_collide() -> None:
