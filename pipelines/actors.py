@@ -251,7 +251,10 @@ class Cluster:
                 address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise MemvitError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from error
+            raise MemvitError(
+                f"--address {address}: no Ray cluster lets us in ({_first_line(error)}); if it asks for a token, set "
+                "RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"
+            ) from error
         return Cluster(int(ray.cluster_resources().get("GPU", 0)))
 
     def settled(self, settings: ModelSettings) -> ModelSettings:
