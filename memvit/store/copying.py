@@ -32,5 +32,11 @@ async def _copy(source: zarr.Group, target: zarr.Group) -> None:
 
 
 async def _remove(group: zarr.Group) -> None:
+    async def remove(name: str) -> None:
+        try:
+            await group.store.delete_dir(f"{group.path}/{name}")
+        except ValueError:  # a file: what a kill left of writing the attributes
+            await group.store.delete(f"{group.path}/{name}")
+
     names = [name async for name in group.store.list_dir(group.path) if name != "zarr.json"]
-    await asyncio.gather(*(group.store.delete_dir(f"{group.path}/{name}") for name in names))
+    await asyncio.gather(*(remove(name) for name in names))

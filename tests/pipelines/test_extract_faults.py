@@ -28,7 +28,7 @@ from .archives import arguments, committed, differences, kill_after, run, small_
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     for index in range(3):
-        small_video(folder / f"v{index}.mp4", seed=index, seconds=60 if index == 1 else 12)
+        small_video(folder / f"v{index}.mp4", seed=index, seconds=90 if index == 1 else 12)
     (folder / "broken.mp4").write_bytes((folder / "v0.mp4").read_bytes()[:300])
     return folder
 

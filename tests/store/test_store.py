@@ -132,6 +132,20 @@ def test_states_survive(tmp_path: Path) -> None:
     assert list(again.videos()) == [state] and again.provenance == MADE_WITH
 
 
+def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
+    """Half an array, and half a file of attributes, lie where a video is to be put together."""
+    archive, state = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH), VideoState("v-1", "v", "running")
+    archive.put(state)
+    folder = tmp_path / "a.zarr" / "videos" / "v-1"
+    (folder / "zarr.0123.partial").write_text("{")
+    (folder / "features" / "c").mkdir(parents=True)
+    (folder / "features" / "c" / "0").write_bytes(b"half")
+    part = rows(0, 5)
+    digests = archive.finish(state, [part], len(part), part.num_people)
+    assert damaged_arrays(archive.group("v-1"), digests) == []
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["zarr.json"]
+
+
 @pytest.mark.parametrize("key", ["weights_sha256", "sampling", "boxes", "dtype", "stored_as", "classes"])
 def test_results_of_two_makings_do_not_mix(key: str, tmp_path: Path) -> None:
     Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
