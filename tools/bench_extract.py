@@ -17,7 +17,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def segments(
     for count in counts:
         setup = set_up(settings, workers, None, batch=1, segment_seconds=duration / count)
         out = scratch / f"{count}.zarr"
-        summary = pipeline([location], replace(setup), out)
+        summary = pipeline([location], setup, out)
         rows.append(
             {"segments": count, "seconds": summary.wall_seconds, "clips": summary.clips}
             | {f"apart_{name}": value for name, value in _apart(scratch / f"{counts[0]}.zarr", out).items()}

@@ -2,7 +2,6 @@
 
 from .archive import Archive, Provenance, VideoState
 from .fingerprint import Fingerprint, fingerprint
-from .layout import video_columns
 from .lock import writer_lock
 from .rows import Rows, rows_of
 from .work import SegmentWork
@@ -16,6 +15,5 @@ __all__ = [
     "VideoState",
     "fingerprint",
     "rows_of",
-    "video_columns",
     "writer_lock",
 ]

@@ -15,7 +15,7 @@ action         (action)               names of the classes: the coordinate of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,9 +85,11 @@ def write_video(
     done_clips = 0
     for part in parts:
         columns = _columns(part, done_clips)
-        for name, (column, rows) in _with_lengths(columns, clips, people).items():
+        for name, column in columns.items():
             if name not in writers:
-                writers[name] = _create(group, name, column, rows, whole_clips=not part.people)
+                dimensions = _dimensions(name, columns)
+                rows = people if dimensions[0] == "detection" else clips
+                writers[name] = _create(group, name, column, rows, dimensions)
                 digests[name] = hashlib.blake2b(digest_size=16)
             writers[name].add(column, digests[name])
         done_clips += len(part)
@@ -96,14 +98,6 @@ def write_video(
     names = group.create_array("action", shape=(len(classes),), dtype=str, dimension_names=("action",))
     names[:] = np.array(classes, dtype=np.dtypes.StringDType())
     return {name: digest.hexdigest() for name, digest in digests.items()}
-
-
-def video_columns(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
-    """The arrays of results of a finished video, by name."""
-    for name in DIMENSIONS:
-        found = group.get(name)
-        if isinstance(found, zarr.Array):
-            yield name, found
 
 
 def damaged_arrays(group: zarr.Group, digests: dict[str, str]) -> list[str]:
@@ -135,22 +129,17 @@ def _columns(part: Rows, done_clips: int) -> dict[str, Column]:
     return kept
 
 
-def _with_lengths(columns: dict[str, Column], clips: int, people: int) -> dict[str, tuple[Column, int]]:
-    of_people = {"boxes", "box_scores", "detection_clip", "box_features"}
-    if "boxes" in columns:
-        of_people.add("action_scores")
-    return {name: (column, people if name in of_people else clips) for name, column in columns.items()}
+def _dimensions(name: str, columns: dict[str, Column]) -> tuple[str, ...]:
+    """The scores are people's, but for a model that classifies whole clips."""
+    return ("seconds", "action") if name == "action_scores" and "boxes" not in columns else DIMENSIONS[name]
 
 
-def _create(group: zarr.Group, name: str, column: Column, rows: int, *, whole_clips: bool) -> _Writer:
+def _create(group: zarr.Group, name: str, column: Column, rows: int, dimensions: tuple[str, ...]) -> _Writer:
     tail = column.shape[1:]
     row_bytes = max(1, int(np.prod(tail)) * column.dtype.itemsize)
     chunk_rows = max(1, min(CHUNK_BYTES // row_bytes, MAX_CHUNK_ROWS, max(rows, 1)))
     shard_rows = chunk_rows * CHUNKS_PER_SHARD
     is_sharded = rows > chunk_rows
-    dimensions = DIMENSIONS[name]
-    if name == "action_scores" and whole_clips:
-        dimensions = ("seconds", "action")
     array = group.create_array(
         name,
         shape=(rows, *tail),

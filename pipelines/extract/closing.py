@@ -6,19 +6,12 @@ import itertools
 import queue
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from memvit.store import Archive, Rows, SegmentWork, VideoState
 
 IN_ONE_PIECE = "read in one piece: entered in the middle it gave other frames"
 NOT_READABLE = "a committed part could not be read back and was done again"
-
-
-@dataclass(frozen=True)
-class Closed:
-    """A video that is done, or has to be done again because its parts do not fit."""
-
-    state: VideoState
 
 
 class Closer:
@@ -27,7 +20,7 @@ class Closer:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._wanted: queue.SimpleQueue[tuple[VideoState, Rows | None] | None] = queue.SimpleQueue()
-        self._closed: queue.SimpleQueue[Closed | BaseException] = queue.SimpleQueue()
+        self._closed: queue.SimpleQueue[VideoState | BaseException] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="close", daemon=True)
         self.pending = 0
 
@@ -40,10 +33,10 @@ class Closer:
         self.pending += 1
         self._wanted.put((state, rows))
 
-    def take(self, *, wait_seconds: float = 0.0) -> Closed | None:
-        """A video that was put together, if there is one; what went wrong with the store is raised here."""
+    def take(self) -> VideoState | None:
+        """What `close_video` made of a video, if one is ready; what went wrong with the store is raised here."""
         try:
-            found = self._closed.get(timeout=wait_seconds) if wait_seconds else self._closed.get_nowait()
+            found = self._closed.get_nowait()
         except queue.Empty:
             return None
         self.pending -= 1
@@ -59,7 +52,7 @@ class Closer:
     def _run(self) -> None:
         while (wanted := self._wanted.get()) is not None:
             try:
-                self._closed.put(Closed(close_video(self._archive, *wanted)))
+                self._closed.put(close_video(self._archive, *wanted))
             except Exception as error:
                 self._closed.put(error)
 

@@ -59,7 +59,7 @@ class Extractor:
             self.effort.waiting += time.perf_counter() - began
             clips: list[tuple[SegmentRun, Clip]] = []
             for event in ready:
-                run = self._runs.get(event.key if isinstance(event, ClipRead) else _key_of(event))
+                run = self._runs.get(event.stream_id)
                 if run is None:
                     continue
                 if isinstance(event, ClipRead):
@@ -148,7 +148,3 @@ class Extractor:
         self._reading.end(run.task.key)
         self._runs.pop(run.task.key, None)
         self._decoders.pop(run.task.key, None)
-
-
-def _key_of(event: object) -> str:
-    return str(getattr(event, "stream_id", None) or getattr(event, "key", ""))

@@ -108,8 +108,8 @@ class Job:
                 self._hand_out()
                 for event in self._pool.events(TURN_SECONDS):
                     self._hear(event)
-                while (closed := self._closer.take()) is not None:
-                    self._closed(closed.state)
+                while (state := self._closer.take()) is not None:
+                    self._closed(state)
                 self.summary.wall_seconds = time.monotonic() - began
                 self._on_progress(self.summary, None)
         finally:

@@ -25,7 +25,8 @@ NEXT_SECONDS = 1.0
 class ClipRead:
     """A clip of a segment."""
 
-    key: str
+    stream_id: str
+    """The segment's key, as in every event of a reader."""
     found: NumberedClip
 
 
@@ -33,7 +34,7 @@ class ClipRead:
 class ReaderLost:
     """Whoever decoded it died."""
 
-    key: str
+    stream_id: str
     reason: str
 
 
