@@ -1,7 +1,8 @@
 """One model, many streams: batches the clips that are ready and keeps a memory per stream.
 
 The engine knows nothing of files, threads or outputs. A stream's memory begins with its first clip and ends with
-`forget`; no other stream ever reads it. Batching changes nothing: N streams give the results of N engines.
+`forget`; no other stream ever reads it. Memories live in a pool a frame size, on the device. Batching changes nothing:
+N streams give the results of N engines.
 """
 
 from __future__ import annotations
@@ -9,28 +10,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memvit.models import Answer, Memory, MeMViT, MViT, Preprocessing
+from memvit.models import Answer, Memory, MemoryPool, MeMViT, MViT, Preprocessing
 from memvit.results import Result
 from memvit.snapshot import StreamSnapshot
 from memvit.types import Clip, PersonBoxes
 from memvit.video.transforms import model_input
 
+FrameSize: TypeAlias = tuple[int, int]
+"""(height, width) of a clip's images."""
+
 
 @dataclass
 class StreamState:
-    """What the engine keeps of one stream."""
+    """What the engine keeps of one stream, besides its memory."""
 
-    memory: Memory | None = None
     next_index: int = 0
     centres_seconds: deque[float] = field(default_factory=deque)
     """Centres of the last clips, newest last, as far back as a result can depend on them."""
+    size: FrameSize | None = None
+    """Of the clips that it remembers."""
+    restored: Memory | None = None
+    """Of a snapshot, until the first clip tells where it belongs."""
 
 
 class _Said(NamedTuple):
@@ -60,6 +67,7 @@ class Engine:
         self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
         """How many clips back a result can depend on the past."""
         self._streams: dict[str, StreamState] = {}
+        self._pools: dict[FrameSize, MemoryPool] = {}
 
     @property
     def wants_boxes(self) -> bool:
@@ -83,22 +91,29 @@ class Engine:
 
     def forget(self, stream_id: str) -> None:
         """End a stream; a later one of the same name starts without memory."""
-        self._streams.pop(stream_id, None)
+        state = self._streams.pop(stream_id, None)
+        if state is not None and state.size is not None:
+            pool = self._pools[state.size]
+            pool.forget(stream_id)
+            if not len(pool):  # sizes that nobody sends any more hold no memory of the device
+                del self._pools[state.size]
 
     def snapshot(self, stream_id: str) -> StreamSnapshot:
         """All that is kept of a stream, for `restore` here or elsewhere; KeyError if there is no such stream."""
         state = self._streams[stream_id]
-        return StreamSnapshot(state.memory, state.next_index, tuple(state.centres_seconds))
+        memory = self._pools[state.size].memory(stream_id) if state.size is not None else state.restored
+        return StreamSnapshot(memory, state.next_index, tuple(state.centres_seconds))
 
     def restore(self, stream_id: str, snapshot: StreamSnapshot) -> None:
         """Go on where a snapshot of the same model was taken; the stream's next clip has `snapshot.next_index`.
 
-        ValueError if the stream is already there.
+        ValueError if the stream is already there. A memory of another model is refused by the stream's next clip.
         """
         if stream_id in self._streams:
             raise ValueError(f"stream {stream_id} is running; forget it before it is restored")
         memory = snapshot.memory.to(self.device, self.dtype) if snapshot.memory is not None else None
-        self._streams[stream_id] = StreamState(memory, snapshot.next_index, deque(snapshot.centres_seconds))
+        centres = deque(snapshot.centres_seconds)
+        self._streams[stream_id] = StreamState(snapshot.next_index, centres, restored=memory)
 
     def _check_order(self, clips: Sequence[Clip]) -> None:
         if len({clip.stream_id for clip in clips}) < len(clips):
@@ -110,25 +125,55 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Result]:
-        states = [self._streams.setdefault(clip.stream_id, StreamState()) for clip in clips]
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device, non_blocking=True)
         images = model_input(frames, self.preprocessing, self.dtype)
         if isinstance(self.model, MViT):
             answer = self.model.answer(images)
         else:
-            pixels = self._in_pixels(boxes, images) if self.wants_boxes else None
-            before = self._gather(states) if self.plan else None
-            answer = self.model.answer(images, pixels, before, remember=self.plan is not None)
+            answer = self._answer(clips, images, self._in_pixels(boxes, images) if self.wants_boxes else None)
+        states = [self._streams.setdefault(clip.stream_id, StreamState()) for clip in clips]
         said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
         results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
-        for row, (clip, state) in enumerate(zip(clips, states, strict=True)):
+        for clip, state in zip(clips, states, strict=True):
             state.next_index = clip.index + 1
-            if answer.memory is not None:
-                state.memory = answer.memory if len(clips) == 1 else answer.memory.select([row])
+            if self.plan is not None:
                 state.centres_seconds.append(clip.centre_seconds)
                 while len(state.centres_seconds) > self.reach_clips:
                     state.centres_seconds.popleft()
         return results
+
+    def _answer(self, clips: list[Clip], images: Tensor, pixels: list[Tensor] | None) -> Answer:
+        """What a model with memory says; the memories of these streams have moved on afterwards."""
+        assert isinstance(self.model, MeMViT)
+        if self.plan is None:
+            return self.model.answer(images, pixels, remember=False)
+        size = (images.shape[3], images.shape[4])
+        pool = self._pools.get(size) or MemoryPool(self.plan)
+        for clip in clips:
+            self._check_memory(clip.stream_id, images, pool)
+        stream_ids = [clip.stream_id for clip in clips]
+        answer, kept = self.model.step(images, pixels, pool.recall(stream_ids))
+        pool.keep(stream_ids, kept)
+        self._pools[size] = pool
+        for stream_id in stream_ids:
+            self._streams.setdefault(stream_id, StreamState()).size = size
+        return answer
+
+    def _check_memory(self, stream_id: str, images: Tensor, pool: MemoryPool) -> None:
+        """ValueError if what a stream remembers does not fit its clip; a restored memory goes where it fits."""
+        state = self._streams.get(stream_id, StreamState())
+        size = (images.shape[3], images.shape[4])
+        if state.restored is not None:
+            assert isinstance(self.model, MeMViT)
+            self.model.check_memory(images[:1], state.restored)
+            pool.restore(stream_id, state.restored)
+            self._pools[size] = pool
+            state.restored, state.size = None, size
+        elif state.size is not None and state.size != size:
+            raise ValueError(
+                f"stream {stream_id}: its clips were {state.size[1]}×{state.size[0]} pixels and are now "
+                f"{size[1]}×{size[0]}, which its memory does not fit; forget the stream first"
+            )
 
     def _per_clip(self, answer: Answer, counts: list[int]) -> list[_Said]:
         activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
@@ -139,15 +184,6 @@ class Engine:
         of_boxes = answer.box_features.float().cpu().split(counts)
         parts = zip(scores, features, of_boxes, strict=True)
         return [_Said(rows.numpy(), row, of_people.numpy()) for rows, row, of_people in parts]
-
-    @staticmethod
-    def _gather(states: list[StreamState]) -> Memory | None:
-        known = next((state.memory for state in states if state.memory is not None), None)
-        if known is None:
-            return None
-        blank = known.blank(1)
-        memories = [state.memory if state.memory is not None else blank for state in states]
-        return memories[0] if len(memories) == 1 else Memory.stack(memories)
 
     def _in_pixels(self, boxes: list[PersonBoxes | None], images: Tensor) -> list[Tensor]:
         height, width = images.shape[3:]
@@ -172,6 +208,9 @@ class Engine:
             memory_clips=min(len(centres), plan.steps) if plan else 0,
             memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
+            session=clip.session,
+            missed_clips=clip.missed_clips,
+            condition=clip.condition,
         )
 
 

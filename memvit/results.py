@@ -8,6 +8,9 @@ One JSON object a clip, keys in this order (docs/results.md has an example):
     span        [first, last] frame time of the clip, in seconds
     memory      {"clips": past clips remembered, "attended_seconds": ages of those attended directly,
                 "reach_seconds": age of the oldest that can have had an influence through those}
+    session     number of the stream's session, where it is not the first: memory does not reach across
+    missed      clips that are missing before this one, where there are any: late ones, and those in gaps
+    condition   "frozen" or "black", where the picture of a live stream is that
     people      a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}, for an action model
     actions     a list of {"id", "name", "score"}, best first, for a clip classifier (then without `people`)
 """
@@ -26,6 +29,25 @@ from numpy.typing import NDArray
 
 from memvit.labels import Labels
 from memvit.types import MemvitError, PersonBoxes
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds from the arrival of a clip's last frame to its result, by where they went."""
+
+    decode_seconds: float
+    """Until the clip was complete."""
+    queue_seconds: float
+    """Until the model had time for it."""
+    boxes_seconds: float
+    """Finding the people of the whole batch."""
+    model_seconds: float
+    """Answering the whole batch."""
+
+    @property
+    def seconds(self) -> float:
+        """The sum."""
+        return self.decode_seconds + self.queue_seconds + self.boxes_seconds + self.model_seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +73,14 @@ class Result:
     """(C,) of the whole clip: what the classifier reads, or the mean token where people are classified."""
     box_features: NDArray[np.float32] | None = None
     """(people, C): what each person's scores are read from; None for a clip classifier."""
+    session: int = 0
+    """See `Clip`."""
+    missed_clips: int = 0
+    """See `Clip`."""
+    condition: str = "ok"
+    """See `Clip`."""
+    latency: Latency | None = None
+    """Of a watched stream."""
 
 
 def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> str:
@@ -66,6 +96,12 @@ def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool 
             "reach_seconds": round(result.memory_reach_seconds, 3),
         },
     }
+    if result.session:
+        record["session"] = result.session
+    if result.missed_clips:
+        record["missed"] = result.missed_clips
+    if result.condition != "ok":
+        record["condition"] = result.condition
     actions = [top_actions(row, labels, len(labels) if all_scores else top_k) for row in result.scores]
     if result.boxes is None:
         record["actions"] = actions[0]

@@ -6,11 +6,12 @@ A stream that cannot be opened, or breaks, or ends is an event like any other; t
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from memvit.types import Clip, MemvitError
 from memvit.video.sampler import ClipSampler
@@ -62,6 +63,7 @@ def stream_events(
 
 
 Event = TypeVar("Event")
+Given = TypeVar("Given", covariant=True)
 
 
 class StreamReader(Generic[Event]):
@@ -74,7 +76,7 @@ class StreamReader(Generic[Event]):
         self.stream_id = stream_id
         self._read_events, self._queue_clips = read, queue_clips
         self.changed = threading.Condition()
-        self._ready: deque[Event | StreamFailed] = deque()
+        self._ready: deque[tuple[Event | StreamFailed, float]] = deque()
         self._stopping = self.finished = False
         self._thread = threading.Thread(target=self._read, name=f"read {stream_id}", daemon=True)
 
@@ -93,16 +95,24 @@ class StreamReader(Generic[Event]):
         """The next event, if one is ready. The caller holds `changed`."""
         if not self._ready:
             return None
-        event = self._ready.popleft()
+        event, _ = self._ready.popleft()
         self.finished = isinstance(event, StreamEnded | StreamFailed)
         self.changed.notify_all()
         return event
+
+    def tend(self) -> None:
+        """Nothing to look after: this reader reads once."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the event at hand became ready; None if there is none."""
+        return self._ready[0][1] if self._ready else None
 
     def _put(self, event: Event | StreamFailed) -> bool:
         with self.changed:
             self.changed.wait_for(lambda: self._stopping or len(self._ready) < self._queue_clips)
             if not self._stopping:
-                self._ready.append(event)
+                self._ready.append((event, time.monotonic()))
                 self.changed.notify_all()
             return not self._stopping
 
@@ -118,17 +128,42 @@ class StreamReader(Generic[Event]):
             self._put(StreamFailed(self.stream_id, f"{self.stream_id}: reading failed unexpectedly ({error!r})"))
 
 
+class Reader(Protocol[Given]):
+    """What a group needs of a reader. All but `start` and `stop` is called by the holder of the group's condition."""
+
+    stream_id: str
+    finished: bool
+    """Its last event was taken."""
+
+    def start(self, changed: threading.Condition) -> None:
+        """Begin to read; `changed` is notified of every event."""
+
+    def stop(self) -> None:
+        """Read no more."""
+
+    def take(self) -> Given | StreamFailed | None:
+        """The next event, if one is ready."""
+
+    def tend(self) -> None:
+        """Do what is due: called a few times a second."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the event at hand became ready; None if there is none."""
+
+
 class ReaderGroup(Generic[Event]):
     """Readers that come and go, each in its thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._readers: dict[str, StreamReader[Event]] = {}
+        self._readers: dict[str, Reader[Event]] = {}
+        self._served_at: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._readers)
 
-    def add(self, reader: StreamReader[Event]) -> None:
+    def add(self, reader: Reader[Event]) -> None:
         """Start a reader."""
         with self._changed:
             self._readers[reader.stream_id] = reader
@@ -138,23 +173,37 @@ class ReaderGroup(Generic[Event]):
         """Stop a reader and forget it; nothing happens if it is not there."""
         with self._changed:
             reader = self._readers.pop(stream_id, None)
+            self._served_at.pop(stream_id, None)
         if reader is not None:
             reader.stop()
 
-    def ready(self, timeout_seconds: float) -> list[Event | StreamFailed]:
+    def ready(self, timeout_seconds: float, most: int | None = None) -> list[Event | StreamFailed]:
         """At most one event of each reader, as soon as any is ready; empty after the time-out.
 
-        A reader whose last event was taken is forgotten.
+        Where more than `most` are ready, those come first that have waited longest since their stream's last turn: a
+        stream with many events never holds up another. A reader whose last event was taken is forgotten.
         """
         events: list[Event | StreamFailed] = []
 
         def collect() -> bool:
-            events.extend(event for reader in self._readers.values() if (event := reader.take()) is not None)
+            for reader in self._readers.values():
+                reader.tend()
+            turns = [
+                (max(since, self._served_at.get(name, 0.0)), name)
+                for name, reader in self._readers.items()
+                if (since := reader.waiting_since) is not None
+            ]
+            for _, name in sorted(turns)[:most]:
+                if (event := self._readers[name].take()) is not None:
+                    self._served_at[name] = time.monotonic()
+                    events.append(event)
             return bool(events)
 
         with self._changed:
             self._changed.wait_for(collect, timeout=timeout_seconds)
-            self._readers = {name: reader for name, reader in self._readers.items() if not reader.finished}
+            for name in [name for name, reader in self._readers.items() if reader.finished]:
+                del self._readers[name]
+                self._served_at.pop(name, None)
         return events
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ clock (presentation time), never indices. Boxes are (x1, y1, x2, y2), normalised
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,16 @@ class Clip:
     """The frame nearest the centre at the source's resolution, when a detector wants it."""
     preview: tuple[PreviewFrame, ...] = ()
     """The frames of [centre - hop/2, centre + hop/2), when an annotated video is wanted."""
+    session: int = 0
+    """Memory never crosses from one session of a stream to the next; a long gap or a new picture size begins one."""
+    missed_clips: int = 0
+    """How many would have been between this clip and the one handed out before it."""
+    condition: Literal["ok", "frozen", "black"] = "ok"
+    """Of the picture, where somebody looked."""
+    received_at: float = 0.0
+    """`time.monotonic()` when the last frame that the clip waited for came."""
+    ready_at: float = 0.0
+    """`time.monotonic()` when the clip was complete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +80,8 @@ class MemvitError(Exception):
 
 class SourceError(MemvitError):
     """A source cannot be opened or read."""
+
+    def __init__(self, message: str, kind: str = "broken") -> None:
+        """`kind` is a class of reasons: timeout, access, not_found, refused, unreachable, data, or broken."""
+        super().__init__(message)
+        self.kind = kind

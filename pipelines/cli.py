@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,23 +17,9 @@ from rich.logging import RichHandler
 import memvit
 
 from .cli_archive import export_command, extract_command, info_command
-from .cli_options import (
-    Boxes,
-    BoxesThreshold,
-    BoxesWeights,
-    Checkpoint,
-    Device,
-    Dtype,
-    FramesPerSecond,
-    Hop,
-    LabelFile,
-    ModelName,
-    NoMemory,
-    RandomWeights,
-    Start,
-)
 from .cli_training import ava_map_command, evaluate_command, train_command
-from .terminal import INTERRUPTED, console, one_sentence
+from .cli_watch import watch_command
+from .terminal import console, one_sentence
 
 app = typer.Typer(
     help="Long and live video: what people do, second by second, from a model that remembers.",
@@ -68,97 +53,7 @@ def main_options(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
 
 
-@app.command("watch")
-def watch_command(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE…", help="Files, URLs (rtsp, http, hls …), cameras (/dev/video0) or folders of AVA frames."
-        ),
-    ],
-    model: ModelName = None,
-    checkpoint: Checkpoint = None,
-    random_weights: RandomWeights = False,
-    labels: LabelFile = None,
-    no_memory: NoMemory = False,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    boxes: Boxes = None,
-    boxes_weights: BoxesWeights = None,
-    boxes_threshold: BoxesThreshold = None,
-    hop: Hop = 1.0,
-    until: Annotated[
-        float | None, typer.Option(min=0, help="Watch only up to this second.", rich_help_panel="Time")
-    ] = None,
-    frames_per_second: FramesPerSecond = 30.0,
-    start: Start = 0.0,
-    out: Annotated[Path, typer.Option(help="Folder for the results.", rich_help_panel="Results")] = Path("watch"),
-    annotate: Annotated[
-        bool, typer.Option("--annotate", help="Write an MP4 with boxes and actions.", rich_help_panel="Results")
-    ] = False,
-    annotate_width: Annotated[int, typer.Option(min=64, help="Its width in pixels.", rich_help_panel="Results")] = 640,
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="Draw a PNG, time × action, a row a person.", rich_help_panel="Results")
-    ] = False,
-    ava_csv: Annotated[
-        bool,
-        typer.Option("--ava-csv", help="Write detections as AVA's evaluation reads them.", rich_help_panel="Results"),
-    ] = False,
-    top_k: Annotated[
-        int, typer.Option(min=1, help="Actions a person in the JSON Lines.", rich_help_panel="Results")
-    ] = 5,
-    all_scores: Annotated[
-        bool, typer.Option("--all-scores", help="Write every class instead.", rich_help_panel="Results")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON Lines to standard output, too.", rich_help_panel="Results")
-    ] = False,
-) -> None:
-    """Watch videos or streams: one JSON object a clip, and on request an annotated video, a timeline, AVA's CSV."""
-    from memvit.results import to_json
-
-    from .assemble import open_engine, open_people
-    from .progress import WatchProgress
-    from .watch import WatchOptions, watch
-
-    with one_sentence():
-        engine, names = open_engine(
-            model,
-            checkpoint,
-            random_weights=random_weights,
-            labels=labels,
-            device=device,
-            dtype=dtype,
-            remember=not no_memory,
-        )
-        people = open_people(engine, boxes, weights=boxes_weights, score_threshold=boxes_threshold)
-        options = WatchOptions(
-            out=out,
-            hop_seconds=hop,
-            top_k=top_k,
-            all_scores=all_scores,
-            ava_csv=ava_csv,
-            annotate=annotate,
-            annotate_width=annotate_width // 2 * 2,
-            timeline=timeline,
-            until_seconds=until,
-            frames_per_second=frames_per_second,
-            start_seconds=start,
-        )
-        with WatchProgress(console, options.hop_seconds) as progress:
-
-            def on_event(stream: Any, event: Any) -> None:
-                progress.update(stream, event)
-                if as_json and hasattr(event, "scores"):
-                    sys.stdout.write(to_json(event, names, top_k=top_k, all_scores=all_scores) + "\n")
-                    sys.stdout.flush()
-
-            summary = watch(sources, engine, people, names, options, on_event)
-    progress.report(summary)
-    if summary.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if summary.failed:
-        raise typer.Exit(1)
+app.command("watch")(watch_command)
 
 
 @app.command("models")

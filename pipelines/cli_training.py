@@ -42,7 +42,8 @@ def train_command(
     with one_sentence():
         plan = load_recipe(recipe, overrides)
         if workers > 1 or address:
-            from .assemble import choose_device
+            from memvit.assemble import choose_device
+
             from .train_ray import train_on_ray
 
             train_on_ray(plan, workers, use_gpu=choose_device(plan.run.device).type == "cuda", address=address)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from memvit.assemble import open_engine
 from memvit.boxes import open_boxes
 from memvit.datasets.ava_files import read_table
 from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
 from memvit.evaluation.ava import evaluate, of_boxes
 
-from .assemble import open_engine
 from .progress import WatchProgress
 from .watch import WatchOptions, WatchSummary, watch
 

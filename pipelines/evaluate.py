@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from memvit.assemble import choose_device
 from memvit.evaluation.classification import PredictionFile, TopK, evaluate
 from memvit.models import load_model, model_entry
 from memvit.training.classification import TestSamples, open_samples, test_batches
 from memvit.training.recipe import ClassificationRecipe
 from memvit.types import MemvitError
 
-from .assemble import choose_device
 from .stopping import stop_requested
 from .train import adjusted
 

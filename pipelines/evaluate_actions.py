@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memvit.assemble import choose_device
 from memvit.datasets.ava import read_annotations
 from memvit.datasets.ava_files import AvaTable, read_exclusions, read_label_map, read_table
 from memvit.evaluation.actions import detect
@@ -18,7 +19,6 @@ from memvit.training.actions import open_footage
 from memvit.training.recipe import ActionRecipe
 from memvit.types import MemvitError
 
-from .assemble import choose_device
 from .train import open_model
 
 

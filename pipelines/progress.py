@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from memvit.live.events import SessionBegan, StreamLost, StreamStalled, StreamTally
+from memvit.live.watcher import Answered, News
 from memvit.results import Result
-from memvit.streams import StreamEvent, StreamFailed, StreamOpened
+from memvit.streams import StreamFailed, StreamOpened
 
 from .watch import StreamSummary, WatchSummary
 
@@ -24,6 +26,14 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def missed_note(tally: StreamTally | None) -> str:
+    """What is missing from a stream's results, in words; empty if nothing is."""
+    if tally is None or not tally.missed_clips:
+        return ""
+    late = f", {tally.late_clips} of them dropped as late" if tally.late_clips else ""
+    return f"clips missing: {tally.missed_clips}{late}"
 
 
 class WatchProgress:
@@ -52,9 +62,12 @@ class WatchProgress:
     ) -> None:
         self._bars.stop()
 
-    def update(self, stream: StreamSummary, event: StreamEvent | Result) -> None:
+    def update(self, stream: StreamSummary, event: News) -> None:
         """Show what happened to a stream."""
         if isinstance(event, StreamOpened):
+            if stream.stream_id in self._tasks:
+                self._say(stream, "is back")
+                return
             self._began[stream.stream_id] = time.monotonic()
             total = stream.duration_seconds
             self._tasks[stream.stream_id] = self._bars.add_task(
@@ -62,8 +75,17 @@ class WatchProgress:
             )
         elif isinstance(event, StreamFailed):
             self._console.print(f"[bold red]failed:[/] {escape(event.reason)}", soft_wrap=True)
-        elif isinstance(event, Result):
-            self._show(stream, event)
+        elif isinstance(event, StreamLost):
+            self._say(stream, f"lost: {event.reason}; next attempt in {event.retry_seconds:.0f} s")
+        elif isinstance(event, StreamStalled):
+            self._say(stream, f"nothing has come for {event.silent_seconds:.0f} s")
+        elif isinstance(event, SessionBegan):
+            self._say(stream, f"memory begins anew: {event.reason}")
+        elif isinstance(event, Answered):
+            self._show(stream, event.result)
+
+    def _say(self, stream: StreamSummary, text: str) -> None:
+        self._console.print(f"[bold]{escape(stream.stream_id)}[/] {escape(text)}", soft_wrap=True)
 
     def _show(self, stream: StreamSummary, result: Result) -> None:
         rate = stream.clips / max(time.monotonic() - self._began[stream.stream_id], 1e-9)
@@ -79,7 +101,8 @@ class WatchProgress:
         """What was watched, how fast, and where the results are."""
         for stream in summary.streams:
             if stream.clips:
-                note = f" ({stream.note})" if stream.note else ""
+                notes = [stream.note, missed_note(stream.tally)]
+                note = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
                 self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}", markup=False)
             for path in stream.files:
                 self._console.print(f"  {path}", markup=False, soft_wrap=True)

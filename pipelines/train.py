@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from memvit.assemble import choose_device
 from memvit.labels import DATASETS, Labels, labels_for, read_labels
 from memvit.models import (
     Description,
@@ -29,7 +30,6 @@ from memvit.training.run_state import RunState
 from memvit.training.world import World
 from memvit.types import MemvitError
 
-from .assemble import choose_device
 from .stopping import stop_requested
 
 

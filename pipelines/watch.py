@@ -13,19 +13,15 @@ from pathlib import Path
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.labels import Labels
+from memvit.live.events import StreamTally
+from memvit.live.policy import LivePolicy
+from memvit.live.watcher import Answered, News, Watcher
 from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
-from memvit.streams import (
-    StreamEnded,
-    StreamEvent,
-    StreamFailed,
-    StreamOpened,
-    StreamReader,
-    ready_events,
-    stream_events,
-)
-from memvit.types import Clip
+from memvit.streams import StreamEnded, StreamFailed, StreamOpened
+from memvit.types import Clip, MemvitError
 from memvit.video.draw import AnnotatedVideo
-from memvit.video.sampler import ClipSampler
+from memvit.video.location import is_always_live
+from memvit.video.paced import PacedSource
 from memvit.video.source import Source, open_source, redact, source_name
 
 from .stopping import stop_requested
@@ -49,6 +45,9 @@ class WatchOptions:
     """Of a folder of frames."""
     start_seconds: float = 0.0
     """Presentation time of a folder's first frame."""
+    policy: LivePolicy = field(default_factory=LivePolicy)
+    pace: bool = False
+    """Play files at their own speed, over and over, as if they were cameras."""
 
 
 @dataclass
@@ -64,6 +63,7 @@ class StreamSummary:
     failure: str | None = None
     note: str = ""
     """What was skipped or mended on the way."""
+    tally: StreamTally | None = None
     files: list[Path] = field(default_factory=list)
 
 
@@ -130,7 +130,7 @@ def watch(
     boxes: BoxSource | None,
     labels: Labels,
     options: WatchOptions,
-    on_event: Callable[[StreamSummary, StreamEvent | Result], None] = lambda summary, event: None,
+    on_event: Callable[[StreamSummary, News], None] = lambda summary, event: None,
 ) -> WatchSummary:
     """Watch all locations at once and write their results; a stream that fails stops no other.
 
@@ -142,33 +142,34 @@ def watch(
         stream_id: StreamSummary(stream_id, redact(location))
         for stream_id, location in zip(unique_names(locations), locations, strict=True)
     }
-    readers = [
-        StreamReader(stream_id, partial(stream_events, stream_id, opened, sampler, options.until_seconds))
-        for stream_id, opened, sampler in (
-            (stream_id, _opener(location, options), _sampler(stream_id, engine, boxes, options))
-            for stream_id, location in zip(summaries, locations, strict=True)
-        )
-    ]
+    preview_width = options.annotate_width if options.annotate else None
+    watcher = Watcher(engine, boxes, hop_seconds=options.hop_seconds, preview_width=preview_width)
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
-        for events in ready_events(readers, stopping):
-            for event in events:
-                summary = summaries[event.stream_id]
-                if isinstance(event, StreamOpened):
-                    summary.duration_seconds = event.info.duration_seconds
-                    files[event.stream_id] = StreamFiles(summary, labels, options)
-                    stack.callback(files[event.stream_id].close)
-                elif isinstance(event, StreamEnded | StreamFailed):
-                    _finish(event, summary, files.get(event.stream_id), engine)
-                on_event(summary, event)
-            clips = [event for event in events if isinstance(event, Clip)]
-            if clips:
-                for clip, result in zip(clips, _answer(engine, boxes, clips), strict=True):
-                    summary = summaries[clip.stream_id]
-                    files[clip.stream_id].write(clip, result)
-                    summary.clips += 1
-                    summary.watched_seconds += options.hop_seconds
-                    on_event(summary, result)
+        stack.callback(watcher.close)
+        for stream_id, location in zip(summaries, locations, strict=True):
+            reader = watcher.add(
+                stream_id,
+                location,
+                policy=options.policy,
+                connect=partial(_open, location, options),
+                is_live=options.pace or is_always_live(location),
+                until_seconds=options.until_seconds,
+            )
+            summaries[stream_id].tally = reader.tally
+        for event in watcher.news(stopping):
+            news = event
+            summary = summaries[news.stream_id]
+            if isinstance(news, StreamOpened) and news.stream_id not in files:
+                summary.duration_seconds = news.info.duration_seconds
+                files[news.stream_id] = StreamFiles(summary, labels, options)
+                stack.callback(files[news.stream_id].close)
+            elif isinstance(news, Answered) and (failure := _write(news, summary, files[news.stream_id], options)):
+                watcher.remove(news.stream_id)
+                news = failure
+            if isinstance(news, StreamEnded | StreamFailed):
+                _finish(news, summary, files.get(news.stream_id))
+            on_event(summary, news)
         interrupted = stopping.is_set()
     return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
 
@@ -183,30 +184,31 @@ def unique_names(locations: Sequence[str]) -> list[str]:
     return names
 
 
-def _opener(location: str, options: WatchOptions) -> Callable[[], Source]:
-    return partial(
-        open_source, location, frames_per_second=options.frames_per_second, start_seconds=options.start_seconds
+def _open(location: str, options: WatchOptions) -> Source:
+    source = open_source(
+        location,
+        frames_per_second=options.frames_per_second,
+        start_seconds=options.start_seconds,
+        open_timeout_seconds=options.policy.open_timeout_seconds,
+        read_timeout_seconds=options.policy.read_timeout_seconds,
     )
+    return PacedSource(source, partial(open_source, location)) if options.pace and not source.info.is_live else source
 
 
-def _sampler(stream_id: str, engine: Engine, boxes: BoxSource | None, options: WatchOptions) -> ClipSampler:
-    return ClipSampler.for_model(
-        stream_id,
-        engine.preprocessing,
-        hop_seconds=options.hop_seconds,
-        want_centre_image=boxes is not None and boxes.wants_centre_image,
-        preview_width=options.annotate_width if options.annotate else None,
-    )
+def _write(
+    answered: Answered, summary: StreamSummary, files: StreamFiles, options: WatchOptions
+) -> StreamFailed | None:
+    """Files that take no more are the failure of their stream; the others go on."""
+    try:
+        files.write(answered.clip, answered.result)
+    except MemvitError as error:
+        return StreamFailed(summary.stream_id, str(error))
+    summary.clips += 1
+    summary.watched_seconds += options.hop_seconds
+    return None
 
 
-def _answer(engine: Engine, boxes: BoxSource | None, clips: list[Clip]) -> list[Result]:
-    return engine.step(clips, boxes.boxes(clips) if boxes is not None and engine.wants_boxes else None)
-
-
-def _finish(
-    event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None, engine: Engine
-) -> None:
-    engine.forget(event.stream_id)
+def _finish(event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None) -> None:
     if files is not None:
         files.close()
     if isinstance(event, StreamFailed):

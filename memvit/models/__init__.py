@@ -6,7 +6,8 @@ from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .inflate import load_image_weights
 from .macs import count_macs, count_parameters
-from .memory import Memory
+from .memory import Kept, Memory, Recalled
+from .memory_pool import MemoryPool
 from .memvit import MeMViT
 from .mvit import MViT
 from .own import Description, describe, load_own, save_own, state_digest
@@ -18,14 +19,17 @@ __all__ = [
     "CheckpointError",
     "Description",
     "HeadConfig",
+    "Kept",
     "LoadReport",
     "MViT",
     "MViTConfig",
     "MeMViT",
     "Memory",
     "MemoryConfig",
+    "MemoryPool",
     "ModelEntry",
     "Preprocessing",
+    "Recalled",
     "Weights",
     "count_macs",
     "count_parameters",

@@ -153,6 +153,28 @@ class Memory:
         )
 
 
+@dataclass(frozen=True)
+class Recalled:
+    """What B streams read of their past in one call."""
+
+    layers: tuple[Past, ...]
+    """One a memory layer."""
+    boxes: tuple[Tensor, ...]
+    """One a box block: (B, R, slots, C)."""
+    readable: Tensor
+    """(B, R) bool, oldest first."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What B streams keep of one clip, compressed."""
+
+    layers: tuple[Fresh, ...]
+    """One a memory layer."""
+    boxes: tuple[Tensor, ...]
+    """One a box block: (B, slots, C)."""
+
+
 def readable(ages: Tensor, reads: Sequence[int]) -> Tensor:
     """Which past clips exist: ages (B,) → (B, R) bool, oldest first."""
     return ages[:, None] >= torch.tensor(tuple(reversed(reads)), device=ages.device)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .answer import Answer
-from .attention import Past, PoolingAttention
+from .attention import Fresh, Past, PoolingAttention
 from .config import Grid, MemoryConfig, MViTConfig
 from .heads import ActionHead, ClassificationHead
-from .memory import LayerMemory, Memory, read_layer, readable, remember_layer
+from .memory import Compress, Kept, LayerMemory, Memory, Recalled, read_layer, readable, remember_layer
 from .mvit import Backbone, Block, initialise
 from .pool import pooled_grid
 
@@ -71,49 +71,74 @@ class MeMViT(nn.Module):
         """As `forward`, with the features that the logits are read from."""
         self._check(clips, boxes, memory)
         plan = self.config.memory
-        pasts: list[Past | None] = [None] * self.config.depth
-        layers: list[LayerMemory] = []
-        if memory is not None and plan is not None:
-            for index, layer in zip(plan.layers, memory.layers, strict=True):
-                pasts[index], layer = read_layer(layer, plan, memory.ages, self._attention(index).compress)
-                layers.append(layer)
-        tokens, grid, fresh = self.backbone(clips, pasts)
-
-        box_fresh: list[Tensor] = []
-        if isinstance(self.head, ActionHead):
-            patches = tokens[:, 1:] if self.config.cls_token else tokens
-            box_pasts, box_readable = self._box_pasts(memory)
-            logits, box_features, box_fresh = self.head(patches, grid, boxes or [], box_pasts, box_readable)
-            answer = Answer(logits, patches.mean(1), box_features)
-        else:
-            answer = Answer(*self.head(tokens))
+        recalled, layers = self._recall(memory)
+        answer, fresh, box_fresh = self._look(clips, boxes, recalled)
         if plan is None or not remember:
             return answer
-
         kept = tuple(
-            remember_layer(
-                layers[place] if layers else None,
-                plan,
-                fresh[index],
-                self._attention(index).compress,
-                raw=self.training,
-            )
-            for place, index in enumerate(plan.layers)
+            remember_layer(layers[place] if layers else None, plan, of_layer, compress, raw=self.training)
+            for place, (of_layer, compress) in enumerate(zip(fresh, self._compressions(), strict=True))
         )
         ages = torch.zeros(len(clips), dtype=torch.long, device=clips.device) if memory is None else memory.ages
         return replace(answer, memory=Memory(kept, self._remember_boxes(memory, box_fresh, plan), ages + 1))
+
+    def step(
+        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: Recalled | None = None
+    ) -> tuple[Answer, Kept]:
+        """As `answer`, for whoever keeps the memory (`MemoryPool`): reads the past, returns what to keep of the clip.
+
+        ValueError for a model without memory, or an argument that does not fit.
+        """
+        if self.config.memory is None:
+            raise ValueError("this model has no memory: call it instead")
+        self._check(clips, boxes, None)
+        answer, fresh, box_fresh = self._look(clips, boxes, recalled)
+        compressed = (compress(of_layer) for of_layer, compress in zip(fresh, self._compressions(), strict=True))
+        return answer, Kept(tuple(compressed), tuple(box_fresh))
+
+    def _recall(self, memory: Memory | None) -> tuple[Recalled | None, list[LayerMemory]]:
+        """What is read of a memory, and its layers with what training left uncompressed until now compressed."""
+        plan = self.config.memory
+        if memory is None or plan is None:
+            return None, []
+        read = [
+            read_layer(layer, plan, memory.ages, compress)
+            for layer, compress in zip(memory.layers, self._compressions(), strict=True)
+        ]
+        places = [plan.steps - offset for offset in reversed(plan.reads)]
+        boxes = tuple(steps[:, places] for steps in memory.boxes)
+        recalled = Recalled(tuple(past for past, _ in read), boxes, readable(memory.ages, plan.reads))
+        return recalled, [layer for _, layer in read]
+
+    def _look(
+        self, clips: Tensor, boxes: Sequence[Tensor] | None, recalled: Recalled | None
+    ) -> tuple[Answer, list[Fresh], list[Tensor]]:
+        """An answer without memory, and what layers and box blocks offer to remember."""
+        layers = self.config.memory.layers if self.config.memory else ()
+        pasts: list[Past | None] = [None] * self.config.depth
+        if recalled is not None:
+            for index, past in zip(layers, recalled.layers, strict=True):
+                pasts[index] = past
+        tokens, grid, all_fresh = self.backbone(clips, pasts)
+        fresh = [all_fresh[index] for index in layers]
+        if not isinstance(self.head, ActionHead):
+            return Answer(*self.head(tokens)), fresh, []
+        patches = tokens[:, 1:] if self.config.cls_token else tokens
+        box_pasts = list(recalled.boxes) if recalled else None
+        logits, box_features, box_fresh = self.head(
+            patches, grid, boxes or [], box_pasts, recalled.readable if recalled else None
+        )
+        return Answer(logits, patches.mean(1), box_features), fresh, box_fresh
+
+    def _compressions(self) -> list[Compress]:
+        """Of the memory layers."""
+        layers = self.config.memory.layers if self.config.memory else ()
+        return [self._attention(index).compress for index in layers]
 
     def _attention(self, index: int) -> PoolingAttention:
         block = self.backbone.blocks[index]
         assert isinstance(block, Block)
         return block.attn
-
-    def _box_pasts(self, memory: Memory | None) -> tuple[list[Tensor] | None, Tensor | None]:
-        plan = self.config.memory
-        if memory is None or plan is None:
-            return None, None
-        places = [plan.steps - read for read in reversed(plan.reads)]
-        return [steps[:, places] for steps in memory.boxes], readable(memory.ages, plan.reads)
 
     @staticmethod
     def _remember_boxes(memory: Memory | None, fresh: list[Tensor], plan: MemoryConfig) -> tuple[Tensor, ...]:
@@ -149,9 +174,10 @@ class MeMViT(nn.Module):
         elif boxes is not None:
             raise ValueError("this model classifies whole clips and takes no boxes: pass boxes=None")
         if memory is not None:
-            self._check_memory(clips, memory)
+            self.check_memory(clips, memory)
 
-    def _check_memory(self, clips: Tensor, memory: Memory) -> None:
+    def check_memory(self, clips: Tensor, memory: Memory) -> None:
+        """ValueError if the memory is not of this model and clips of this size."""
         plan = self.config.memory
         if plan is None:
             raise ValueError("this model has no memory: pass memory=None")

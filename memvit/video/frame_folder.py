@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class ImageFrame:
 
     def __init__(self, folder: FrameFolder, index: int, pts_seconds: float) -> None:
         self._folder, self._decoded = folder, None if index else folder.first_decoded
-        self.index, self.pts_seconds = index, pts_seconds
+        self.index, self.pts_seconds, self.received_at = index, pts_seconds, time.monotonic()
 
     @property
     def width(self) -> int:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:,-]+)://(?P<rest>.*)", re.DOTALL)
+_LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp"}
 _PLAIN_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(:\d*)?")
 _HIDDEN_USER = "***@"
 _HIDDEN_QUERY = "?…"
@@ -15,6 +16,12 @@ _HIDDEN_QUERY = "?…"
 def is_url(location: str) -> bool:
     """Whether the location names a protocol (`rtsp://…`) and not a path."""
     return _URL.fullmatch(location) is not None
+
+
+def is_always_live(location: str) -> bool:
+    """Whether only live video comes from there; HTTP serves both, and says which once it is open."""
+    match = _URL.fullmatch(location)
+    return is_camera(location) or (match is not None and match["scheme"].lower() in _LIVE_SCHEMES)
 
 
 def is_camera(location: str) -> bool:

@@ -91,6 +91,8 @@ class ClipSampler:
         reach = -self._offsets_seconds[0] + (frame_interval / 2 / TRAINED_FRAMES_PER_SECOND if perturb else 0)
         self.lead_seconds = max(reach, hop_seconds / 2)
         """A clip is the same whether the stream began before or exactly this long before its centre."""
+        self.size: tuple[int, int] | None = None
+        """(width, height) of the images before any crop; settled by the first frame."""
         self._open: deque[_OpenClip] = deque()
         self._previous: _Shared | None = None
         self._first_number = self._next_number = 0
@@ -149,13 +151,17 @@ class ClipSampler:
         self._previous = None
         return [self._emit(clip) for clip in waiting]
 
+    def size_of(self, frame: Frame) -> tuple[int, int]:
+        """What `size` would be if this frame were the first."""
+        return short_side_size(frame.width, frame.height, self._short_side)
+
     @property
     def held_images(self) -> int:
         """Distinct images held for clips that are not complete; bounded by the clip's span, not the stream's length."""
         return len({id(image) for clip in self._open for image in clip.images})
 
     def _start(self, frame: Frame) -> None:
-        self._size = short_side_size(frame.width, frame.height, self._short_side)
+        self._size = self.size = self.size_of(frame)
         if self._preview_width is not None:
             width = max(2, min(self._preview_width, frame.width // 2 * 2))
             self._preview_size = width, max(2, 2 * round(width * frame.height / frame.width / 2))

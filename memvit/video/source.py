@@ -39,6 +39,10 @@ class Frame(Protocol):
     def height(self) -> int:
         """Pixels, upright."""
 
+    @property
+    def received_at(self) -> float:
+        """`time.monotonic()` when the data came that made this frame appear."""
+
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """The upright image, (height, width, 3) uint8, resized (bilinear) in the same pass.
 

@@ -43,6 +43,7 @@ class DecodedFrame:
     pts_seconds: float
     index: int
     decoded: VideoFrame
+    received_at: float
 
     @property
     def width(self) -> int:
@@ -83,6 +84,7 @@ class StreamSource(Source):
         self._last_left_out: DecodedFrame | None = None
         self._last_pts_seconds = 0.0
         self._last_dts: int | None = None
+        self._received_at = 0.0
         self._is_closed = self._is_flushed = False
         self._failure: SourceError | None = None
         self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, options)
@@ -190,7 +192,9 @@ class StreamSource(Source):
         give_up = time.monotonic() + self._read_timeout_seconds
         while True:
             try:
-                return next(self._packets)
+                packet = next(self._packets)
+                self._received_at = time.monotonic()
+                return packet
             except StopIteration:
                 self._is_flushed = True
                 return None
@@ -205,7 +209,7 @@ class StreamSource(Source):
                 failure = error
             # Outside of the handlers: FFmpeg's error carries the location with its password.
             if failure is not None:
-                self._failure = SourceError(why_not_read(failure, self._shown, self._read_timeout_seconds))
+                self._failure = why_not_read(failure, self._shown, self._read_timeout_seconds)
                 return cast("Packet[VideoStream]", Packet())  # the end: what the decoder holds back is still good
             self._packets = self._container.demux(self._stream)
 
@@ -240,10 +244,11 @@ class StreamSource(Source):
         if pts_seconds is None:
             return
         if pts_seconds < self._from_seconds:
-            self._last_left_out = DecodedFrame(pts_seconds, 0, decoded)
+            self._last_left_out = DecodedFrame(pts_seconds, 0, decoded, self._received_at)
             return
         self.counts.corrupt_frames += decoded.is_corrupt
-        self._pending.append(DecodedFrame(pts_seconds, self.counts.frames + len(self._pending), decoded))
+        index = self.counts.frames + len(self._pending)
+        self._pending.append(DecodedFrame(pts_seconds, index, decoded, self._received_at))
         self._last_pts_seconds = pts_seconds
 
     def _next_avi_pts(self, decoded: VideoFrame) -> int | None:
@@ -279,7 +284,7 @@ def _open_container(
         failure = error
     # Outside of the handler: FFmpeg's error carries the location with its password.
     took_seconds = time.monotonic() - began
-    raise SourceError(why_not_opened(failure, location, took_seconds, open_timeout_seconds))
+    raise why_not_opened(failure, location, took_seconds, open_timeout_seconds)
 
 
 def _choose_stream(container: InputContainer, shown: str) -> VideoStream:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from memvit.assemble import DEFAULT_BOXES, choose_device, model_name, open_engine, open_people
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.labels import Labels
@@ -22,7 +23,6 @@ from memvit.types import MemvitError
 from memvit.video.location import is_url
 from memvit.video.sampler import sampling_for
 
-from ..assemble import DEFAULT_BOXES, choose_device, model_name, open_engine, open_people
 from ..stopping import stop_requested
 from .extractor import STORED_AS, Extractor
 from .job import Job, JobSummary, Pool

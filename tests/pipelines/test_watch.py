@@ -22,6 +22,7 @@ from memvit.boxes import open_boxes
 from memvit.datasets.long_cue import Scene, write_boxes, write_video
 from memvit.engine import Engine
 from memvit.labels import labels_for
+from memvit.live.watcher import Answered
 from memvit.models import MODELS, create_model
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source
@@ -247,9 +248,9 @@ def test_reading_never_runs_far_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ClipSampler, "push", counted)
 
     def on_event(stream: object, event: object) -> None:
-        if hasattr(event, "scores"):
+        if isinstance(event, Answered):
             time.sleep(0.01)
-            ahead.append(len(sampled) - event.clip_index)
+            ahead.append(len(sampled) - event.result.clip_index)
 
     before = threading.active_count()
     summary = watch([str(video)], engine, open_boxes("full"), labels_for(80, "ava"), WatchOptions(tmp_path), on_event)

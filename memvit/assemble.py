@@ -1,4 +1,4 @@
-"""From the words of a command line to the objects that a pipeline runs on."""
+"""From names and files to the objects that everything runs on: engine, labels, people."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise MemvitError(f"--device {name}: no such device; use cpu, cuda or cuda:N") from error
+        raise MemvitError(f"device {name}: no such device; use cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise MemvitError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu")
+        raise MemvitError(f"device {name}: this machine has no GPU that torch can use; use cpu")
     return device
 
 
@@ -42,7 +42,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in DTYPES:
-        raise MemvitError(f"--dtype {name}: use one of {', '.join(DTYPES)}, or auto")
+        raise MemvitError(f"dtype {name}: use one of {', '.join(DTYPES)}, or auto")
     return DTYPES[name]
 
 

@@ -1,0 +1,332 @@
+"""Reading a stream that may break: connections come and go, clips go on.
+
+Each connection is read in a thread of its own, which a watchdog (`tend`) leaves behind if it hangs in FFmpeg: what it
+does later has no effect. Whoever holds `changed` sees a consistent reader.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from memvit.live.condition import condition_of
+from memvit.live.events import LiveEvent, SessionBegan, State, StreamLost, StreamStalled, StreamTally
+from memvit.live.placing import StreamClock
+from memvit.live.policy import LivePolicy
+from memvit.live.queue import EventQueue
+from memvit.streams import StreamEnded, StreamFailed, StreamOpened
+from memvit.types import Clip, MemvitError, SourceError
+from memvit.video.sampler import ClipSampler
+from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
+
+SETTLED_SECONDS = 10.0
+"""A connection that has lasted this long was a good one: the next attempt after it comes soon."""
+MAX_HUNG_READERS = 3
+"""No new connection while so many old ones of the stream still hang."""
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One attempt to read the source."""
+
+    thread: threading.Thread
+    heard_at: float
+    opened_at: float = 0.0
+    is_open: bool = False
+    is_waiting_for_room: bool = False
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where a stream goes on that was watched by an earlier process."""
+
+    next_index: int
+    session: int
+    last_centre_seconds: float
+    passed_seconds: float
+    """Since that centre."""
+
+
+class LiveReader:
+    """The events of one stream, for a `ReaderGroup`."""
+
+    def __init__(
+        self,
+        stream_id: str,
+        connect: Callable[[], Source],
+        make_sampler: Callable[[], ClipSampler],
+        *,
+        policy: LivePolicy,
+        is_live: bool = False,
+        until_seconds: float | None = None,
+        resumption: Resumption | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        """`is_live` False leaves it to the source, once it is open; one that cannot be opened at first has failed then.
+
+        `until_seconds` ends the stream at that time of its own. `connect` opens the source and may block; `clock` and
+        `chance` are for tests.
+        """
+        self.stream_id, self.policy = stream_id, policy
+        self._connect, self._make_sampler = connect, make_sampler
+        self._until_seconds, self._clock, self._chance = until_seconds, clock, chance or random.Random()
+        self.is_live = is_live
+        self.changed = threading.Condition()
+        self._sampling = threading.Lock()
+        self._connection: _Connection | None = None
+        self._hung: list[threading.Thread] = []
+        self._attempts_in_vain = 0
+        self._retry_at = self._heard_at = clock()
+        self._stopping = self.finished = False
+        self.state: State = "connecting"
+        self.info: SourceInfo | None = None
+        self.last_failure: str | None = None
+        self.tally = StreamTally()
+        self._sampler = make_sampler()
+        self._session = resumption.session if resumption else 0
+        self._offered_seconds = resumption.last_centre_seconds if resumption else None
+        self._queue = EventQueue(
+            policy,
+            self.tally,
+            next_index=resumption.next_index if resumption else 0,
+            delivered_seconds=self._offered_seconds,
+        )
+        start = resumption.last_centre_seconds + resumption.passed_seconds if resumption else 0.0
+        self._stream_clock = StreamClock(start_seconds=start)
+
+    def start(self, changed: threading.Condition) -> None:
+        """Begin to read; `changed` is notified of every event."""
+        self.changed = changed
+        with changed:
+            self._begin_connection()
+
+    def stop(self) -> None:
+        """Let the connection end by itself; what is queued is given up."""
+        with self.changed:
+            self._stopping, self.state = True, "stopped"
+            self._connection = None
+            self.changed.notify_all()
+
+    def take(self) -> LiveEvent | None:
+        """The next event, if one is ready. The caller holds `changed`."""
+        event = self._queue.take(self._clock(), self._sampler.hop_seconds)
+        self.finished |= isinstance(event, StreamEnded | StreamFailed)
+        if event is not None:
+            self.changed.notify_all()
+        return event
+
+    def tend(self) -> None:
+        """Connect again when it is time, and notice silence. The caller holds `changed`."""
+        now, connection = self._clock(), self._connection
+        if self.state == "waiting" and now >= self._retry_at:
+            self._hung = [thread for thread in self._hung if thread.is_alive()]
+            if len(self._hung) < MAX_HUNG_READERS:
+                self._begin_connection()
+        if connection is None or connection.is_waiting_for_room or not self.is_live:
+            return
+        silent_seconds = now - connection.heard_at
+        timeout = self.policy.read_timeout_seconds if connection.is_open else self.policy.open_timeout_seconds
+        if silent_seconds > timeout + self.policy.hang_seconds:
+            self._abandon(connection, silent_seconds)
+        elif self.state == "live" and silent_seconds > self.policy.stall_seconds:
+            self.state = "stalled"
+            self.tally.stalls += 1
+            self._queue.put(StreamStalled(self.stream_id, silent_seconds))
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the event at hand became ready; None if there is none."""
+        return self._queue.waiting_since
+
+    # What follows until `_read` is done by the holder of `changed`.
+
+    def _begin_connection(self) -> None:
+        self.state = "connecting"
+        connection = _Connection(threading.Thread(daemon=True), self._clock())
+        connection.thread = threading.Thread(
+            target=self._read, args=(connection,), name=f"read {self.stream_id}", daemon=True
+        )
+        self._connection = connection
+        connection.thread.start()
+
+    def _abandon(self, connection: _Connection, silent_seconds: float) -> None:
+        self.tally.abandoned_readers += 1
+        self._hung.append(connection.thread)
+        self._lose(f"{self.stream_id}: the reader has hung for {silent_seconds:.0f} s and was left behind", "timeout")
+
+    def _lose(self, reason: str, kind: str) -> None:
+        """The connection is over; another follows, unless it is time to give up."""
+        now, policy = self._clock(), self.policy
+        self._connection, self.last_failure = None, reason
+        self.tally.lost += 1
+        if policy.give_up_seconds is not None and now - self._heard_at > policy.give_up_seconds:
+            self._fail(reason)
+            return
+        seconds = policy.retry_after(self._attempts_in_vain, self._chance)
+        if kind in ("access", "not_found"):  # it will hardly be better in a second
+            seconds = max(seconds, min(10.0, policy.max_retry_seconds))
+        self._attempts_in_vain += 1
+        self._retry_at, self.state = now + seconds, "waiting"
+        self._queue.put(StreamLost(self.stream_id, reason, kind, seconds))
+        self.changed.notify_all()
+
+    def _fail(self, reason: str) -> None:
+        self.state, self._connection = "failed", None
+        self._queue.put(StreamFailed(self.stream_id, reason))
+        self.changed.notify_all()
+
+    # What follows is done by the connection's own thread.
+
+    def _read(self, connection: _Connection) -> None:
+        failure: SourceError | None = None
+        try:
+            with self._connect() as source:
+                if not self._opened(connection, source):
+                    return
+                for frame in source:
+                    if not self._take_frame(connection, frame):
+                        return
+                counts = source.counts
+            self._over(connection, counts, None)
+            return
+        except SourceError as error:
+            failure = error
+        except MemvitError as error:
+            failure = SourceError(str(error))
+        except Exception as error:  # a reader must never die in silence: its stream would stay as it is for ever
+            failure = SourceError(f"{self.stream_id}: reading failed unexpectedly ({error!r})")
+        self._over(connection, None, failure)
+
+    def _opened(self, connection: _Connection, source: Source) -> bool:
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            self.info = source.info
+            self.is_live = self.is_live or source.info.is_live
+            self._queue.drops = self._queue.drops or (self.policy.late == "auto" and self.is_live)
+            self.state, self.last_failure = "live", None
+            self.tally.connections += 1
+            connection.is_open = True
+            connection.opened_at = connection.heard_at = self._clock()
+            self._stream_clock.new_connection()
+            self._queue.put(StreamOpened(self.stream_id, source.info))
+            self.changed.notify_all()
+            return True
+
+    def _take_frame(self, connection: _Connection, frame: Frame) -> bool:
+        """Use a frame; False if no more are wanted."""
+        now = self._clock()
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            connection.heard_at, self._heard_at, self.state = now, now, "live"
+            self.tally.frames += 1
+            if now - connection.opened_at > SETTLED_SECONDS:
+                self._attempts_in_vain = 0
+        with self._sampling:
+            if self._connection is not connection:
+                return False
+            events = self._sample(connection, frame)
+        return all(self._offer(connection, event) for event in events)
+
+    def _sample(self, connection: _Connection, frame: Frame) -> list[Clip | SessionBegan]:
+        """What a frame completes, and whether a new session begins with it."""
+        before_seconds = self._stream_clock.last_seconds
+        placed = self._stream_clock.place(frame, is_live=self.is_live)
+        self.tally.clock_jumps = self._stream_clock.jumps
+        size, old_size = self._sampler.size_of(placed), self._sampler.size
+        gap_seconds = placed.pts_seconds - before_seconds if before_seconds is not None else 0.0
+        events: list[Clip | SessionBegan] = []
+        if old_size is not None and old_size != size:
+            was, now = (f"{width}×{height}" for width, height in (old_size, size))
+            self.tally.size_changes += 1
+            events += self._described(self._sampler.finish(), frame.received_at)
+            events.append(self._new_session(f"the shape of the picture has changed, for the model from {was} to {now}"))
+        elif self.is_live and gap_seconds > self.policy.keep_memory_seconds:
+            events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
+        return events + self._described(self._sampler.push(placed), frame.received_at)
+
+    def _new_session(self, reason: str) -> SessionBegan:
+        self._sampler = self._make_sampler()
+        self._session += 1
+        self.tally.sessions += 1
+        return SessionBegan(self.stream_id, self._session, reason)
+
+    def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
+        return [
+            replace(
+                clip,
+                session=self._session,
+                condition=condition_of(clip.frames),
+                received_at=received_at,
+                ready_at=self._clock(),
+            )
+            for clip in clips
+        ]
+
+    def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:
+        """Queue it; a clip waits for room, or makes room, as the policy says. False if no more are wanted."""
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            if isinstance(event, Clip):
+                if self._offered_seconds is not None and event.centre_seconds <= self._offered_seconds:
+                    return True  # both sides of a change of shape have a clip there
+                if self._until_seconds is not None and event.centre_seconds >= self._until_seconds:
+                    self._end(ReadCounts())
+                    return False
+                self._offered_seconds = event.centre_seconds
+                if not self._make_room(connection):
+                    return False
+                self.tally.frozen_clips += event.condition == "frozen"
+                self.tally.black_clips += event.condition == "black"
+            self._queue.put(event)
+            self.changed.notify_all()
+            return True
+
+    def _make_room(self, connection: _Connection) -> bool:
+        """False if the connection was given up while it waited."""
+        connection.is_waiting_for_room = True
+        while self._connection is connection and self._queue.is_full:
+            if self._queue.drops:
+                self._queue.leave_out()
+            else:
+                self.changed.wait()
+        connection.is_waiting_for_room, connection.heard_at = False, self._clock()
+        return self._connection is connection
+
+    def _over(self, connection: _Connection, counts: ReadCounts | None, failure: SourceError | None) -> None:
+        """The connection came to its end (`counts`), or broke (`failure`)."""
+        with self._sampling:
+            if self._connection is not connection:
+                return
+            is_whole = counts is not None and not self.is_live
+            clips = self._described(self._sampler.finish(), self._clock()) if is_whole else []
+        if not all(self._offer(connection, clip) for clip in clips):
+            return
+        with self.changed:
+            if self._connection is not connection:
+                return
+            if counts is not None:
+                self._count(counts)
+            if counts is not None and not self.is_live:
+                self._end(counts)
+            elif counts is not None:
+                self._lose(f"{self.stream_id}: the other side ended the stream", "ended")
+            elif failure is not None and self.is_live:
+                self._lose(str(failure), failure.kind)
+            elif failure is not None:
+                self._fail(str(failure))
+
+    def _end(self, counts: ReadCounts) -> None:
+        self.state, self._connection = "ended", None
+        self._queue.put(StreamEnded(self.stream_id, counts))
+        self.changed.notify_all()
+
+    def _count(self, counts: ReadCounts) -> None:
+        for name in ("corrupt_packets", "non_monotonic_pts", "missing_pts"):
+            setattr(self.tally, name, getattr(self.tally, name) + getattr(counts, name))

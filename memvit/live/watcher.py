@@ -1,0 +1,173 @@
+"""The loop that answers many streams: whatever is ready → one batch → results, and the news of every stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+from memvit.boxes import BoxSource
+from memvit.engine import Engine
+from memvit.live.events import LiveEvent, SessionBegan
+from memvit.live.policy import LivePolicy
+from memvit.live.reader import LiveReader, Resumption
+from memvit.results import Latency, Result
+from memvit.streams import ReaderGroup, StreamEnded, StreamFailed
+from memvit.types import Clip
+from memvit.video.location import is_always_live
+from memvit.video.sampler import ClipSampler
+from memvit.video.source import Source, open_source
+
+POLL_SECONDS = 0.2
+"""How long the loop sleeps at most while nothing is ready; the watchdogs' step."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A clip and what the model said of it."""
+
+    clip: Clip
+    result: Result
+
+    @property
+    def stream_id(self) -> str:
+        """Of both."""
+        return self.clip.stream_id
+
+
+News: TypeAlias = Answered | LiveEvent
+
+
+class Watcher:
+    """One engine, any number of streams that come and go; a stream in trouble is news and stops no other."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        boxes: BoxSource | None = None,
+        *,
+        hop_seconds: float = 1.0,
+        max_batch_clips: int | None = None,
+        preview_width: int | None = None,
+    ) -> None:
+        """`boxes` are needed for a model that answers for people. At most `max_batch_clips` streams share a batch: a
+        clip waits for one batch that it is not in, and larger ones take longer. None lets the device decide.
+        """
+        self.engine, self.boxes = engine, boxes if engine.wants_boxes else None
+        self.hop_seconds, self._preview_width = hop_seconds, preview_width
+        self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
+        self._group: ReaderGroup[LiveEvent] = ReaderGroup()
+        self._readers: dict[str, LiveReader] = {}
+
+    def add(
+        self,
+        stream_id: str,
+        location: str,
+        *,
+        policy: LivePolicy | None = None,
+        connect: Callable[[], Source] | None = None,
+        is_live: bool | None = None,
+        until_seconds: float | None = None,
+        resumption: Resumption | None = None,
+    ) -> LiveReader:
+        """Begin to watch. ValueError if there is such a stream. `connect` opens the source where `location` is not all
+        there is to say.
+        """
+        if stream_id in self._readers:
+            raise ValueError(f"there is a stream {stream_id} already; remove it first, or choose another name")
+        policy = policy or LivePolicy()
+        reader = LiveReader(
+            stream_id,
+            connect or partial(open_with, location, policy),
+            partial(self._sampler, stream_id),
+            policy=policy,
+            is_live=is_always_live(location) if is_live is None else is_live,
+            until_seconds=until_seconds,
+            resumption=resumption,
+        )
+        self._readers[stream_id] = reader
+        self._group.add(reader)
+        return reader
+
+    def remove(self, stream_id: str) -> None:
+        """Stop watching and forget; nothing happens if there is no such stream."""
+        self._group.remove(stream_id)
+        self._readers.pop(stream_id, None)
+        self.engine.forget(stream_id)
+
+    @property
+    def streams(self) -> dict[str, LiveReader]:
+        """What is being watched."""
+        return dict(self._readers)
+
+    def step(self, timeout_seconds: float = POLL_SECONDS) -> list[News]:
+        """Wait until something is ready, at most so long, and answer it. Streams that ended are gone afterwards."""
+        news: list[News] = []
+        clips: list[Clip] = []
+        for event in self._group.ready(timeout_seconds, most=self.max_batch_clips):
+            if isinstance(event, Clip):
+                clips.append(event)
+                continue
+            news.append(event)
+            if isinstance(event, SessionBegan):
+                self.engine.forget(event.stream_id)
+            elif isinstance(event, StreamEnded | StreamFailed):
+                self.remove(event.stream_id)
+        return news + self._answer([clip for clip in clips if clip.stream_id in self._readers])
+
+    def news(self, stopping: threading.Event | None = None) -> Iterator[News]:
+        """All that happens, until every stream has ended or `stopping` is set."""
+        while self._readers and not (stopping and stopping.is_set()):
+            yield from self.step()
+
+    def close(self) -> None:
+        """Stop all streams."""
+        for stream_id in list(self._readers):
+            self.remove(stream_id)
+
+    def _answer(self, clips: list[Clip]) -> list[News]:
+        if not clips:
+            return []
+        began = time.monotonic()
+        boxes = self.boxes.boxes(clips) if self.boxes is not None else None
+        found = time.monotonic()
+        results = self.engine.step(clips, boxes)
+        done = time.monotonic()
+        return [
+            Answered(clip, replace(result, latency=latency_of(clip, began, found, done)))
+            for clip, result in zip(clips, results, strict=True)
+        ]
+
+    def _sampler(self, stream_id: str) -> ClipSampler:
+        return ClipSampler.for_model(
+            stream_id,
+            self.engine.preprocessing,
+            hop_seconds=self.hop_seconds,
+            want_centre_image=self.boxes is not None and self.boxes.wants_centre_image,
+            preview_width=self._preview_width,
+        )
+
+
+CPU_BATCH_CLIPS, GPU_BATCH_CLIPS = 4, 64
+
+
+def open_with(location: str, policy: LivePolicy) -> Source:
+    """Open a source with the time-outs of a policy."""
+    return open_source(
+        location,
+        open_timeout_seconds=policy.open_timeout_seconds,
+        read_timeout_seconds=policy.read_timeout_seconds,
+    )
+
+
+def latency_of(clip: Clip, began: float, found: float, done: float) -> Latency:
+    """Where the time went from the arrival of the clip's last frame to the result."""
+    return Latency(
+        decode_seconds=clip.ready_at - clip.received_at,
+        queue_seconds=began - clip.ready_at,
+        boxes_seconds=found - began,
+        model_seconds=done - found,
+    )
