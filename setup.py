@@ -7,7 +7,15 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read_text()).group(1)
-TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "timm>=1.0", "pytorchvideo>=0.1.5", "xarray>=2024.10", "moto[server]>=5"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6",
+    "timm>=1.0",
+    "pytorchvideo>=0.1.5",
+    "xarray>=2024.10",
+    "moto[server]>=5",
+]
 RAY = ["ray[train]>=2.40"]
 S3 = ["s3fs>=2024.6"]
 PARQUET = ["pyarrow>=15"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -97,6 +98,36 @@ def open_engine(
         check_labels(names, model.config.head.num_classes, labels)
     engine = Engine(model, preprocessing, device=chosen, dtype=choose_dtype(dtype, chosen), remember=remember)
     return engine, names
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Everything an engine is built from, as plain values: the same in every process."""
+
+    model: str | None = None
+    checkpoint: Path | None = None
+    random_weights: bool = False
+    labels: Path | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    remember: bool = True
+    boxes: str | None = None
+    boxes_weights: Path | None = None
+    boxes_threshold: float | None = None
+
+    def build(self) -> tuple[Engine, Labels, BoxSource | None]:
+        """The engine, the names of its classes, and where its people come from. MemvitError if one is not to be had."""
+        engine, names = open_engine(
+            self.model,
+            self.checkpoint,
+            random_weights=self.random_weights,
+            labels=self.labels,
+            device=self.device,
+            dtype=self.dtype,
+            remember=self.remember,
+        )
+        people = open_people(engine, self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
+        return engine, names, people
 
 
 def _trained(name: str, entry: ModelEntry, checkpoint: Path | None, *, random_weights: bool) -> MeMViT | MViT:

@@ -11,6 +11,7 @@ One JSON object a clip, keys in this order (docs/results.md has an example):
     session     number of the stream's session, where it is not the first: memory does not reach across
     missed      clips that are missing before this one, where there are any: late ones, and those in gaps
     condition   "frozen" or "black", where the picture of a live stream is that
+    latency     of a live stream: seconds from the arrival of the clip's last frame to this result, and where they went
     people      a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}, for an action model
     actions     a list of {"id", "name", "score"}, best first, for a clip classifier (then without `people`)
 """
@@ -83,8 +84,29 @@ class Result:
     """Of a watched stream."""
 
 
-def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> str:
-    """One line of JSON, the same bytes for the same result."""
+def to_json(
+    result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False, with_latency: bool = False
+) -> str:
+    """One line of JSON, the same bytes for the same result (but for the latency, which is never the same)."""
+    record = to_record(result, labels, top_k=top_k, all_scores=all_scores)
+    if with_latency and result.latency is not None:
+        record["latency"] = latency_record(result.latency)
+    return json.dumps(record, ensure_ascii=False)
+
+
+def latency_record(latency: Latency) -> dict[str, float]:
+    """Seconds, in all and by part."""
+    return {
+        "seconds": round(latency.seconds, 4),
+        "decode": round(latency.decode_seconds, 4),
+        "queue": round(latency.queue_seconds, 4),
+        "boxes": round(latency.boxes_seconds, 4),
+        "model": round(latency.model_seconds, 4),
+    }
+
+
+def to_record(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> dict[str, Any]:
+    """What `to_json` writes, see the module."""
     record: dict[str, Any] = {
         "stream": result.stream_id,
         "clip": result.clip_index,
@@ -114,7 +136,7 @@ def to_json(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool 
             }
             for box, score, of_person in zip(result.boxes.xyxy, result.boxes.scores, actions, strict=True)
         ]
-    return json.dumps(record, ensure_ascii=False)
+    return record
 
 
 def top_actions(scores: NDArray[np.float32], labels: Labels, count: int) -> list[dict[str, Any]]:
@@ -160,16 +182,32 @@ class TextSink:
 class JsonLinesWriter(TextSink):
     """A JSON object a clip, see the module."""
 
-    def __init__(self, path: str | Path, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        labels: Labels,
+        *,
+        top_k: int = 5,
+        all_scores: bool = False,
+        with_latency: bool = False,
+    ) -> None:
         super().__init__(path)
-        self._labels, self._top_k, self._all_scores = labels, top_k, all_scores
+        self._labels, self._top_k, self._all_scores, self._with_latency = labels, top_k, all_scores, with_latency
 
     def __enter__(self) -> JsonLinesWriter:
         return self
 
     def write(self, result: Result) -> None:
         """Append one result."""
-        self.line(to_json(result, self._labels, top_k=self._top_k, all_scores=self._all_scores))
+        self.line(
+            to_json(
+                result,
+                self._labels,
+                top_k=self._top_k,
+                all_scores=self._all_scores,
+                with_latency=self._with_latency,
+            )
+        )
 
 
 class AvaCsvWriter(TextSink):

@@ -18,6 +18,7 @@ import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
 
+from memvit.assemble import ModelSettings
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.store import Archive, Provenance
@@ -25,7 +26,7 @@ from memvit.types import MemvitError
 
 from .extract.extractor import Extractor
 from .extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
-from .extract.run import ModelSettings, read_settings
+from .extract.run import read_settings
 from .extract.tasks import Effort, ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent
 
 TURN_SECONDS = 1.0

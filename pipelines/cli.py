@@ -18,7 +18,7 @@ import memvit
 
 from .cli_archive import export_command, extract_command, info_command
 from .cli_training import ava_map_command, evaluate_command, train_command
-from .cli_watch import watch_command
+from .cli_watch import serve_command, watch_command
 from .terminal import console, one_sentence
 
 app = typer.Typer(
@@ -54,6 +54,7 @@ def main_options(
 
 
 app.command("watch")(watch_command)
+app.command("serve")(serve_command)
 
 
 @app.command("models")

@@ -97,10 +97,12 @@ def extract_command(
     ] = None,
 ) -> None:
     """Features and actions of many videos into one Zarr store. Run it again after any interruption: it goes on."""
+    from memvit.assemble import ModelSettings
+
     from .extract.inputs import find_videos
     from .extract.planning import Choices
     from .extract.progress import ExtractProgress
-    from .extract.run import ModelSettings, extract, set_up, write_report
+    from .extract.run import extract, set_up, write_report
 
     with one_sentence():
         locations = find_videos(inputs)

@@ -28,7 +28,7 @@ from .terminal import INTERRUPTED, console, one_sentence
 if TYPE_CHECKING:
     from memvit.live.policy import Late
 
-_LIVE = "Live streams"
+_LIVE, _SERVER = "Live streams", "Server"
 MaxAge: TypeAlias = Annotated[
     float,
     typer.Option(min=0, help="Seconds a clip may wait before the stream skips to its newest.", rich_help_panel=_LIVE),
@@ -103,7 +103,7 @@ def watch_command(
     ] = False,
 ) -> None:
     """Watch videos or streams: one JSON object a clip, and on request an annotated video, a timeline, AVA's CSV."""
-    from memvit.assemble import open_engine, open_people
+    from memvit.assemble import ModelSettings
     from memvit.live.policy import LivePolicy
     from memvit.live.watcher import Answered
     from memvit.results import to_json
@@ -112,16 +112,19 @@ def watch_command(
     from .watch import WatchOptions, watch
 
     with one_sentence():
-        engine, names = open_engine(
+        settings = ModelSettings(
             model,
             checkpoint,
-            random_weights=random_weights,
-            labels=labels,
-            device=device,
-            dtype=dtype,
-            remember=not no_memory,
+            random_weights,
+            labels,
+            device,
+            dtype,
+            not no_memory,
+            boxes,
+            boxes_weights,
+            boxes_threshold,
         )
-        people = open_people(engine, boxes, weights=boxes_weights, score_threshold=boxes_threshold)
+        engine, names, people = settings.build()
         options = WatchOptions(
             out=out,
             hop_seconds=hop,
@@ -151,3 +154,84 @@ def watch_command(
         raise typer.Exit(INTERRUPTED)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def serve_command(
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Streams to watch from the start.")
+    ] = None,
+    model: ModelName = None,
+    checkpoint: Checkpoint = None,
+    random_weights: RandomWeights = False,
+    labels: LabelFile = None,
+    no_memory: NoMemory = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    boxes: Boxes = None,
+    boxes_weights: BoxesWeights = None,
+    boxes_threshold: BoxesThreshold = None,
+    hop: Hop = 1.0,
+    pace: Annotated[
+        bool,
+        typer.Option(
+            "--pace", help="Play the files among SOURCE at their own speed, over and over.", rich_help_panel=_LIVE
+        ),
+    ] = False,
+    max_streams: Annotated[int, typer.Option(min=1, help="At most so many streams.", rich_help_panel=_LIVE)] = 64,
+    host: Annotated[str, typer.Option(help="Address to listen at.", rich_help_panel=_SERVER)] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=_SERVER)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MEMVIT_TOKEN",
+            help="What clients must bring; needed for any address but this machine's own. Better set by the variable.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    allow_scheme: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Kinds of addresses that clients may name; by default rtsp, rtsps, http, https. Repeat for several.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    allow_folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder whose files clients may name. Repeat for several.", rich_help_panel=_SERVER),
+    ] = None,
+    allow_cameras: Annotated[
+        bool, typer.Option("--allow-cameras", help="Let clients name /dev/video0 …", rich_help_panel=_SERVER)
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
+    ] = None,
+) -> None:
+    """Watch live streams that come and go: a page to look at, and an API with results, pictures and figures."""
+    from memvit.assemble import ModelSettings
+
+    from .serve.run import check_address, make_service, serve
+    from .serve.sources import DEFAULT_SCHEMES, SourceRules
+
+    with one_sentence():
+        check_address(host, token)
+        settings = ModelSettings(
+            model,
+            checkpoint,
+            random_weights,
+            labels,
+            device,
+            dtype,
+            not no_memory,
+            boxes,
+            boxes_weights,
+            boxes_threshold,
+        )
+        rules = SourceRules(
+            schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
+            folders=tuple(allow_folder or ()),
+            cameras=allow_cameras,
+        )
+        service = make_service(settings, rules, hop_seconds=hop, max_streams=max_streams, state=state)
+        service.begin_with(sources or (), pace=pace)
+        serve(service, host, port, token, console)

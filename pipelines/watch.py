@@ -89,13 +89,15 @@ class WatchSummary:
 class StreamFiles:
     """The files of one stream. Each result is on disk once it is written; `close` finishes what was begun."""
 
-    def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions) -> None:
+    def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions, *, is_live: bool = False) -> None:
         self._summary, self._labels, self._options = summary, labels, options
         self._timeline: list[Result] = []
         self._stack = ExitStack()
         enter = self._stack.enter_context
         path = self._path(".jsonl")
-        self._json = enter(JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores))
+        self._json = enter(
+            JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores, with_latency=is_live)
+        )
         self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
         self._video = enter(AnnotatedVideo(self._path(".mp4"), labels=labels)) if options.annotate else None
 
@@ -147,6 +149,8 @@ def watch(
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
         stack.callback(watcher.close)
+        if options.pace or any(is_always_live(location) for location in locations):
+            watcher.warm_up()
         for stream_id, location in zip(summaries, locations, strict=True):
             reader = watcher.add(
                 stream_id,
@@ -162,7 +166,7 @@ def watch(
             summary = summaries[news.stream_id]
             if isinstance(news, StreamOpened) and news.stream_id not in files:
                 summary.duration_seconds = news.info.duration_seconds
-                files[news.stream_id] = StreamFiles(summary, labels, options)
+                files[news.stream_id] = StreamFiles(summary, labels, options, is_live=news.info.is_live)
                 stack.callback(files[news.stream_id].close)
             elif isinstance(news, Answered) and (failure := _write(news, summary, files[news.stream_id], options)):
                 watcher.remove(news.stream_id)

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 import zarr
 
+from memvit.assemble import ModelSettings
 from memvit.types import MemvitError
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source
 from pipelines.extract.inputs import find_videos
 from pipelines.extract.job import JobSummary
 from pipelines.extract.planning import Choices
-from pipelines.extract.run import ModelSettings, Setup, extract, set_up
+from pipelines.extract.run import Setup, extract, set_up
 
 
 def plain_loop(locations: Sequence[str], settings: ModelSettings) -> tuple[float, int, float]:

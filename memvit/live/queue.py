@@ -20,9 +20,15 @@ class EventQueue:
     """
 
     def __init__(
-        self, policy: LivePolicy, tally: StreamTally, *, next_index: int = 0, delivered_seconds: float | None = None
+        self,
+        policy: LivePolicy,
+        tally: StreamTally,
+        *,
+        hop_seconds: float,
+        next_index: int = 0,
+        delivered_seconds: float | None = None,
     ) -> None:
-        self._policy, self._tally = policy, tally
+        self._policy, self._tally, self._hop_seconds = policy, tally, hop_seconds
         self._events: deque[LiveEvent] = deque()
         self._next_index, self._delivered_seconds = next_index, delivered_seconds
         self.drops = policy.late == "drop"
@@ -30,6 +36,8 @@ class EventQueue:
 
     def put(self, event: LiveEvent) -> None:
         """Append."""
+        if isinstance(event, Clip) and self._delivered_seconds is None:
+            self._delivered_seconds = event.centre_seconds - self._hop_seconds
         self._events.append(event)
 
     @property
@@ -44,7 +52,7 @@ class EventQueue:
         del self._events[place]
         self._tally.late_clips += 1
 
-    def take(self, now: float, hop_seconds: float) -> LiveEvent | None:
+    def take(self, now: float) -> LiveEvent | None:
         """The next event; with `drops`, the newest clip of its session once the oldest has waited too long."""
         if self.drops and self._is_late(now):
             while len(self._events) > 1 and isinstance(self._events[0], Clip) and isinstance(self._events[1], Clip):
@@ -54,7 +62,7 @@ class EventQueue:
         event = self._events.popleft()
         if isinstance(event, SessionBegan):
             self._next_index = 0
-        return self._numbered(event, hop_seconds) if isinstance(event, Clip) else event
+        return self._numbered(event) if isinstance(event, Clip) else event
 
     @property
     def waiting_since(self) -> float | None:
@@ -68,11 +76,11 @@ class EventQueue:
         first = self._events[0] if self._events else None
         return isinstance(first, Clip) and now - first.received_at > self._policy.max_age_seconds
 
-    def _numbered(self, clip: Clip, hop_seconds: float) -> Clip:
+    def _numbered(self, clip: Clip) -> Clip:
         """The clip as the one that follows the stream's last."""
         missed = 0
         if self._delivered_seconds is not None:
-            missed = max(0, round((clip.centre_seconds - self._delivered_seconds) / hop_seconds) - 1)
+            missed = max(0, round((clip.centre_seconds - self._delivered_seconds) / self._hop_seconds) - 1)
         self._delivered_seconds = clip.centre_seconds
         index, self._next_index = self._next_index, self._next_index + 1
         self._tally.clips += 1

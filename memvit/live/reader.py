@@ -87,11 +87,15 @@ class LiveReader:
         self.last_failure: str | None = None
         self.tally = StreamTally()
         self._sampler = make_sampler()
-        self._session = resumption.session if resumption else 0
-        self._offered_seconds = resumption.last_centre_seconds if resumption else None
+        self.wants_preview = True
+        """Whether clips bring preview frames, if the samplers can make them."""
+        self.session = resumption.session if resumption else 0
+        self.resumed_seconds = resumption.last_centre_seconds if resumption else None
+        self._offered_seconds = self.resumed_seconds
         self._queue = EventQueue(
             policy,
             self.tally,
+            hop_seconds=self._sampler.hop_seconds,
             next_index=resumption.next_index if resumption else 0,
             delivered_seconds=self._offered_seconds,
         )
@@ -113,7 +117,7 @@ class LiveReader:
 
     def take(self) -> LiveEvent | None:
         """The next event, if one is ready. The caller holds `changed`."""
-        event = self._queue.take(self._clock(), self._sampler.hop_seconds)
+        event = self._queue.take(self._clock())
         self.finished |= isinstance(event, StreamEnded | StreamFailed)
         if event is not None:
             self.changed.notify_all()
@@ -136,6 +140,11 @@ class LiveReader:
             self.state = "stalled"
             self.tally.stalls += 1
             self._queue.put(StreamStalled(self.stream_id, silent_seconds))
+
+    @property
+    def position_seconds(self) -> float | None:
+        """Time of the last frame that came; None before the first."""
+        return self._stream_clock.last_seconds
 
     @property
     def waiting_since(self) -> float | None:
@@ -248,19 +257,20 @@ class LiveReader:
             events.append(self._new_session(f"the shape of the picture has changed, for the model from {was} to {now}"))
         elif self.is_live and gap_seconds > self.policy.keep_memory_seconds:
             events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
+        self._sampler.shows_preview = self.wants_preview
         return events + self._described(self._sampler.push(placed), frame.received_at)
 
     def _new_session(self, reason: str) -> SessionBegan:
         self._sampler = self._make_sampler()
-        self._session += 1
+        self.session += 1
         self.tally.sessions += 1
-        return SessionBegan(self.stream_id, self._session, reason)
+        return SessionBegan(self.stream_id, self.session, reason)
 
     def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
         return [
             replace(
                 clip,
-                session=self._session,
+                session=self.session,
                 condition=condition_of(clip.frames),
                 received_at=received_at,
                 ready_at=self._clock(),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.live.events import LiveEvent, SessionBegan
@@ -16,7 +18,7 @@ from memvit.live.policy import LivePolicy
 from memvit.live.reader import LiveReader, Resumption
 from memvit.results import Latency, Result
 from memvit.streams import ReaderGroup, StreamEnded, StreamFailed
-from memvit.types import Clip
+from memvit.types import Clip, PersonBoxes
 from memvit.video.location import is_always_live
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import Source, open_source
@@ -52,12 +54,14 @@ class Watcher:
         hop_seconds: float = 1.0,
         max_batch_clips: int | None = None,
         preview_width: int | None = None,
+        preview_frames_per_second: float | None = None,
     ) -> None:
         """`boxes` are needed for a model that answers for people. At most `max_batch_clips` streams share a batch: a
         clip waits for one batch that it is not in, and larger ones take longer. None lets the device decide.
         """
         self.engine, self.boxes = engine, boxes if engine.wants_boxes else None
-        self.hop_seconds, self._preview_width = hop_seconds, preview_width
+        self.hop_seconds = hop_seconds
+        self._preview = {"preview_width": preview_width, "preview_frames_per_second": preview_frames_per_second}
         self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
         self._group: ReaderGroup[LiveEvent] = ReaderGroup()
         self._readers: dict[str, LiveReader] = {}
@@ -92,6 +96,20 @@ class Watcher:
         self._group.add(reader)
         return reader
 
+    def warm_up(self) -> None:
+        """Answer an empty clip: the first answer of a process is slow, and should not make live clips late."""
+        preprocessing = self.engine.preprocessing
+        height = preprocessing.short_side
+        width = height if preprocessing.crop == "center" else height * 16 // 9
+        frames = np.zeros((preprocessing.num_frames, height, width, 3), np.uint8)
+        name = "warming up"
+        for index in range(2):  # the second reads memory
+            clip = Clip(name, index, float(index), float(index), float(index), frames, centre_image=frames[0])
+            self.engine.step([clip], [WHOLE_FRAME] if self.engine.wants_boxes else None)
+            if self.boxes is not None and self.boxes.wants_centre_image:
+                self.boxes.boxes([clip])
+        self.engine.forget(name)
+
     def remove(self, stream_id: str) -> None:
         """Stop watching and forget; nothing happens if there is no such stream."""
         self._group.remove(stream_id)
@@ -102,6 +120,11 @@ class Watcher:
     def streams(self) -> dict[str, LiveReader]:
         """What is being watched."""
         return dict(self._readers)
+
+    @property
+    def lead_seconds(self) -> float:
+        """How long before its centre a clip begins to be read."""
+        return self._sampler("").lead_seconds
 
     def step(self, timeout_seconds: float = POLL_SECONDS) -> list[News]:
         """Wait until something is ready, at most so long, and answer it. Streams that ended are gone afterwards."""
@@ -131,6 +154,15 @@ class Watcher:
     def _answer(self, clips: list[Clip]) -> list[News]:
         if not clips:
             return []
+        try:
+            return self._answer_batch(clips)
+        except Exception as error:  # a clip that the model cannot answer must not take the others with it
+            if len(clips) > 1:
+                return [news for clip in clips for news in self._answer([clip])]
+            self.remove(clips[0].stream_id)
+            return [StreamFailed(clips[0].stream_id, f"{clips[0].stream_id}: the model cannot answer ({error})")]
+
+    def _answer_batch(self, clips: list[Clip]) -> list[News]:
         began = time.monotonic()
         boxes = self.boxes.boxes(clips) if self.boxes is not None else None
         found = time.monotonic()
@@ -147,10 +179,11 @@ class Watcher:
             self.engine.preprocessing,
             hop_seconds=self.hop_seconds,
             want_centre_image=self.boxes is not None and self.boxes.wants_centre_image,
-            preview_width=self._preview_width,
+            **self._preview,
         )
 
 
+WHOLE_FRAME = PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32))
 CPU_BATCH_CLIPS, GPU_BATCH_CLIPS = 4, 64
 
 

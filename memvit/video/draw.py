@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
 from memvit.results import Result, top_actions
-from memvit.types import Clip
+from memvit.types import Clip, PreviewFrame
 from memvit.video.writer import VideoWriter
 
 Colour = tuple[int, int, int]
@@ -55,17 +56,18 @@ class Style:
         return round(self.font_size * 2.6)
 
 
-class AnnotatedVideo:
-    """Writes the preview frames of clips with what the model said of them; a playable MP4 once closed."""
+class Annotator:
+    """Draws what the model said on the preview frames of a stream's clips."""
 
-    def __init__(self, path: str | Path, *, labels: Labels, top_k: int = 3, min_score: float = 0.05) -> None:
-        """MemvitError if the file cannot be written. Actions below `min_score` are not shown."""
-        self._writer = VideoWriter(path)
+    def __init__(self, labels: Labels, *, top_k: int = 3, min_score: float = 0.05) -> None:
+        """Actions below `min_score` are not shown."""
         self._labels, self._top_k, self._min_score = labels, top_k, min_score
         self._matcher = PersonMatcher()
 
-    def write(self, clip: Clip, result: Result) -> None:
-        """Append the preview frames of a clip; ValueError if it was sampled without."""
+    def pictures(self, clip: Clip, result: Result, numbers: list[int] | None = None) -> Iterator[PreviewFrame]:
+        """The clip's preview frames, drawn on; none if it was sampled without. `numbers` of the people give their
+        colours, where somebody has numbered them already.
+        """
         if not clip.preview:
             return
         height, width, _ = clip.preview[0].image.shape
@@ -76,35 +78,25 @@ class AnnotatedVideo:
         if result.boxes is None:
             self._draw_clip(draw, font, style, result)
         else:
-            self._draw_people(draw, font, style, result)
+            numbers = self._matcher.number(result.boxes.xyxy) if numbers is None else numbers
+            self._draw_people(draw, font, style, result, numbers)
         draw_strip(draw, font, style, result)
         for frame in clip.preview:
             picture = Image.fromarray(frame.image).convert("RGBA")
             if picture.size == overlay.size:
                 picture.alpha_composite(overlay)
             draw_time(ImageDraw.Draw(picture), font, frame.pts_seconds)
-            self._writer.write(np.asarray(picture.convert("RGB")), frame.pts_seconds)
-
-    def close(self) -> None:
-        """Finish the file. Safe to call twice."""
-        self._writer.close()
-
-    def __enter__(self) -> AnnotatedVideo:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+            yield PreviewFrame(frame.pts_seconds, np.asarray(picture.convert("RGB")))
 
     def _lines(self, scores: np.ndarray) -> list[str]:
         best = top_actions(scores, self._labels, self._top_k)
         return [f"{action['name']}  {action['score']:.2f}" for action in best if action["score"] >= self._min_score]
 
-    def _draw_people(self, draw: ImageDraw.ImageDraw, font: Font, style: Style, result: Result) -> None:
+    def _draw_people(
+        self, draw: ImageDraw.ImageDraw, font: Font, style: Style, result: Result, numbers: list[int]
+    ) -> None:
         assert result.boxes is not None
         size = np.array([style.width, style.height] * 2)
-        numbers = self._matcher.number(result.boxes.xyxy)
         boxes: list[Rectangle] = []
         for number, box in zip(numbers, result.boxes.xyxy, strict=True):
             x1, y1, x2, y2 = (float(side) for side in np.clip(box * size, 0, size - 1))
@@ -124,6 +116,32 @@ class AnnotatedVideo:
             top = style.font_size * 2.2
             rectangle = place_label(draw, font, style, lines, (0, top, 0, top), [])
             draw_lines(draw, font, rectangle, lines, PALETTE[0])
+
+
+class AnnotatedVideo:
+    """Writes the preview frames of clips with what the model said of them; a playable MP4 once closed."""
+
+    def __init__(self, path: str | Path, *, labels: Labels, top_k: int = 3, min_score: float = 0.05) -> None:
+        """MemvitError if the file cannot be written. Actions below `min_score` are not shown."""
+        self._writer = VideoWriter(path)
+        self._annotator = Annotator(labels, top_k=top_k, min_score=min_score)
+
+    def write(self, clip: Clip, result: Result) -> None:
+        """Append the preview frames of a clip."""
+        for picture in self._annotator.pictures(clip, result):
+            self._writer.write(picture.image, picture.pts_seconds)
+
+    def close(self) -> None:
+        """Finish the file. Safe to call twice."""
+        self._writer.close()
+
+    def __enter__(self) -> AnnotatedVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def load_font(size: int) -> Font:

@@ -52,6 +52,7 @@ class ClipSampler:
         crop: Literal["none", "center"] = "none",
         want_centre_image: bool = False,
         preview_width: int | None = None,
+        preview_frames_per_second: float | None = None,
         perturb: Callable[[int], Sequence[float]] | None = None,
     ) -> None:
         """Describe the clips to cut.
@@ -65,7 +66,9 @@ class ClipSampler:
             crop: "none" keeps the whole frame, "center" cuts out the central square.
             want_centre_image: add the frame nearest the centre at the source's resolution.
             preview_width: add every frame nearest this clip, resized to this even width (never enlarged). A clip is
-                then given out later: once it is known which frames belong to the next one.
+                then given out later: once it is known which frames belong to the next one. `shows_preview` turns
+                this off and on again.
+            preview_frames_per_second: of these frames, keep no more than so many a second.
             perturb: the clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
                 most half their distance: augmentation in training.
 
@@ -85,6 +88,9 @@ class ClipSampler:
         self._perturb = perturb
         self.hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
         self._want_centre_image, self._preview_width = want_centre_image, preview_width
+        self.shows_preview = preview_width is not None
+        self._preview_step_seconds = 1 / preview_frames_per_second if preview_frames_per_second else 0.0
+        self._next_preview_seconds = -math.inf
         half = num_frames * frame_interval // 2
         self._offsets_seconds = [(i * frame_interval - half) / TRAINED_FRAMES_PER_SECOND for i in range(num_frames)]
         self._span_seconds = num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND
@@ -197,16 +203,18 @@ class ClipSampler:
         self._next_number = max(self._next_number, stop)
 
     def _keep_preview(self, frame: Frame) -> None:
-        if self._preview_width is None:
+        if self._preview_width is None or not self.shows_preview or frame.pts_seconds < self._next_preview_seconds:
             return
+        self._next_preview_seconds = frame.pts_seconds + self._preview_step_seconds - SAME_SECONDS
         number = self._number_at(frame.pts_seconds)
-        clip = next(clip for clip in self._open if clip.number == number)
-        clip.preview.append(PreviewFrame(frame.pts_seconds, frame.rgb(*self._preview_size)))
+        clip = next((clip for clip in self._open if clip.number == number), None)
+        if clip is not None:  # it was given out already, if the preview has just been turned on
+            clip.preview.append(PreviewFrame(frame.pts_seconds, frame.rgb(*self._preview_size)))
 
     def _is_complete(self, clip: _OpenClip, pts_seconds: float) -> bool:
         if not clip.is_decided:
             return False
-        if self._preview_width is None:
+        if not self.shows_preview:
             return True
         # Until the next clip is certain to exist, frames after this one's window may still be this one's.
         following = self._open[1].number if len(self._open) > 1 else self._next_number

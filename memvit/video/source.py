@@ -14,8 +14,8 @@ from memvit.video.location import is_url, redact, source_name
 
 __all__ = ["Frame", "ReadCounts", "Source", "SourceInfo", "open_source", "redact", "source_name"]
 
-MAX_DECODER_THREADS = 4
-"""More gain little for one stream, hold a frame each, and many streams run side by side."""
+DECODER_THREADS = 8
+"""Of a file. More gain little and hold a frame each; on fewer cores, too, they keep the decoder ahead."""
 MAX_CONSECUTIVE_CORRUPT = 300
 """Ten seconds at 30 fps: a live stream joined just after a key frame may need that long until the next one."""
 
@@ -154,7 +154,7 @@ def open_source(
         open_timeout_seconds: give up opening a URL after this long.
         read_timeout_seconds: give up a URL that sends nothing for this long.
         max_consecutive_corrupt: give up after this many damaged packets (or images) with no good one between them.
-        decoder_threads: of this source; by default as many as there are cores, up to 4.
+        decoder_threads: of this source; by default 8.
         options: FFmpeg options for the format and protocol; they win over ours.
 
     Raises:
@@ -182,6 +182,6 @@ def open_source(
         open_timeout_seconds=open_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
         max_consecutive_corrupt=max_consecutive_corrupt,
-        decoder_threads=decoder_threads or min(MAX_DECODER_THREADS, os.cpu_count() or 1),
+        decoder_threads=decoder_threads or DECODER_THREADS,
         options=options or {},
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from memvit.assemble import DEFAULT_BOXES, choose_device, model_name, open_engine, open_people
+from memvit.assemble import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.labels import Labels
@@ -35,45 +35,6 @@ SMALL_PARAMETERS = 5_000_000
 GPU_BATCH = 8
 SEGMENT_SECONDS = 1800.0
 """Half an hour: warming MeMViT-16 up (36 clips) costs 2 %."""
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """What a worker builds its engine from; the same in every process."""
-
-    model: str | None = None
-    checkpoint: Path | None = None
-    random_weights: bool = False
-    labels: Path | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    remember: bool = True
-    boxes: str | None = None
-    boxes_weights: Path | None = None
-    boxes_threshold: float | None = None
-
-    def build(self) -> tuple[Engine, Labels, BoxSource | None]:
-        """The engine, the names of its classes, and where its people come from. MemvitError if one is not to be had."""
-        engine, names = open_engine(
-            self.model,
-            self.checkpoint,
-            random_weights=self.random_weights,
-            labels=self.labels,
-            device=self.device,
-            dtype=self.dtype,
-            remember=self.remember,
-        )
-        people = open_people(engine, self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
-        return engine, names, people
-
-    def boxes_source(self) -> str:
-        """What the boxes depend on, for the archive's provenance."""
-        spec = self.boxes or DEFAULT_BOXES
-        if spec.endswith(".csv"):
-            mark = fingerprint(spec)
-            spec = f"{Path(spec).name} {mark.digest if mark else ''}"
-        threshold = "" if self.boxes_threshold is None else f" from {self.boxes_threshold:g}"
-        return spec + threshold
 
 
 @dataclass(frozen=True)
@@ -117,6 +78,16 @@ def extract(
         return Job(archive, locations, options, pool, choices, on_progress).run(stopping)
 
 
+def boxes_mark(settings: ModelSettings) -> str:
+    """What the boxes depend on, for the archive's provenance."""
+    spec = settings.boxes or DEFAULT_BOXES
+    if spec.endswith(".csv"):
+        mark = fingerprint(spec)
+        spec = f"{Path(spec).name} {mark.digest if mark else ''}"
+    threshold = "" if settings.boxes_threshold is None else f" from {settings.boxes_threshold:g}"
+    return spec + threshold
+
+
 def provenance_of(
     engine: Engine, names: Labels, settings: ModelSettings, options: ExtractOptions, stored_as: str
 ) -> Provenance:
@@ -132,7 +103,7 @@ def provenance_of(
             "frames_per_second": options.frames_per_second,
             "start_seconds": options.start_seconds,
         },
-        boxes=settings.boxes_source() if engine.wants_boxes else "",
+        boxes=boxes_mark(settings) if engine.wants_boxes else "",
         dtype=str(engine.dtype).removeprefix("torch."),
         stored_as=stored_as,
         remember=engine.plan is not None,

@@ -1,0 +1,256 @@
+"""The HTTP side: streams in and out, events, pictures, figures. Routes are thin; the service does the work."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import FastAPI, Header, HTTPException, Request, WebSocket, WebSocketDisconnect
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+import memvit
+
+from .board import Event, Viewer
+from .guard import Guard
+from .pictures import BOUNDARY, Painter
+from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
+from .service import Service, StreamExists, TooManyStreams, UnknownStream
+from .sources import SourceRefused
+
+PAGE = Path(__file__).parent / "page"
+KEEP_ALIVE_SECONDS = 15.0
+MAX_VIEWERS = 64
+STATUS_OF = {UnknownStream: 404, StreamExists: 409, SourceRefused: 403, TooManyStreams: 503}
+Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+Answers: TypeAlias = dict[int | str, dict[str, Any]]
+
+
+def problems(*codes: int, stream_of: str | None = None) -> Answers:
+    """For the documentation: which errors a route answers with, and what kind of stream where there is no JSON."""
+    found: Answers = {code: {"model": Problem} for code in (*codes, 401, 403, 413, 421)}
+    return found | ({200: {"content": {stream_of: {}}}} if stream_of else {})
+
+
+def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
+    """The application around a service, which it starts and closes."""
+    painter = Painter(service.labels)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.start)
+        yield
+        painter.close()
+        await run_in_threadpool(service.close)
+
+    app = FastAPI(
+        title="memvit",
+        version=memvit.__version__,
+        summary="What people do in live streams, from a model that remembers.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    for error, code in STATUS_OF.items():
+        app.add_exception_handler(error, _answer_with(code))
+    app.add_middleware(Guard, token=token, is_local=is_local)
+    _add_streams(app, service, painter)
+    _add_events(app, service)
+    _add_pictures(app, service, painter)
+    _add_figures(app, service)
+    return app
+
+
+def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, code)
+
+    return answer
+
+
+def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
+    @app.get("/api/streams", responses=problems())
+    def list_streams() -> StreamList:
+        """All streams and how they are."""
+        found = []
+        for stream_id in service.stream_ids:
+            try:
+                found.append(service.status(stream_id))
+            except UnknownStream:  # removed meanwhile
+                continue
+        return StreamList(streams=found)
+
+    @app.post("/api/streams", status_code=201, responses=problems(400, 409, 503))
+    def add_stream(request: StreamRequest) -> StreamStatus:
+        """Watch another stream. It is there at once; whether it can be opened, its state and events tell."""
+        return service.status(service.add(request))
+
+    @app.get("/api/streams/{stream_id}", responses=problems(404))
+    def get_stream(stream_id: Name) -> StreamStatus:
+        """How a stream is."""
+        return service.status(stream_id)
+
+    @app.delete("/api/streams/{stream_id}", status_code=204, responses=problems(404))
+    def remove_stream(stream_id: Name) -> None:
+        """Stop watching a stream and forget what was seen."""
+        service.remove(stream_id)
+        painter.forget(stream_id)
+
+    @app.get("/api/info", responses=problems())
+    def get_info() -> ServerInfo:
+        """What is being served."""
+        preprocessing, plan = service.engine.preprocessing, service.engine.plan
+        return ServerInfo(
+            version=memvit.__version__,
+            model=service.options.model,
+            classes=list(service.labels.names),
+            hop_seconds=service.options.hop_seconds,
+            clip_seconds=preprocessing.num_frames * preprocessing.frame_interval / 30,
+            max_streams=service.options.max_streams,
+            memory_reads=list(plan.reads) if plan else [],
+        )
+
+
+def _add_events(app: FastAPI, service: Service) -> None:
+    @contextmanager
+    def listening(stream_id: str | None, after: int | None = None) -> Iterator[Viewer]:
+        if service.board.viewers >= MAX_VIEWERS:
+            raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
+        if stream_id is not None:
+            service.status(stream_id)
+        viewer = service.board.listen(stream_id, after)
+        try:
+            yield viewer
+        finally:
+            service.board.leave(viewer)
+
+    async def server_sent(stream_id: str | None, last_event_id: str | None) -> StreamingResponse:
+        after = int(last_event_id) if last_event_id and last_event_id.isdigit() and len(last_event_id) < 19 else None
+        context = listening(stream_id, after)
+        viewer = context.__enter__()
+
+        async def lines() -> AsyncIterator[str]:
+            try:
+                yield "retry: 2000\n\n"
+                async for event in viewer.events(KEEP_ALIVE_SECONDS):
+                    yield _server_sent(event) if event is not None else ": still here\n\n"
+                    if event is not None and event.kind == "removed" and stream_id is not None:
+                        return
+            finally:
+                context.__exit__(None, None, None)
+
+        return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    @app.get("/api/events", responses=problems(503, stream_of="text/event-stream"), response_class=StreamingResponse)
+    async def all_events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
+        """Server-sent events of all streams: `result`, `opened`, `stalled`, `lost`, `session`, `ended`, `failed`,
+        `removed`; the data is JSON with the name of the `stream`. `Last-Event-ID` goes on where a connection broke.
+        """
+        return await server_sent(None, last_event_id)
+
+    @app.get(
+        "/api/streams/{stream_id}/events",
+        responses=problems(404, 503, stream_of="text/event-stream"),
+        response_class=StreamingResponse,
+    )
+    async def stream_events(
+        stream_id: Name, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+    ) -> StreamingResponse:
+        """Server-sent events of one stream, as `/api/events`; they end when it is removed."""
+        return await server_sent(stream_id, last_event_id)
+
+    async def over_socket(socket: WebSocket, stream_id: str | None) -> None:
+        await socket.accept()
+        try:
+            with listening(stream_id) as viewer:
+                async for event in viewer.events(KEEP_ALIVE_SECONDS):
+                    if event is None:
+                        await socket.send_text('{"event": "alive"}')
+                        continue
+                    await socket.send_text(f'{{"event": "{event.kind}", "data": {event.data}}}')
+        except UnknownStream as error:
+            await socket.close(1008, str(error)[:100])
+        except HTTPException as error:
+            await socket.close(1013, error.detail[:100])
+        except (WebSocketDisconnect, RuntimeError):
+            return
+
+    @app.websocket("/api/ws")
+    async def all_over_socket(socket: WebSocket) -> None:
+        """The events of all streams."""
+        await over_socket(socket, None)
+
+    @app.websocket("/api/streams/{stream_id}/ws")
+    async def stream_over_socket(socket: WebSocket, stream_id: str) -> None:
+        """The events of one stream."""
+        await over_socket(socket, stream_id)
+
+
+def _server_sent(event: Event) -> str:
+    return f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"
+
+
+def _add_pictures(app: FastAPI, service: Service, painter: Painter) -> None:
+    watching = {"viewers": 0}
+
+    @app.get(
+        "/api/streams/{stream_id}/video",
+        responses=problems(404, 503, stream_of="multipart/x-mixed-replace"),
+        response_class=StreamingResponse,
+    )
+    async def stream_video(stream_id: Name) -> StreamingResponse:
+        """The stream with boxes and actions drawn on it, as motion JPEG, about one clip late."""
+        service.status(stream_id)
+        if watching["viewers"] >= MAX_VIEWERS:
+            raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
+
+        async def parts() -> AsyncIterator[bytes]:
+            watching["viewers"] += 1
+            service.look(stream_id, 1)
+            try:
+                async for part in painter.multipart(
+                    lambda: service.board.last(stream_id), lambda: stream_id in service.stream_ids
+                ):
+                    yield part
+            finally:
+                watching["viewers"] -= 1
+                service.look(stream_id, -1)
+
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
+        return StreamingResponse(parts(), media_type=kind, headers={"Cache-Control": "no-store"})
+
+
+def _add_figures(app: FastAPI, service: Service) -> None:
+    @app.get("/metrics", response_class=PlainTextResponse, responses=problems())
+    def get_metrics() -> Response:
+        """For Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/health", responses=problems(503))
+    def get_health() -> dict[str, str]:
+        """Whether the server lives; 503 once its watching thread hangs: restart it then."""
+        if not service.is_well:
+            raise HTTPException(503, "the watching thread hangs")
+        return {"status": "well"}
+
+    @app.get("/ready", responses=problems(503))
+    def get_ready() -> dict[str, str]:
+        """Whether new streams are welcome."""
+        if not service.is_ready:
+            raise HTTPException(503, "the server is not ready")
+        return {"status": "ready"}
+
+    @app.get("/", include_in_schema=False)
+    def get_page() -> FileResponse:
+        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/page/{name}", include_in_schema=False)
+    def get_page_file(name: str) -> FileResponse:
+        if name not in {path.name for path in PAGE.iterdir()}:
+            raise HTTPException(404, "there is no such file")
+        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,83 @@
+"""Figures for Prometheus, read off the streams when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from memvit.live.reader import LiveReader
+from memvit.results import Latency
+
+BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_TALLY = {
+    "connections": "Connections that were made",
+    "lost": "Connections that broke, and attempts in vain",
+    "stalls": "Times that a standing connection fell silent",
+    "sessions": "Times that memory began, anew or first",
+    "frames": "Frames that came",
+    "clips": "Clips that were answered",
+    "late_clips": "Clips left out because the model did not keep up",
+    "missed_clips": "Clips left out, late or in gaps",
+    "frozen_clips": "Clips whose picture did not move",
+    "black_clips": "Clips whose picture was black",
+    "clock_jumps": "Frame times that leapt ahead and were brought back",
+    "size_changes": "Changes of the picture's shape",
+    "abandoned_readers": "Connections that hung and were left behind",
+    "corrupt_packets": "Damaged packets",
+}
+
+
+class Metrics:
+    """A registry of its own, so that several servers can live in one process."""
+
+    def __init__(self, readers: Callable[[], dict[str, LiveReader]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Streams(readers))
+        self._latency = Histogram(
+            "memvit_latency_seconds",
+            "From the arrival of a clip's last frame to its result, in all and by part",
+            ["part"],
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._batch = Histogram(
+            "memvit_batch_clips", "Clips answered at once", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self._registry
+        )
+
+    def answered(self, latencies: list[Latency]) -> None:
+        """A batch was answered."""
+        self._batch.observe(len(latencies))
+        for latency in latencies:
+            self._latency.labels("all").observe(latency.seconds)
+            for part in ("decode", "queue", "boxes", "model"):
+                self._latency.labels(part).observe(getattr(latency, f"{part}_seconds"))
+
+    def text(self) -> bytes:
+        """In Prometheus' format."""
+        return generate_latest(self._registry)
+
+
+class _Streams(Collector):
+    def __init__(self, readers: Callable[[], dict[str, LiveReader]]) -> None:
+        self._readers = readers
+
+    def collect(self) -> Iterator[Metric]:
+        """One family a number of the tally, one sample a stream."""
+        readers = self._readers()
+        yield GaugeMetricFamily("memvit_streams", "Streams that are watched", value=len(readers))
+        up = GaugeMetricFamily("memvit_stream_up", "Whether frames come", labels=["stream"])
+        families = {
+            name: CounterMetricFamily(f"memvit_{name}", help_text, labels=["stream"])
+            for name, help_text in _TALLY.items()
+        }
+        for stream_id, reader in readers.items():
+            up.add_metric([stream_id], float(reader.state == "live"))
+            tally = asdict(reader.tally)
+            for name, family in families.items():
+                family.add_metric([stream_id], tally[name])
+        yield up
+        yield from families.values()

@@ -1,0 +1,83 @@
+"""What clients send and get, as the API's documentation shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+StreamId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class StreamRequest(BaseModel):
+    """A stream to watch."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(min_length=1, max_length=2048, description="A URL, or a file of an offered folder.")]
+    id: Annotated[StreamId | None, Field(description="Its name from now on; made from the source by default.")] = None
+    late: Annotated[
+        Literal["auto", "drop", "wait"],
+        Field(description="Clips the model has no time for: dropped, or the source waits; auto drops for live ones."),
+    ] = "auto"
+    max_age_seconds: Annotated[
+        float, Field(ge=0, le=3600, allow_inf_nan=False, description="How long a clip may wait before it is late.")
+    ] = 2.0
+    keep_memory_seconds: Annotated[
+        float, Field(ge=0, le=86400, allow_inf_nan=False, description="A longer gap makes the stream start afresh.")
+    ] = 30.0
+    pace: Annotated[bool, Field(description="Play a file at its own speed, over and over, like a camera.")] = False
+
+
+class LatencyFigures(BaseModel):
+    """Seconds from the arrival of a clip's last frame to its result, over the last results; parts are medians."""
+
+    p50: float
+    p99: float
+    decode: float
+    queue: float
+    boxes: float
+    model: float
+
+
+class StreamStatus(BaseModel):
+    """How a stream is."""
+
+    id: str
+    source: Annotated[str, Field(description="Free of credentials.")]
+    state: Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "stopped"]
+    is_live: bool
+    width: int | None
+    height: int | None
+    session: int
+    last_failure: str | None
+    tally: Annotated[dict[str, int], Field(description="What has happened so far; every number only grows.")]
+    condition: str
+    seconds: Annotated[float | None, Field(description="Centre of the last clip, in seconds of the stream.")]
+    memory_reach_seconds: float
+    latency_seconds: LatencyFigures | None
+    real_time_factor: Annotated[float, Field(description="Seconds of video answered a second, lately.")]
+
+
+class StreamList(BaseModel):
+    """All streams."""
+
+    streams: list[StreamStatus]
+
+
+class ServerInfo(BaseModel):
+    """What is being served."""
+
+    version: str
+    model: str
+    classes: list[str]
+    hop_seconds: float
+    clip_seconds: float
+    max_streams: int
+    memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
+
+
+class Problem(BaseModel):
+    """Why a request was not carried out."""
+
+    detail: str | list[Any]

@@ -1,0 +1,99 @@
+"""Which sources a client may name. The server opens them, so this is where it must not be led astray."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from memvit.live.policy import LivePolicy
+from memvit.types import MemvitError
+from memvit.video.location import is_always_live, is_camera
+from memvit.video.paced import PacedSource
+from memvit.video.source import Source, open_source
+
+DEFAULT_SCHEMES = ("rtsp", "rtsps", "http", "https")
+MAX_CHARACTERS = 2048
+FILE_FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu"
+"""Containers of single files: none of them (as a playlist does) names other files to read."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^/\\]")
+_UNDER = {
+    "http": "http,https,tcp,tls,crypto,data",
+    "https": "http,https,tcp,tls,crypto,data",
+    "rtsp": "rtsp,rtp,srtp,udp,tcp,tls",
+    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,rtmp,tls,tcp",
+}
+"""Scheme → what FFmpeg may use to serve it; another scheme may use itself only. Never files."""
+
+
+class SourceRefused(MemvitError):
+    """The server does not open this for a client."""
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """What a client may name."""
+
+    schemes: tuple[str, ...] = DEFAULT_SCHEMES
+    folders: tuple[Path, ...] = ()
+    """Files below these may be read."""
+    cameras: bool = False
+    """`/dev/video0` and the like."""
+
+    def check(self, location: str) -> str:
+        """The location to open, a path made absolute; SourceRefused, with the reason, if it is not allowed."""
+        if not location or len(location) > MAX_CHARACTERS:
+            raise SourceRefused(f"a source has 1 to {MAX_CHARACTERS} characters")
+        if any(ord(character) < 32 or ord(character) == 127 for character in location):
+            raise SourceRefused("a source must not hold control characters")
+        if is_camera(location):
+            if not self.cameras:
+                raise SourceRefused("cameras of the server are not offered; start it with --allow-cameras")
+            return location
+        if "://" in location:
+            match = _SCHEME.match(location)
+            if match is None or match[1].lower() not in self.schemes:
+                allowed = ", ".join(self.schemes) or "none"
+                raise SourceRefused(f"this kind of address is not allowed (allowed: {allowed}); see --allow-scheme")
+            return location
+        return str(self._file(location))
+
+    def _file(self, location: str) -> Path:
+        refused = SourceRefused("this file is not in a folder that the server offers; see --allow-folder")
+        try:
+            path = Path(location).resolve(strict=True)
+            folders = [folder.resolve() for folder in self.folders]
+        except (OSError, RuntimeError, ValueError):
+            # The same words whether it exists or not: a client must not learn what is on the disk.
+            raise refused from None
+        if not path.is_file() or not any(path.is_relative_to(folder) for folder in folders):
+            raise refused
+        return path
+
+
+def open_checked(location: str, policy: LivePolicy, *, pace: bool = False, from_seconds: float = 0.0) -> Source:
+    """Open what `SourceRules.check` returned, with FFmpeg kept to the protocols and formats that it needs."""
+    again = partial(
+        open_source,
+        location,
+        open_timeout_seconds=policy.open_timeout_seconds,
+        read_timeout_seconds=policy.read_timeout_seconds,
+        options=ffmpeg_options(location),
+    )
+    if not pace or is_always_live(location):
+        return again(from_seconds=from_seconds)
+    source = again()
+    return source if source.info.is_live else PacedSource(source, again)
+
+
+def ffmpeg_options(location: str) -> dict[str, str]:
+    """What FFmpeg may use to open a location."""
+    if is_camera(location):
+        return {}
+    if "://" not in location:
+        return {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
+    scheme = location.partition("://")[0].lower()
+    return {"protocol_whitelist": _UNDER.get(scheme, scheme)}

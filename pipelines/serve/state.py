@@ -1,0 +1,93 @@
+"""Streams on disk: what was watched and what it remembered, one file a stream, for the next start.
+
+A file is a line of JSON and the bytes of a `StreamSnapshot`. It is written beside and renamed, so that a crash leaves
+the one before; a checksum tells rot. Sources may hold passwords: files are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from memvit.snapshot import StreamSnapshot
+from memvit.types import MemvitError
+
+SUFFIX = ".stream"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedStream:
+    """A stream between two clips, and how it was asked for."""
+
+    stream_id: str
+    model: str
+    """Name and hash of the model that remembers."""
+    request: dict[str, Any]
+    saved_unix: float
+    session: int = 0
+    last_centre_seconds: float | None = None
+    """Of its last answered clip; None before the first."""
+    ahead_seconds: float = 0.0
+    """How much further its frames had come."""
+    snapshot: StreamSnapshot | None = None
+
+
+class StateFolder:
+    """The files of all streams."""
+
+    def __init__(self, folder: Path) -> None:
+        """MemvitError if the folder cannot be made."""
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise MemvitError(
+                f"{folder}: the streams' state cannot be kept there ({error.strerror}); name another folder"
+            ) from error
+
+    def save(self, stream: SavedStream) -> None:
+        """Write one stream. OSError when the disk takes no more; what was there stands."""
+        content = stream.snapshot.to_bytes() if stream.snapshot else b""
+        header = asdict(stream) | {"format": FORMAT, "bytes": len(content), "crc32": zlib.crc32(content)}
+        header.pop("snapshot")
+        path = self._folder / f"{stream.stream_id}{SUFFIX}"
+        beside = path.with_suffix(".part")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(json.dumps(header).encode() + b"\n" + content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+    def remove(self, stream_id: str) -> None:
+        """A stream that was removed does not come back."""
+        with suppress(FileNotFoundError):
+            (self._folder / f"{stream_id}{SUFFIX}").unlink()
+
+    def load(self) -> tuple[list[SavedStream], list[str]]:
+        """All streams, and a sentence for every file that is no good."""
+        found, bad = [], []
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            try:
+                found.append(_read(path))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                bad.append(f"{path}: this state is not whole and was left aside ({error})")
+        return found, bad
+
+
+def _read(path: Path) -> SavedStream:
+    line, _, content = path.read_bytes().partition(b"\n")
+    header = json.loads(line)
+    if header.pop("format") != FORMAT:
+        raise ValueError("it was written by another version")
+    if len(content) != header.pop("bytes") or zlib.crc32(content) != header.pop("crc32"):
+        raise ValueError("it is damaged")
+    if header["stream_id"] != path.stem:
+        raise ValueError("it was renamed")
+    return SavedStream(**header, snapshot=StreamSnapshot.from_bytes(content) if content else None)
