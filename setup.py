@@ -10,6 +10,8 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "memvit/__init__.py").read
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
+    "httpx>=0.27",
+    "schemathesis>=4",
     "hypothesis>=6",
     "timm>=1.0",
     "pytorchvideo>=0.1.5",
@@ -19,6 +21,8 @@ TEST = [
 RAY = ["ray[train]>=2.40"]
 S3 = ["s3fs>=2024.6"]
 PARQUET = ["pyarrow>=15"]
+SERVE = ["fastapi>=0.115", "uvicorn[standard]>=0.30", "prometheus-client>=0.20"]
+PAGE = ["selenium>=4.20"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -30,7 +34,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["memvit*", "pipelines*"]),
-    package_data={"memvit": ["py.typed", "data/**/*.txt", "data/models/*.safetensors"]},
+    package_data={
+        "memvit": ["py.typed", "data/**/*.txt", "data/models/*.safetensors"],
+        "pipelines": ["serve/page/*"],
+    },
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -46,13 +53,14 @@ setup(
         "zarr>=3.1",
     ],
     extras_require={
-        "test": TEST + RAY + S3 + PARQUET,
+        "test": TEST + RAY + S3 + PARQUET + SERVE + PAGE,
         "ray": RAY,
+        "serve": SERVE,
         "s3": S3,
         "parquet": PARQUET,
         "lint": LINT,
         "bench": ["pytorchvideo>=0.1.5", "timm>=1.0", "torchcodec>=0.2", "decord>=0.6"],
-        "dev": TEST + RAY + S3 + PARQUET + LINT,
+        "dev": TEST + RAY + S3 + PARQUET + SERVE + PAGE + LINT,
     },
     entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},
 )
