@@ -61,12 +61,14 @@ class LiveReader:
         *,
         policy: LivePolicy,
         is_live: bool = False,
+        is_patient: bool = False,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
-        """`is_live` False leaves it to the source, once it is open; one that cannot be opened at first has failed then.
+        """`is_live` False leaves it to the source, once it is open; one that cannot be opened at first has failed then,
+        unless `is_patient`.
 
         `until_seconds` ends the stream at that time of its own. `connect` opens the source and may block; `clock` and
         `chance` are for tests.
@@ -74,13 +76,13 @@ class LiveReader:
         self.stream_id, self.policy = stream_id, policy
         self._connect, self._make_sampler = connect, make_sampler
         self._until_seconds, self._clock, self._chance = until_seconds, clock, chance or random.Random()
-        self.is_live = is_live
+        self.is_live, self._is_patient = is_live, is_patient
         self.changed = threading.Condition()
         self._sampling = threading.Lock()
         self._connection: _Connection | None = None
         self._hung: list[threading.Thread] = []
         self._attempts_in_vain = 0
-        self._retry_at = self._heard_at = clock()
+        self.retry_at = self._heard_at = clock()
         self._stopping = self.finished = False
         self.state: State = "connecting"
         self.info: SourceInfo | None = None
@@ -126,7 +128,7 @@ class LiveReader:
     def tend(self) -> None:
         """Connect again when it is time, and notice silence. The caller holds `changed`."""
         now, connection = self._clock(), self._connection
-        if self.state == "waiting" and now >= self._retry_at:
+        if self.state == "waiting" and now >= self.retry_at:
             self._hung = [thread for thread in self._hung if thread.is_alive()]
             if len(self._hung) < MAX_HUNG_READERS:
                 self._begin_connection()
@@ -179,7 +181,7 @@ class LiveReader:
         if kind in ("access", "not_found"):  # it will hardly be better in a second
             seconds = max(seconds, min(10.0, policy.max_retry_seconds))
         self._attempts_in_vain += 1
-        self._retry_at, self.state = now + seconds, "waiting"
+        self.retry_at, self.state = now + seconds, "waiting"
         self._queue.put(StreamLost(self.stream_id, reason, kind, seconds))
         self.changed.notify_all()
 
@@ -327,7 +329,7 @@ class LiveReader:
                 self._end(counts)
             elif counts is not None:
                 self._lose(f"{self.stream_id}: the other side ended the stream", "ended")
-            elif failure is not None and self.is_live:
+            elif failure is not None and (self.is_live or (self._is_patient and not self.tally.connections)):
                 self._lose(str(failure), failure.kind)
             elif failure is not None:
                 self._fail(str(failure))

@@ -74,11 +74,12 @@ class Watcher:
         policy: LivePolicy | None = None,
         connect: Callable[[], Source] | None = None,
         is_live: bool | None = None,
+        is_patient: bool = False,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
     ) -> LiveReader:
         """Begin to watch. ValueError if there is such a stream. `connect` opens the source where `location` is not all
-        there is to say.
+        there is to say; `is_patient` tries again what may or may not be live and cannot be opened at first.
         """
         if stream_id in self._readers:
             raise ValueError(f"there is a stream {stream_id} already; remove it first, or choose another name")
@@ -89,6 +90,7 @@ class Watcher:
             partial(self._sampler, stream_id),
             policy=policy,
             is_live=is_always_live(location) if is_live is None else is_live,
+            is_patient=is_patient,
             until_seconds=until_seconds,
             resumption=resumption,
         )

@@ -233,6 +233,7 @@ class Service:
             policy=policy,
             connect=partial(open_checked, location, policy, pace=request.pace, from_seconds=from_seconds),
             is_live=is_live,
+            is_patient=is_url(location),
             resumption=resumption,
         )
         reader.wants_preview = self._lookers.get(stream_id, 0) > 0

@@ -1,0 +1,276 @@
+// One stream: its state, pictures, timeline and figures.
+
+import { picturesOf } from "./api.js";
+import { Figures, clock, make } from "./figures.js";
+import { rowsOf } from "./history.js";
+import { Timeline, colourOf } from "./timeline.js";
+
+const OVER = ["ended", "failed", "stopped"];
+const RETRY_MS = 3000;
+const SURE_MS = 4000;
+const SHOWN_PEOPLE = 6;
+const SHOWN_ACTIONS = 2;
+
+export class Card {
+  onShow = () => {};
+  onHide = () => {};
+  onRemove = async () => {};
+  isShowing = false;
+  isVisible = false;
+  #hasFailed = false;
+  #history;
+  #timeline;
+  #figures;
+  #status = null;
+  #reason = "";
+  #hop = 1;
+  #hasPicture = false;
+  #sureTimer = 0;
+  #pictureTimer = 0;
+
+  constructor(id, history) {
+    this.id = id;
+    this.#history = history;
+    const template = document.getElementById("card");
+    this.element = template.content.firstElementChild.cloneNode(true);
+    this.element.dataset.stream = id;
+    this.#part("name").textContent = id;
+    this.#part("name").title = id;
+    this.element.setAttribute("aria-label", `Stream ${id}`);
+    const canvas = this.#part("timeline");
+    canvas.setAttribute("aria-label", `Clips of the last 60 seconds of ${id}`);
+    this.#timeline = new Timeline(canvas, history);
+    this.#figures = new Figures(this.#part("figures"));
+    this.#listenToRemove();
+    this.#listenToTimeline(canvas);
+    this.#part("show").addEventListener("click", () => this.onShow());
+    this.#part("hide").addEventListener("click", () => this.onHide());
+    this.#part("show").setAttribute("aria-label", `Show pictures of ${id}`);
+    this.#part("hide").setAttribute("aria-label", `Pause pictures of ${id}`);
+    this.#sayPicture();
+    this.showResult();
+  }
+
+  #part(name) {
+    return this.element.querySelector(`.${name}`);
+  }
+
+  // State
+
+  /** What the list of streams tells. */
+  show(status, hop) {
+    this.#status = status;
+    this.#hop = hop;
+    this.#part("source").textContent = status.source;
+    this.#part("source").title = status.source;
+    this.#figures.show(status);
+    this.#showState();
+  }
+
+  /** An event that is not a result. */
+  tell(kind, data) {
+    if (["opened", "session"].includes(kind)) this.#reason = "";
+    else if (kind === "lost") this.#reason = `${data.reason}; trying again in ${data.retry_seconds} s`;
+    else this.#reason = data.reason ?? "";
+    this.#hasFailed = kind === "failed";
+    this.#showState();
+  }
+
+  get state() {
+    const state = this.#status?.state ?? "connecting";
+    // A stream whose model gave up is stopped, and only the event says why.
+    return state === "stopped" && this.#hasFailed ? "failed" : state;
+  }
+
+  get #isRunning() {
+    return Boolean(this.#status?.is_live) && !OVER.includes(this.state);
+  }
+
+  /** Whether there is anything new to look at. */
+  get hasPictures() {
+    return !OVER.includes(this.state);
+  }
+
+  #showState() {
+    const { state } = this;
+    const badge = this.#part("state");
+    if (this.element.dataset.state !== state) {
+      this.element.dataset.state = state;
+      badge.textContent = state;
+      this.#sayPicture();
+    }
+    const isBad = !["live", "connecting"].includes(state);
+    const reason = isBad ? this.#reason || this.#status?.last_failure || "" : "";
+    const note = this.#part("note");
+    note.hidden = !reason;
+    // Reasons begin with the stream's name, which stands above them already.
+    note.textContent = reason.startsWith(`${this.id}: `) ? reason.slice(this.id.length + 2) : reason;
+    const condition = this.#status?.condition ?? "ok";
+    const conditionBadge = this.#part("condition");
+    conditionBadge.hidden = condition === "ok";
+    conditionBadge.textContent = `picture ${condition}`;
+  }
+
+  #listenToRemove() {
+    const button = this.#part("remove");
+    const settle = () => {
+      clearTimeout(this.#sureTimer);
+      button.classList.remove("sure");
+      button.textContent = "Remove";
+      button.setAttribute("aria-label", `Remove ${this.id}`);
+    };
+    settle();
+    button.addEventListener("click", async () => {
+      // What the stream remembers goes with it, so a slip of the hand must not do it.
+      if (!button.classList.contains("sure")) {
+        button.classList.add("sure");
+        button.textContent = "Really remove?";
+        button.setAttribute("aria-label", `Really remove ${this.id}?`);
+        this.#sureTimer = setTimeout(settle, SURE_MS);
+        return;
+      }
+      settle();
+      button.disabled = true;
+      try {
+        await this.onRemove();
+      } catch (error) {
+        this.#reason = error.message;
+        this.#part("note").hidden = false;
+        this.#part("note").textContent = error.message;
+        button.disabled = false;
+      }
+    });
+    button.addEventListener("blur", settle);
+    button.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") settle();
+    });
+  }
+
+  // Pictures
+
+  startPicture() {
+    const picture = this.#part("picture");
+    this.isShowing = true;
+    picture.alt = `${this.id} with boxes, actions and what memory reads`;
+    picture.onload = () => {
+      this.#hasPicture = true;
+      picture.hidden = false;
+      this.#part("still").hidden = true;
+      this.#sayPicture();
+    };
+    picture.onerror = () => {
+      this.#pictureTimer = setTimeout(() => (picture.src = picturesOf(this.id)), RETRY_MS);
+    };
+    picture.src = picturesOf(this.id);
+    this.#sayPicture();
+  }
+
+  /** Ends the connection; the last picture stays. */
+  stopPicture() {
+    if (!this.isShowing) return;
+    this.isShowing = false;
+    clearTimeout(this.#pictureTimer);
+    const picture = this.#part("picture");
+    picture.onload = picture.onerror = null;
+    if (picture.naturalWidth) {
+      const still = this.#part("still");
+      still.width = picture.naturalWidth;
+      still.height = picture.naturalHeight;
+      still.getContext("2d").drawImage(picture, 0, 0);
+      still.hidden = false;
+    }
+    picture.hidden = true;
+    picture.removeAttribute("src");
+    this.#sayPicture();
+  }
+
+  offerPicture(isOffered) {
+    this.#part("show").hidden = !isOffered;
+    this.#part("hide").hidden = !this.isShowing || isOffered;
+  }
+
+  #sayPicture() {
+    const note = this.#part("screen-note");
+    const isOver = OVER.includes(this.state);
+    const words = isOver ? "No picture" : this.isShowing ? "Waiting for the first clip …" : "";
+    note.textContent = this.#hasPicture ? "" : words;
+    this.element.dataset.pictures = this.isShowing ? "on" : "off";
+  }
+
+  // Results
+
+  /** The present clip in words, or the one that is pointed at. */
+  showResult() {
+    this.element.dataset.results = this.#history.received;
+    if (this.#timeline.selected && !this.#history.results.includes(this.#timeline.selected)) {
+      this.#timeline.selected = null;
+    }
+    const { selected } = this.#timeline;
+    const result = selected ?? this.#history.last;
+    const people = result ? rowsOf(result) : [];
+    this.#part("when").textContent = result ? this.#sentence(result, Boolean(selected)) : "No clip answered yet";
+    const entries = people.slice(0, SHOWN_PEOPLE).map((entry) => this.#entry(entry));
+    if (people.length > SHOWN_PEOPLE) entries.push(make("li", "", `and ${people.length - SHOWN_PEOPLE} more`));
+    if (result && !people.length) entries.push(make("li", "quiet", "nobody"));
+    this.#part("who").replaceChildren(...entries);
+    this.#describe(result, people);
+  }
+
+  #sentence(result, isPast) {
+    const { attended_seconds: attended } = result.memory;
+    const memory = attended.length ? `reads ${attended.map((age) => +age.toFixed(1)).join(", ")} s ago` : "no memory yet";
+    const missed = result.missed ? ` · ${result.missed} missed before` : "";
+    return `${isPast ? "At" : "Now"} ${clock(result.seconds)} · clip ${result.clip} · ${memory}${missed}`;
+  }
+
+  #entry({ row, colour, actions }) {
+    const entry = make("li");
+    if (row !== null) {
+      const chip = make("span", "chip", String(row));
+      chip.style.background = colourOf(colour);
+      entry.append(chip);
+    }
+    for (const { name, score } of actions.slice(0, SHOWN_ACTIONS)) {
+      const action = make("span", "action", `${name} `);
+      action.append(make("b", "", score.toFixed(2)));
+      entry.append(action);
+    }
+    return entry;
+  }
+
+  #describe(result, people) {
+    const canvas = this.#part("timeline");
+    const age = result && this.#history.last ? this.#history.last.seconds - result.seconds : 0;
+    canvas.setAttribute("aria-valuemin", "-60");
+    canvas.setAttribute("aria-valuemax", "0");
+    canvas.setAttribute("aria-valuenow", String(Math.round(-age)));
+    const words = people.map(({ row, actions }) => `${row === null ? "" : `person ${row} `}${actions[0]?.name ?? ""}`);
+    canvas.setAttribute("aria-valuetext", result ? `${clock(result.seconds)}: ${words.join(", ") || "nobody"}` : "empty");
+  }
+
+  #listenToTimeline(canvas) {
+    const select = (result) => {
+      this.#timeline.selected = result;
+      this.showResult();
+      this.draw();
+    };
+    canvas.addEventListener("pointermove", (event) => {
+      select(this.#timeline.at(event.offsetX, this.#isRunning, this.#hop));
+    });
+    canvas.addEventListener("pointerleave", () => select(null));
+    canvas.addEventListener("blur", () => select(null));
+    canvas.addEventListener("keydown", (event) => {
+      const { results } = this.#history;
+      const at = this.#timeline.selected ? results.indexOf(this.#timeline.selected) : results.length - 1;
+      const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: results.length - 1 }[event.key];
+      if (event.key === "Escape") select(null);
+      if (next === undefined || !results.length) return;
+      event.preventDefault();
+      select(results[Math.min(results.length - 1, Math.max(0, next))]);
+    });
+  }
+
+  draw() {
+    this.#timeline.draw(this.#isRunning, this.#hop);
+  }
+}

@@ -1,0 +1,123 @@
+// What is known of a stream's last minute, on the stream's own time.
+
+export const WINDOW_SECONDS = 60;
+const KEPT_SECONDS = 2 * WINDOW_SECONDS;
+const ANCHORS = 20;
+
+/** The server's clock in unix seconds, as seen from here: no answer can come before it was sent, so the most is best. */
+export class ServerClock {
+  #skew = -Infinity;
+
+  /** A time of the server that has just been received. */
+  heard(unixSeconds) {
+    if (Number.isFinite(unixSeconds)) this.#skew = Math.max(this.#skew, unixSeconds - local());
+  }
+
+  get now() {
+    return local() + (Number.isFinite(this.#skew) ? this.#skew : 0);
+  }
+}
+
+// Unlike Date.now() it never jumps.
+const local = () => (performance.timeOrigin + performance.now()) / 1000;
+
+/** The last results of a stream. */
+export class History {
+  results = [];
+  /** Things that happened: {seconds, kind}. */
+  marks = [];
+  /** The last event that is not a result: [kind, data]. */
+  news = null;
+  received = 0;
+  #anchors = [];
+  #clock;
+
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  get last() {
+    return this.results.at(-1) ?? null;
+  }
+
+  clear() {
+    this.results = [];
+    this.marks = [];
+    this.#anchors = [];
+  }
+
+  add(result) {
+    const last = this.last;
+    if (last && result.seconds === last.seconds && result.clip === last.clip) return;
+    // A stream's time only grows: one that is earlier is of another life of the server.
+    if (last && result.seconds <= last.seconds) this.clear();
+    this.#clock.heard(result.time_unix);
+    this.received += 1;
+    this.results.push(result);
+    const arrived = result.time_unix - (result.latency?.seconds ?? 0);
+    this.#anchors.push(result.span[1] - arrived);
+    if (this.#anchors.length > ANCHORS) this.#anchors.shift();
+    const oldest = result.seconds - KEPT_SECONDS;
+    while (this.results[0].seconds < oldest) this.results.shift();
+    while (this.marks.length && this.marks[0].seconds < oldest) this.marks.shift();
+  }
+
+  /** Events bear no time; what matters is after which clip they came. */
+  mark(kind) {
+    if (!this.last) return;
+    const mark = { kind, seconds: this.last.span[1] };
+    const before = this.marks.at(-1);
+    if (before?.kind !== mark.kind || before.seconds !== mark.seconds) this.marks.push(mark);
+  }
+
+  /**
+   * The stream's time at this instant. A live one's goes on while nothing comes; a file that is read as fast as it can
+   * be has no other "now" than its last clip, and neither has what is over.
+   */
+  now(isRunning) {
+    if (!this.last) return 0;
+    if (!isRunning) return this.last.span[1];
+    return Math.max(this.last.span[1], Math.max(...this.#anchors) + this.#clock.now);
+  }
+
+  /** Spans [from, to] without a result, between the first and the last of them. */
+  gaps(hop) {
+    const found = [];
+    for (let index = 1; index < this.results.length; index += 1) {
+      const before = this.results[index - 1];
+      const after = this.results[index];
+      if (after.missed || after.seconds - before.seconds > 1.5 * hop) {
+        found.push([before.seconds + hop / 2, after.seconds - hop / 2]);
+      }
+    }
+    return found;
+  }
+
+  /** Instants at which memory began anew. */
+  sessions(hop) {
+    return this.results
+      .filter((result, index) => index && (result.session ?? 0) !== (this.results[index - 1].session ?? 0))
+      .map((result) => result.seconds - hop / 2);
+  }
+
+  /** The result nearest to an instant, if it is a clip's. */
+  at(seconds, hop) {
+    let best = null;
+    for (const result of this.results) {
+      if (!best || Math.abs(result.seconds - seconds) < Math.abs(best.seconds - seconds)) best = result;
+    }
+    return best && Math.abs(best.seconds - seconds) <= hop ? best : null;
+  }
+}
+
+/**
+ * What a result says, one entry a row: {row, label, actions}. A classifier of whole clips has one row, whose colour
+ * tells the action; people have a row each, whose colour tells the person.
+ */
+export function rowsOf(result) {
+  if (result.people) {
+    return result.people.map(({ person, actions }) => ({ row: person, colour: person, actions }));
+  }
+  const actions = result.actions ?? [];
+  return actions.length ? [{ row: null, colour: actions[0].id, actions }] : [];
+}

@@ -1,0 +1,200 @@
+// The page: one connection for the events of all streams, the list of streams every two seconds, a card for each.
+
+import { Feed, Refused, addStream, getInfo, getStreams, removeStream } from "./api.js";
+import { Card } from "./card.js";
+import { History, ServerClock } from "./history.js";
+import { Pictures } from "./pictures.js";
+
+const LIST_MS = 2000;
+const SOON_MS = 150;
+const DRAW_MS = 100;
+
+const byId = (id) => document.getElementById(id);
+const clock = new ServerClock();
+const histories = new Map();
+const cards = new Map();
+const pictures = new Pictures();
+/** Stream → when it was removed: a list asked for earlier may still hold it. */
+const removedAt = new Map();
+const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+let hop = 1;
+let isAway = null;
+let hasInfo = false;
+let listTimer = 0;
+
+function historyOf(id) {
+  if (!histories.has(id)) histories.set(id, new History(clock));
+  return histories.get(id);
+}
+
+// Events
+
+const feed = new Feed(
+  () => {
+    for (const history of histories.values()) history.clear();
+  },
+  (kind, data) => {
+    const { stream } = data;
+    if (kind === "removed") {
+      drop(stream);
+      return;
+    }
+    const history = historyOf(stream);
+    const card = cards.get(stream);
+    if (kind === "result") {
+      history.add(data);
+      card?.showResult();
+      if (calm.matches) card?.draw();
+      if (!card) listSoon();
+      return;
+    }
+    history.mark(kind);
+    history.news = [kind, data];
+    card?.tell(kind, data);
+    listSoon();
+  },
+);
+
+// The list of streams
+
+async function list() {
+  clearTimeout(listTimer);
+  const askedAt = performance.now();
+  try {
+    if (!hasInfo) showInfo(await getInfo());
+    const { streams, date } = await getStreams();
+    clock.heard(date);
+    const there = streams.filter(({ id }) => !(removedAt.get(id) >= askedAt));
+    showStreams(there);
+    setAway("");
+  } catch (error) {
+    setAway(error instanceof Refused ? error.message : "The server does not answer; trying again …");
+  }
+  // Another call may have set it meanwhile.
+  clearTimeout(listTimer);
+  if (!document.hidden) listTimer = setTimeout(list, LIST_MS);
+}
+
+function listSoon() {
+  clearTimeout(listTimer);
+  if (!document.hidden) listTimer = setTimeout(list, SOON_MS);
+}
+
+function showStreams(streams) {
+  const ids = new Set(streams.map(({ id }) => id));
+  for (const id of [...cards.keys()]) if (!ids.has(id)) drop(id);
+  for (const status of streams) {
+    if (!cards.has(status.id)) addCard(status.id);
+    cards.get(status.id).show(status, hop);
+  }
+  showCount();
+  pictures.update();
+}
+
+function addCard(id) {
+  const history = historyOf(id);
+  const card = new Card(id, history);
+  card.onRemove = async () => {
+    await removeStream(id);
+    drop(id);
+  };
+  cards.set(id, card);
+  byId("grid").append(card.element);
+  // What was told before the stream was in the list.
+  if (history.news) card.tell(...history.news);
+  card.showResult();
+  card.draw();
+  pictures.add(card);
+}
+
+function drop(id) {
+  removedAt.set(id, performance.now());
+  histories.delete(id);
+  const card = cards.get(id);
+  if (!card) return;
+  cards.delete(id);
+  pictures.remove(card);
+  card.element.remove();
+  showCount();
+}
+
+function showCount() {
+  const count = cards.size;
+  byId("count").textContent = count;
+  byId("grid").dataset.count = count;
+  byId("empty").hidden = count > 0;
+  byId("legend").hidden = count === 0;
+  document.title = count ? `memvit · ${count} ${count === 1 ? "stream" : "streams"}` : "memvit";
+}
+
+function showInfo(info) {
+  hop = info.hop_seconds;
+  const [model, digest] = info.model.split(" ");
+  byId("model").textContent = model;
+  byId("model").title = `${digest ? `weights ${digest}, ` : ""}${info.classes.length} actions, memvit ${info.version}`;
+  byId("hop").textContent = `${+hop.toFixed(2)} s`;
+  const reads = info.memory_reads;
+  byId("reads").textContent = reads.length ? `${reads.join(", ")} clips back` : "none";
+  byId("facts").hidden = false;
+  hasInfo = true;
+}
+
+/** `sentence` says why there is nothing new; empty when all is well. */
+function setAway(sentence) {
+  const banner = byId("away");
+  banner.textContent = sentence;
+  banner.hidden = !sentence;
+  document.body.classList.toggle("is-away", Boolean(sentence));
+  const wasAway = isAway;
+  isAway = Boolean(sentence);
+  if (isAway) hasInfo = false; // another server may answer next
+  if (wasAway !== isAway) {
+    // A server that was away may have begun to count anew, so nothing is taken up where it was.
+    if (isAway) feed.close();
+    else if (!document.hidden) feed.open();
+  }
+  pictures.isOn = !isAway && !document.hidden;
+}
+
+// The form
+
+byId("add").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const button = form.querySelector("button");
+  const problem = byId("problem");
+  const { source, id, pace } = form.elements;
+  problem.textContent = "";
+  button.disabled = true;
+  try {
+    const name = id.value.trim();
+    await addStream({ source: source.value.trim(), pace: pace.checked, ...(name && { id: name }) });
+    source.value = id.value = "";
+    await list();
+  } catch (error) {
+    problem.textContent = error instanceof Refused ? error.message : "The server does not answer.";
+  } finally {
+    button.disabled = false;
+    source.focus();
+  }
+});
+
+// A page that nobody sees costs the server nothing.
+document.addEventListener("visibilitychange", () => {
+  pictures.isOn = !isAway && !document.hidden;
+  if (document.hidden) {
+    clearTimeout(listTimer);
+    feed.close();
+  } else {
+    if (!isAway && !feed.isOpen) feed.open();
+    list();
+  }
+});
+
+setInterval(() => {
+  if (document.hidden || isAway || calm.matches) return;
+  cards.forEach((card) => card.isVisible && card.draw());
+}, DRAW_MS);
+window.addEventListener("resize", () => cards.forEach((card) => card.draw()));
+
+list();

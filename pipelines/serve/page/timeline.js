@@ -1,0 +1,271 @@
+// The last minute of a stream on a canvas: now at the right, a row a person, and above them what memory reads.
+
+import { WINDOW_SECONDS, rowsOf } from "./history.js";
+
+// Of people by their numbers, as the server draws their boxes.
+export const PALETTE = ["#5ac8fa", "#ffb340", "#78dc78", "#ff78a0", "#be96ff", "#f0dc5a"];
+export const colourOf = (number) => PALETTE[number % PALETTE.length];
+
+const MAX_ROWS = 6;
+const MIN_ROWS = 2;
+const GUTTER = 26;
+const LANE = 16;
+const ROW = 22;
+const SPACE = 3;
+const AXIS = 18;
+const FONT = "11px system-ui, sans-serif";
+const INK = "#12141a";
+const PAPER = "#e8ecf2";
+const MUTED = "#8f9aaa";
+const LINE = "rgba(255, 255, 255, 0.09)";
+const ROW_GROUND = "rgba(255, 255, 255, 0.035)";
+const MEMORY = PALETTE[0];
+const PRESENT = PALETTE[1];
+const MARKS = { lost: "#ff6b6b", stalled: "#ffb340", failed: "#ff6b6b", ended: MUTED };
+
+export class Timeline {
+  #canvas;
+  #context;
+  #history;
+  #hatch = null;
+  #rows = [];
+  selected = null;
+
+  constructor(canvas, history) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d");
+    this.#history = history;
+  }
+
+  /** The result at a place of the canvas, `x` CSS pixels from its left. */
+  at(x, isRunning, hop) {
+    const now = this.#history.now(isRunning);
+    const width = this.#canvas.clientWidth - GUTTER;
+    return this.#history.at(now - (1 - (x - GUTTER) / width) * WINDOW_SECONDS, hop);
+  }
+
+  draw(isRunning, hop) {
+    const history = this.#history;
+    const now = history.now(isRunning);
+    const seen = history.results.filter((result) => result.seconds > now - WINDOW_SECONDS - hop);
+    const hidden = this.#chooseRows(seen);
+    const shown = Math.max(MIN_ROWS, this.#rows.length);
+    const height = LANE + SPACE + shown * (ROW + SPACE) + AXIS;
+    const width = this.#fit(height);
+    if (!width) return;
+    const pen = this.#context;
+    const left = GUTTER;
+    const x = (seconds) => left + (1 - (now - seconds) / WINDOW_SECONDS) * (width - left);
+    const top = (index) => LANE + SPACE + index * (ROW + SPACE);
+    const bottom = top(shown) - SPACE;
+    pen.clearRect(0, 0, width, height);
+    pen.font = FONT;
+    pen.textBaseline = "middle";
+    this.#drawGround(x, now, left, width, top, shown, bottom, hidden);
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, 0, width - left, height);
+    pen.clip();
+    for (const [from, to] of history.gaps(hop)) this.#drawGap(x(from), x(to), bottom);
+    this.#rows.forEach((row, index) => this.#drawRow(seen, row, x, top(index), hop, left));
+    for (const { seconds, kind } of history.marks) this.#drawMark(x(seconds), kind, bottom);
+    for (const seconds of history.sessions(hop)) this.#drawSession(x(seconds), bottom);
+    if (history.last) this.#drawMemory(history.last, x, hop, left, width, bottom);
+    if (this.selected) this.#drawSelected(x(this.selected.seconds - hop / 2), x(this.selected.seconds + hop / 2), bottom);
+    pen.restore();
+  }
+
+  /** Those seen last, in the order of their numbers; returns how many are left out. */
+  #chooseRows(seen) {
+    const lastSeen = new Map();
+    for (const result of seen) {
+      for (const { row } of rowsOf(result)) lastSeen.set(row, result.seconds);
+    }
+    const newest = [...lastSeen].sort((first, second) => second[1] - first[1] || first[0] - second[0]);
+    this.#rows = newest.slice(0, MAX_ROWS).map(([row]) => row).sort((first, second) => first - second);
+    return newest.length - this.#rows.length;
+  }
+
+  /** Makes the canvas as large as it is shown, in the screen's own pixels; returns its width in CSS pixels. */
+  #fit(height) {
+    const canvas = this.#canvas;
+    const scale = window.devicePixelRatio || 1;
+    const width = canvas.clientWidth;
+    if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
+    const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== wide || canvas.height !== high) {
+      canvas.width = wide;
+      canvas.height = high;
+      this.#hatch = null;
+    }
+    this.#context.setTransform(scale, 0, 0, scale, 0, 0);
+    return width;
+  }
+
+  #drawGround(x, now, left, width, top, shown, bottom, hidden) {
+    const pen = this.#context;
+    for (let index = 0; index < shown; index += 1) {
+      pen.fillStyle = ROW_GROUND;
+      pen.fillRect(left, top(index), width - left, ROW);
+      const row = this.#rows[index];
+      if (row === undefined || row === null) continue;
+      pen.fillStyle = colourOf(row);
+      pen.beginPath();
+      pen.roundRect(0, top(index) + 3, GUTTER - 6, ROW - 6, 4);
+      pen.fill();
+      pen.fillStyle = INK;
+      pen.textAlign = "center";
+      pen.fillText(String(row), (GUTTER - 6) / 2, top(index) + ROW / 2 + 0.5, GUTTER - 8);
+    }
+    pen.fillStyle = MUTED;
+    const step = width - left < 300 ? 20 : 10;
+    for (let age = 0; age <= WINDOW_SECONDS; age += step) {
+      const at = Math.min(Math.max(Math.round(x(now - age)) + 0.5, left + 0.5), width - 0.5);
+      pen.fillStyle = LINE;
+      pen.fillRect(at - 0.5, LANE + SPACE, 1, bottom - LANE - SPACE + 3);
+      pen.fillStyle = MUTED;
+      pen.textAlign = age === 0 ? "right" : age === WINDOW_SECONDS ? "left" : "center";
+      pen.fillText(age ? `−${age} s` : "now", at, bottom + AXIS / 2 + 2);
+    }
+    if (hidden) {
+      pen.textAlign = "left";
+      pen.fillText(`+${hidden}`, 0, bottom + AXIS / 2 + 2);
+    }
+  }
+
+  /** A person's clips; neighbours with the same best action share its name, which is written where it fits. */
+  #drawRow(seen, row, x, top, hop, left) {
+    const pen = this.#context;
+    let run = null;
+    const finish = () => {
+      if (!run) return;
+      const from = Math.max(run.from, left);
+      const room = run.to - from - 8;
+      if (room < 18) return;
+      const text = shortened(pen, run.name, room);
+      if (!text) return;
+      // Dark on strong colours, light on faint ones.
+      pen.fillStyle = run.strength / run.clips > 0.5 ? INK : PAPER;
+      pen.textAlign = "left";
+      pen.fillText(text, from + 4, top + ROW / 2 + 0.5);
+    };
+    for (const result of seen) {
+      const found = rowsOf(result).find((entry) => entry.row === row);
+      const best = found?.actions[0];
+      if (!best) continue;
+      const [from, to] = [x(result.seconds - hop / 2), x(result.seconds + hop / 2)];
+      const strength = 0.14 + 0.82 * Math.min(1, Math.max(0, best.score));
+      pen.globalAlpha = strength;
+      pen.fillStyle = colourOf(found.colour);
+      // A little short at the left, so that clips that touch are seen to be two.
+      pen.fillRect(from + 0.75, top, Math.max(1, to - from - 0.75), ROW);
+      pen.globalAlpha = 1;
+      if (run && run.name === best.name && from - run.to < 1) {
+        Object.assign(run, { to, clips: run.clips + 1, strength: run.strength + strength });
+      } else {
+        finish();
+        run = { name: best.name, from, to, clips: 1, strength };
+      }
+    }
+    finish();
+  }
+
+  #drawGap(from, to, bottom) {
+    const pen = this.#context;
+    this.#hatch ??= hatch(pen);
+    pen.fillStyle = this.#hatch;
+    pen.fillRect(from, LANE + SPACE, to - from, bottom - LANE - SPACE);
+  }
+
+  #drawSession(at, bottom) {
+    const pen = this.#context;
+    pen.strokeStyle = "#ff78a0";
+    pen.lineWidth = 1.5;
+    pen.setLineDash([4, 3]);
+    pen.beginPath();
+    pen.moveTo(at, LANE);
+    pen.lineTo(at, bottom);
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+
+  #drawMark(at, kind, bottom) {
+    const pen = this.#context;
+    pen.fillStyle = MARKS[kind] ?? MUTED;
+    pen.beginPath();
+    pen.moveTo(at, bottom - 5);
+    pen.lineTo(at + 4, bottom + 3);
+    pen.lineTo(at - 4, bottom + 3);
+    pen.fill();
+  }
+
+  /** The strip at the top: the present clip, the past ones it attends to, and how far an influence can reach. */
+  #drawMemory(last, x, hop, left, width, bottom) {
+    const pen = this.#context;
+    const { attended_seconds: attended, reach_seconds: reach } = last.memory;
+    const present = [x(last.seconds - hop / 2), x(last.seconds + hop / 2)];
+    if (reach > 0) {
+      const from = x(last.seconds - reach - hop / 2);
+      const visible = Math.max(from, left);
+      pen.fillStyle = "rgba(90, 200, 250, 0.2)";
+      pen.fillRect(visible, 2, present[1] - visible, LANE - 4);
+      pen.fillStyle = MEMORY;
+      if (from >= left) {
+        pen.fillRect(from, 1, 2, LANE - 2);
+        pen.globalAlpha = 0.35;
+        pen.fillRect(from, LANE, 1, bottom - LANE);
+        pen.globalAlpha = 1;
+      }
+      const text = `${from < left ? "← " : ""}${seconds(reach)}`;
+      const room = from - left - 6;
+      const wide = pen.measureText(text).width;
+      pen.textAlign = wide < room ? "right" : "left";
+      pen.fillStyle = PAPER;
+      pen.fillText(text, wide < room ? from - 5 : visible + 6, LANE / 2 + 0.5);
+    }
+    for (const age of attended) {
+      const [from, to] = [x(last.seconds - age - hop / 2), x(last.seconds - age + hop / 2)];
+      pen.fillStyle = MEMORY;
+      pen.fillRect(from + 0.75, 3, to - from - 0.75, LANE - 6);
+      pen.strokeStyle = "rgba(255, 255, 255, 0.75)";
+      pen.lineWidth = 1;
+      pen.strokeRect(from + 0.5, LANE + SPACE - 0.5, to - from, bottom - LANE - SPACE + 1);
+    }
+    pen.fillStyle = PRESENT;
+    pen.fillRect(present[0] + 0.75, 3, present[1] - present[0] - 0.75, LANE - 6);
+  }
+
+  #drawSelected(from, to, bottom) {
+    const pen = this.#context;
+    pen.fillStyle = "rgba(255, 255, 255, 0.16)";
+    pen.fillRect(from, 0, to - from, bottom);
+    pen.strokeStyle = "#fff";
+    pen.lineWidth = 1.5;
+    pen.strokeRect(from, 1, to - from, bottom - 1);
+  }
+}
+
+const seconds = (value) => `${Number(value.toFixed(1))} s`;
+
+/** The text, cut where it is too wide; nothing if not even a few letters fit. */
+function shortened(pen, text, room) {
+  if (pen.measureText(text).width <= room) return text;
+  let most = text.length - 1;
+  while (most > 2 && pen.measureText(`${text.slice(0, most)}…`).width > room) most -= 1;
+  return most > 2 ? `${text.slice(0, most).trimEnd()}…` : "";
+}
+
+function hatch(pen) {
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8;
+  const tilePen = tile.getContext("2d");
+  tilePen.strokeStyle = "rgba(255, 255, 255, 0.22)";
+  tilePen.lineWidth = 1.5;
+  for (const shift of [-8, 0, 8]) {
+    tilePen.beginPath();
+    tilePen.moveTo(shift, 8);
+    tilePen.lineTo(shift + 8, 0);
+    tilePen.stroke();
+  }
+  return pen.createPattern(tile, "repeat");
+}
