@@ -206,6 +206,9 @@ def serve_command(
         Path | None,
         typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
     ] = None,
+    save_every: Annotated[
+        float, typer.Option(min=0.1, help="Seconds from one saving of a stream to the next.", rich_help_panel=_SERVER)
+    ] = 60.0,
 ) -> None:
     """Watch live streams that come and go: a page to look at, and an API with results, pictures and figures."""
     from memvit.assemble import ModelSettings
@@ -232,6 +235,8 @@ def serve_command(
             folders=tuple(allow_folder or ()),
             cameras=allow_cameras,
         )
-        service = make_service(settings, rules, hop_seconds=hop, max_streams=max_streams, state=state)
+        service = make_service(
+            settings, rules, hop_seconds=hop, max_streams=max_streams, state=state, save_every_seconds=save_every
+        )
         service.begin_with(sources or (), pace=pace)
         serve(service, host, port, token, console)

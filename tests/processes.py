@@ -15,7 +15,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-PRELOADED = ["pipelines.cli", "pipelines.extract.run", "pipelines.train", "memvit.store", "torchvision.ops", "av"]
+PRELOADED = [
+    "pipelines.cli",
+    "pipelines.serve.run",
+    "pipelines.extract.run",
+    "pipelines.train",
+    "memvit.store",
+    "torchvision.ops",
+    "av",
+]
 
 
 class Command:

@@ -120,7 +120,8 @@ class LiveReader:
     def take(self) -> LiveEvent | None:
         """The next event, if one is ready. The caller holds `changed`."""
         event = self._queue.take(self._clock())
-        self.finished |= isinstance(event, StreamEnded | StreamFailed)
+        if isinstance(event, StreamEnded | StreamFailed):  # not before: what was queued ahead of it has been taken now
+            self.finished, self.state = True, "ended" if isinstance(event, StreamEnded) else "failed"
         if event is not None:
             self.changed.notify_all()
         return event
@@ -186,7 +187,7 @@ class LiveReader:
         self.changed.notify_all()
 
     def _fail(self, reason: str) -> None:
-        self.state, self._connection = "failed", None
+        self._connection = None
         self._queue.put(StreamFailed(self.stream_id, reason))
         self.changed.notify_all()
 
@@ -335,7 +336,7 @@ class LiveReader:
                 self._fail(str(failure))
 
     def _end(self, counts: ReadCounts) -> None:
-        self.state, self._connection = "ended", None
+        self._connection = None
         self._queue.put(StreamEnded(self.stream_id, counts))
         self.changed.notify_all()
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import FastAPI, Header, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -58,6 +59,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     )
     for error, code in STATUS_OF.items():
         app.add_exception_handler(error, _answer_with(code))
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_middleware(Guard, token=token, is_local=is_local)
     _add_streams(app, service, painter)
     _add_events(app, service)
@@ -71,6 +73,13 @@ def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response
         return JSONResponse({"detail": str(error)}, code)
 
     return answer
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """What is wrong and where, without repeating what was sent: not all of it can be written as JSON."""
+    assert isinstance(error, RequestValidationError)
+    parts = [{"loc": part["loc"], "msg": part["msg"], "type": part["type"]} for part in error.errors()]
+    return JSONResponse({"detail": parts}, 422)
 
 
 def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
@@ -214,7 +223,8 @@ def _add_pictures(app: FastAPI, service: Service, painter: Painter) -> None:
             service.look(stream_id, 1)
             try:
                 async for part in painter.multipart(
-                    lambda: service.board.last(stream_id), lambda: stream_id in service.stream_ids
+                    lambda: service.board.last(stream_id),
+                    lambda: stream_id in service.stream_ids and not service.board.is_closed,
                 ):
                     yield part
             finally:

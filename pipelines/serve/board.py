@@ -41,6 +41,10 @@ class Event:
     """JSON."""
 
 
+GOOD_BYE = Event(0, "", "", "")
+"""After it nothing comes."""
+
+
 @dataclass
 class Viewer:
     """Somebody who listens, to one stream or to all; one that does not keep up loses the oldest events."""
@@ -58,12 +62,16 @@ class Viewer:
         self.queue.put_nowait(event)
 
     async def events(self, every_seconds: float) -> AsyncIterator[Event | None]:
-        """Events as they come; None when there was none for so long."""
+        """Events as they come, until the server ends; None when there was none for so long."""
         while True:
             try:
-                yield await asyncio.wait_for(self.queue.get(), every_seconds)
+                event = await asyncio.wait_for(self.queue.get(), every_seconds)
             except TimeoutError:
                 yield None
+                continue
+            if event is GOOD_BYE:
+                return
+            yield event
 
 
 @dataclass
@@ -89,6 +97,7 @@ class Board:
         self._shown: dict[str, Shown] = {}
         self._viewers: list[Viewer] = []
         self._numbers = itertools.count(1)
+        self.is_closed = False
 
     def post(self, news: News) -> None:
         """Tell everybody."""
@@ -98,6 +107,13 @@ class Board:
                 self._tell(news.stream_id, "result", self._result(shown, news))
             elif not isinstance(news, Clip):
                 self._tell(news.stream_id, *_told(news))
+
+    def close(self) -> None:
+        """Send all viewers home."""
+        self.is_closed = True
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.loop.call_soon_threadsafe(viewer.put, GOOD_BYE)
 
     def remove(self, stream_id: str) -> None:
         """A stream is no more."""

@@ -63,7 +63,7 @@ def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> 
     """What comes first then is the middle of a group of pictures: its frames are not shown until a key frame."""
     first = live(video, rate=4, seconds=8, share=0.53)
     second = live(video, rate=4, seconds=8, start=0.56)
-    news, made = watched([first, second, silent], lambda news: len(of(news, StreamLost)) >= 2)
+    news, _ = watched([first, second, silent], lambda news: len(of(news, StreamLost)) >= 2)
     assert len(of(news, StreamOpened)) == 2 and not of(news, SessionBegan)
     found = centres(news)
     assert len(found) >= 5 and found == sorted(set(found))
@@ -76,9 +76,7 @@ def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> 
 @pytest.mark.parametrize(
     ("line", "kind"), [("401 Unauthorized", "access"), ("403 Forbidden", "access"), ("404 Not Found", "not_found")]
 )
-def test_a_refusal_is_classified_and_shows_no_password(
-    line: str, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refusal_is_classified_and_shows_no_password(line: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         news, made = watched([status(line)], lambda news: bool(of(news, StreamLost)))
     (lost,) = of(news, StreamLost)
@@ -96,7 +94,7 @@ def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
 
 def test_a_stream_that_falls_silent_is_stalled_then_lost_then_back(video: bytes) -> None:
     answers = [then_silent(live(video, rate=8, seconds=8, share=0.6)), live(video, rate=4, seconds=8), silent]
-    news, made = watched(answers, lambda news: len(of(news, StreamOpened)) == 2 and len(centres(news)) >= 7)
+    news, _ = watched(answers, lambda news: len(of(news, StreamOpened)) == 2 and len(centres(news)) >= 7)
     kinds = [type(item) for item in news if not isinstance(item, Answered)]
     assert kinds[:4] == [StreamOpened, StreamStalled, StreamLost, StreamOpened]
     assert of(news, StreamLost)[0].kind == "timeout"
@@ -137,7 +135,7 @@ def test_damaged_packets_are_skipped_and_counted(video: bytes) -> None:
     damaged = bytearray(video)
     for place in np.random.default_rng(0).integers(len(video) // 3, 2 * len(video) // 3, 60):
         damaged[place] ^= 0xFF
-    news, made = watched([live(bytes(damaged), rate=8, seconds=8), silent], lambda news: bool(of(news, StreamLost)))
+    news, _ = watched([live(bytes(damaged), rate=8, seconds=8), silent], lambda news: bool(of(news, StreamLost)))
     assert len(centres(news)) >= 5
 
 

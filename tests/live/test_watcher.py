@@ -118,7 +118,7 @@ class Slow(Source):
         self._source, self._seconds = source, seconds
         self.info, self.counts = source.info, source.counts
 
-    def __next__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    def __next__(self):  # type: ignore[no-untyped-def]
         time.sleep(self._seconds)
         return next(self._source)
 
@@ -145,7 +145,7 @@ class Stub:
     wants_boxes = False
     preprocessing = PREPROCESSING
 
-    class device:  # noqa: N801
+    class device:
         type = "cpu"
 
     def __init__(self, work: Callable[[list[Clip]], None] = lambda clips: None) -> None:

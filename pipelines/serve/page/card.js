@@ -2,10 +2,10 @@
 
 import { picturesOf } from "./api.js";
 import { Figures, clock, make } from "./figures.js";
-import { rowsOf } from "./history.js";
 import { Timeline, colourOf } from "./timeline.js";
 
 const OVER = ["ended", "failed", "stopped"];
+const SHOWING = ["live", "stalled"];
 const RETRY_MS = 3000;
 const SURE_MS = 4000;
 const SHOWN_PEOPLE = 6;
@@ -65,6 +65,8 @@ export class Card {
     this.#part("source").title = status.source;
     this.#figures.show(status);
     this.#showState();
+    // A broken connection takes its picture along: one is kept for then.
+    if (this.isShowing) this.#keepPicture();
   }
 
   /** An event that is not a result. */
@@ -86,9 +88,9 @@ export class Card {
     return Boolean(this.#status?.is_live) && !OVER.includes(this.state);
   }
 
-  /** Whether there is anything new to look at. */
+  /** Whether there is anything to look at that changes. */
   get hasPictures() {
-    return !OVER.includes(this.state);
+    return SHOWING.includes(this.state);
   }
 
   #showState() {
@@ -99,6 +101,8 @@ export class Card {
       badge.textContent = state;
       this.#sayPicture();
     }
+    // Of a stream that never came there is nothing to show.
+    this.element.classList.toggle("bare", !this.#history.last && !SHOWING.includes(state) && state !== "connecting");
     const isBad = !["live", "connecting"].includes(state);
     const reason = isBad ? this.#reason || this.#status?.last_failure || "" : "";
     const note = this.#part("note");
@@ -159,6 +163,8 @@ export class Card {
       this.#sayPicture();
     };
     picture.onerror = () => {
+      picture.hidden = true;
+      this.#part("still").hidden = !this.#hasPicture;
       this.#pictureTimer = setTimeout(() => (picture.src = picturesOf(this.id)), RETRY_MS);
     };
     picture.src = picturesOf(this.id);
@@ -172,16 +178,19 @@ export class Card {
     clearTimeout(this.#pictureTimer);
     const picture = this.#part("picture");
     picture.onload = picture.onerror = null;
-    if (picture.naturalWidth) {
-      const still = this.#part("still");
-      still.width = picture.naturalWidth;
-      still.height = picture.naturalHeight;
-      still.getContext("2d").drawImage(picture, 0, 0);
-      still.hidden = false;
-    }
+    this.#keepPicture();
+    this.#part("still").hidden = !this.#hasPicture;
     picture.hidden = true;
     picture.removeAttribute("src");
     this.#sayPicture();
+  }
+
+  #keepPicture() {
+    const [picture, still] = [this.#part("picture"), this.#part("still")];
+    if (!picture.naturalWidth) return;
+    still.width = picture.naturalWidth;
+    still.height = picture.naturalHeight;
+    still.getContext("2d").drawImage(picture, 0, 0);
   }
 
   offerPicture(isOffered) {
@@ -190,10 +199,9 @@ export class Card {
   }
 
   #sayPicture() {
-    const note = this.#part("screen-note");
-    const isOver = OVER.includes(this.state);
-    const words = isOver ? "No picture" : this.isShowing ? "Waiting for the first clip …" : "";
-    note.textContent = this.#hasPicture ? "" : words;
+    const { state } = this;
+    const words = this.isShowing ? "Waiting for the first clip …" : state === "connecting" ? "Connecting …" : "";
+    this.#part("screen-note").textContent = this.#hasPicture ? "" : words;
     this.element.dataset.pictures = this.isShowing ? "on" : "off";
   }
 
@@ -207,7 +215,7 @@ export class Card {
     }
     const { selected } = this.#timeline;
     const result = selected ?? this.#history.last;
-    const people = result ? rowsOf(result) : [];
+    const people = result?.entries ?? [];
     this.#part("when").textContent = result ? this.#sentence(result, Boolean(selected)) : "No clip answered yet";
     const entries = people.slice(0, SHOWN_PEOPLE).map((entry) => this.#entry(entry));
     if (people.length > SHOWN_PEOPLE) entries.push(make("li", "", `and ${people.length - SHOWN_PEOPLE} more`));
@@ -223,10 +231,10 @@ export class Card {
     return `${isPast ? "At" : "Now"} ${clock(result.seconds)} · clip ${result.clip} · ${memory}${missed}`;
   }
 
-  #entry({ row, colour, actions }) {
+  #entry({ person, colour, actions }) {
     const entry = make("li");
-    if (row !== null) {
-      const chip = make("span", "chip", String(row));
+    if (person !== null) {
+      const chip = make("span", "chip", String(person));
       chip.style.background = colourOf(colour);
       entry.append(chip);
     }
@@ -244,7 +252,7 @@ export class Card {
     canvas.setAttribute("aria-valuemin", "-60");
     canvas.setAttribute("aria-valuemax", "0");
     canvas.setAttribute("aria-valuenow", String(Math.round(-age)));
-    const words = people.map(({ row, actions }) => `${row === null ? "" : `person ${row} `}${actions[0]?.name ?? ""}`);
+    const words = people.map(({ person, actions }) => `${person === null ? "" : `person ${person} `}${actions[0]?.name ?? ""}`);
     canvas.setAttribute("aria-valuetext", result ? `${clock(result.seconds)}: ${words.join(", ") || "nobody"}` : "empty");
   }
 

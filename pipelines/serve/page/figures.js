@@ -72,10 +72,12 @@ export class Figures {
       this.#values.get(name).textContent = latency ? duration(latency[name]) : "–";
     }
     for (const [name, value] of this.#counts) {
-      const number = name === "pace" ? status.real_time_factor : tally[name];
-      value.textContent = name === "pace" ? `${number.toFixed(2)} ×` : number.toLocaleString("en");
-      const isBad = ["missed_clips", "lost", "stalls"].includes(name) && number > 0;
-      value.classList.toggle("bad", isBad);
+      if (name === "pace") {
+        value.textContent = latency ? `${status.real_time_factor.toFixed(2)} ×` : "–";
+        continue;
+      }
+      value.textContent = tally[name].toLocaleString("en");
+      value.classList.toggle("bad", name !== "clips" && tally[name] > 0);
     }
   }
 }

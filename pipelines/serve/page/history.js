@@ -2,6 +2,7 @@
 
 export const WINDOW_SECONDS = 60;
 const KEPT_SECONDS = 2 * WINDOW_SECONDS;
+const MAX_ROWS = 6;
 const ANCHORS = 20;
 
 /** The server's clock in unix seconds, as seen from here: no answer can come before it was sent, so the most is best. */
@@ -30,6 +31,8 @@ export class History {
   news = null;
   received = 0;
   #anchors = [];
+  /** Row → the person who has it. */
+  #rows = [];
   #clock;
 
   constructor(clock) {
@@ -44,6 +47,7 @@ export class History {
     this.results = [];
     this.marks = [];
     this.#anchors = [];
+    this.#rows = [];
   }
 
   add(result) {
@@ -53,6 +57,7 @@ export class History {
     if (last && result.seconds <= last.seconds) this.clear();
     this.#clock.heard(result.time_unix);
     this.received += 1;
+    result.entries = this.#entries(result);
     this.results.push(result);
     const arrived = result.time_unix - (result.latency?.seconds ?? 0);
     this.#anchors.push(result.span[1] - arrived);
@@ -60,6 +65,26 @@ export class History {
     const oldest = result.seconds - KEPT_SECONDS;
     while (this.results[0].seconds < oldest) this.results.shift();
     while (this.marks.length && this.marks[0].seconds < oldest) this.marks.shift();
+  }
+
+  /**
+   * What a result says: {row, person, colour, actions} of each. Every person has a row, which another gets once they
+   * are gone. A classifier of whole clips has one row, whose colour tells the action.
+   */
+  #entries({ people, actions = [] }) {
+    if (!people) return actions.length ? [{ row: 0, person: null, colour: actions[0].id, actions }] : [];
+    const here = new Set(people.map(({ person }) => person));
+    const rows = this.#rows;
+    for (const number of [...here].sort((first, second) => first - second)) {
+      if (rows.includes(number)) continue;
+      const free = rows.findIndex((owner) => !here.has(owner));
+      if (free >= 0) rows[free] = number;
+      else if (rows.length < MAX_ROWS) rows.push(number);
+    }
+    const rowOf = (person) => (rows.includes(person) ? rows.indexOf(person) : Infinity);
+    return people
+      .map(({ person, actions: found }) => ({ row: rowOf(person), person, colour: person, actions: found }))
+      .sort((first, second) => first.row - second.row || first.person - second.person);
   }
 
   /** Events bear no time; what matters is after which clip they came. */
@@ -108,16 +133,4 @@ export class History {
     }
     return best && Math.abs(best.seconds - seconds) <= hop ? best : null;
   }
-}
-
-/**
- * What a result says, one entry a row: {row, label, actions}. A classifier of whole clips has one row, whose colour
- * tells the action; people have a row each, whose colour tells the person.
- */
-export function rowsOf(result) {
-  if (result.people) {
-    return result.people.map(({ person, actions }) => ({ row: person, colour: person, actions }));
-  }
-  const actions = result.actions ?? [];
-  return actions.length ? [{ row: null, colour: actions[0].id, actions }] : [];
 }

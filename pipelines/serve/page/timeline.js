@@ -1,13 +1,11 @@
 // The last minute of a stream on a canvas: now at the right, a row a person, and above them what memory reads.
 
-import { WINDOW_SECONDS, rowsOf } from "./history.js";
+import { WINDOW_SECONDS } from "./history.js";
 
 // Of people by their numbers, as the server draws their boxes.
 export const PALETTE = ["#5ac8fa", "#ffb340", "#78dc78", "#ff78a0", "#be96ff", "#f0dc5a"];
 export const colourOf = (number) => PALETTE[number % PALETTE.length];
 
-const MAX_ROWS = 6;
-const MIN_ROWS = 2;
 const GUTTER = 26;
 const LANE = 16;
 const ROW = 22;
@@ -15,7 +13,7 @@ const SPACE = 3;
 const AXIS = 18;
 const FONT = "11px system-ui, sans-serif";
 const INK = "#12141a";
-const PAPER = "#e8ecf2";
+const PAPER = "#f4f7fb";
 const MUTED = "#8f9aaa";
 const LINE = "rgba(255, 255, 255, 0.09)";
 const ROW_GROUND = "rgba(255, 255, 255, 0.035)";
@@ -28,7 +26,7 @@ export class Timeline {
   #context;
   #history;
   #hatch = null;
-  #rows = [];
+  #most = 1;
   selected = null;
 
   constructor(canvas, history) {
@@ -48,8 +46,9 @@ export class Timeline {
     const history = this.#history;
     const now = history.now(isRunning);
     const seen = history.results.filter((result) => result.seconds > now - WINDOW_SECONDS - hop);
-    const hidden = this.#chooseRows(seen);
-    const shown = Math.max(MIN_ROWS, this.#rows.length);
+    const rows = seen.flatMap(({ entries }) => entries.map(({ row }) => row + 1)).filter(Number.isFinite);
+    // It never gets lower again: people who come and go must not move the page.
+    const shown = (this.#most = Math.max(this.#most, ...rows));
     const height = LANE + SPACE + shown * (ROW + SPACE) + AXIS;
     const width = this.#fit(height);
     if (!width) return;
@@ -61,29 +60,18 @@ export class Timeline {
     pen.clearRect(0, 0, width, height);
     pen.font = FONT;
     pen.textBaseline = "middle";
-    this.#drawGround(x, now, left, width, top, shown, bottom, hidden);
+    this.#drawGround(x, now, left, width, top, shown, bottom);
     pen.save();
     pen.beginPath();
     pen.rect(left, 0, width - left, height);
     pen.clip();
     for (const [from, to] of history.gaps(hop)) this.#drawGap(x(from), x(to), bottom);
-    this.#rows.forEach((row, index) => this.#drawRow(seen, row, x, top(index), hop, left));
+    for (let row = 0; row < shown; row += 1) this.#drawRow(seen, row, x, top(row), hop, left);
     for (const { seconds, kind } of history.marks) this.#drawMark(x(seconds), kind, bottom);
     for (const seconds of history.sessions(hop)) this.#drawSession(x(seconds), bottom);
     if (history.last) this.#drawMemory(history.last, x, hop, left, width, bottom);
     if (this.selected) this.#drawSelected(x(this.selected.seconds - hop / 2), x(this.selected.seconds + hop / 2), bottom);
     pen.restore();
-  }
-
-  /** Those seen last, in the order of their numbers; returns how many are left out. */
-  #chooseRows(seen) {
-    const lastSeen = new Map();
-    for (const result of seen) {
-      for (const { row } of rowsOf(result)) lastSeen.set(row, result.seconds);
-    }
-    const newest = [...lastSeen].sort((first, second) => second[1] - first[1] || first[0] - second[0]);
-    this.#rows = newest.slice(0, MAX_ROWS).map(([row]) => row).sort((first, second) => first - second);
-    return newest.length - this.#rows.length;
   }
 
   /** Makes the canvas as large as it is shown, in the screen's own pixels; returns its width in CSS pixels. */
@@ -102,23 +90,24 @@ export class Timeline {
     return width;
   }
 
-  #drawGround(x, now, left, width, top, shown, bottom, hidden) {
+  #drawGround(x, now, left, width, top, shown, bottom) {
     const pen = this.#context;
+    const present = this.#history.last?.entries ?? [];
     for (let index = 0; index < shown; index += 1) {
       pen.fillStyle = ROW_GROUND;
       pen.fillRect(left, top(index), width - left, ROW);
-      const row = this.#rows[index];
-      if (row === undefined || row === null) continue;
-      pen.fillStyle = colourOf(row);
+      const person = present.find(({ row }) => row === index)?.person ?? null;
+      if (person === null) continue;
+      pen.fillStyle = colourOf(person);
       pen.beginPath();
       pen.roundRect(0, top(index) + 3, GUTTER - 6, ROW - 6, 4);
       pen.fill();
       pen.fillStyle = INK;
       pen.textAlign = "center";
-      pen.fillText(String(row), (GUTTER - 6) / 2, top(index) + ROW / 2 + 0.5, GUTTER - 8);
+      pen.fillText(String(person), (GUTTER - 6) / 2, top(index) + ROW / 2 + 0.5, GUTTER - 8);
     }
     pen.fillStyle = MUTED;
-    const step = width - left < 300 ? 20 : 10;
+    const step = width - left < 360 ? 20 : 10;
     for (let age = 0; age <= WINDOW_SECONDS; age += step) {
       const at = Math.min(Math.max(Math.round(x(now - age)) + 0.5, left + 0.5), width - 0.5);
       pen.fillStyle = LINE;
@@ -127,16 +116,20 @@ export class Timeline {
       pen.textAlign = age === 0 ? "right" : age === WINDOW_SECONDS ? "left" : "center";
       pen.fillText(age ? `−${age} s` : "now", at, bottom + AXIS / 2 + 2);
     }
+    const hidden = present.filter(({ row }) => row === Infinity).length;
     if (hidden) {
       pen.textAlign = "left";
       pen.fillText(`+${hidden}`, 0, bottom + AXIS / 2 + 2);
     }
   }
 
-  /** A person's clips; neighbours with the same best action share its name, which is written where it fits. */
+  /** A row's clips; neighbours of one person with the same best action share its name, which is written where it fits. */
   #drawRow(seen, row, x, top, hop, left) {
     const pen = this.#context;
     let run = null;
+    pen.strokeStyle = "rgba(10, 12, 16, 0.8)";
+    pen.lineWidth = 3;
+    pen.lineJoin = "round";
     const finish = () => {
       if (!run) return;
       const from = Math.max(run.from, left);
@@ -144,27 +137,27 @@ export class Timeline {
       if (room < 18) return;
       const text = shortened(pen, run.name, room);
       if (!text) return;
-      // Dark on strong colours, light on faint ones.
-      pen.fillStyle = run.strength / run.clips > 0.5 ? INK : PAPER;
       pen.textAlign = "left";
+      // Clips below one name may be faint and strong: an outline keeps it legible on all.
+      pen.strokeText(text, from + 4, top + ROW / 2 + 0.5);
+      pen.fillStyle = PAPER;
       pen.fillText(text, from + 4, top + ROW / 2 + 0.5);
     };
     for (const result of seen) {
-      const found = rowsOf(result).find((entry) => entry.row === row);
+      const found = result.entries.find((entry) => entry.row === row);
       const best = found?.actions[0];
       if (!best) continue;
       const [from, to] = [x(result.seconds - hop / 2), x(result.seconds + hop / 2)];
-      const strength = 0.14 + 0.82 * Math.min(1, Math.max(0, best.score));
-      pen.globalAlpha = strength;
+      pen.globalAlpha = 0.18 + 0.82 * Math.min(1, Math.max(0, best.score));
       pen.fillStyle = colourOf(found.colour);
       // A little short at the left, so that clips that touch are seen to be two.
       pen.fillRect(from + 0.75, top, Math.max(1, to - from - 0.75), ROW);
       pen.globalAlpha = 1;
-      if (run && run.name === best.name && from - run.to < 1) {
-        Object.assign(run, { to, clips: run.clips + 1, strength: run.strength + strength });
+      if (run && run.name === best.name && run.colour === found.colour && from - run.to < 1) {
+        run.to = to;
       } else {
         finish();
-        run = { name: best.name, from, to, clips: 1, strength };
+        run = { name: best.name, colour: found.colour, from, to };
       }
     }
     finish();
@@ -216,8 +209,10 @@ export class Timeline {
         pen.fillRect(from, LANE, 1, bottom - LANE);
         pen.globalAlpha = 1;
       }
-      const text = `${from < left ? "← " : ""}${seconds(reach)}`;
       const room = from - left - 6;
+      const long = `memory reaches ${seconds(reach)}`;
+      const fits = pen.measureText(long).width < room;
+      const text = from < left ? `← ${seconds(reach)}` : fits ? long : seconds(reach);
       const wide = pen.measureText(text).width;
       pen.textAlign = wide < room ? "right" : "left";
       pen.fillStyle = PAPER;
@@ -227,9 +222,12 @@ export class Timeline {
       const [from, to] = [x(last.seconds - age - hop / 2), x(last.seconds - age + hop / 2)];
       pen.fillStyle = MEMORY;
       pen.fillRect(from + 0.75, 3, to - from - 0.75, LANE - 6);
-      pen.strokeStyle = "rgba(255, 255, 255, 0.75)";
-      pen.lineWidth = 1;
-      pen.strokeRect(from + 0.5, LANE + SPACE - 0.5, to - from, bottom - LANE - SPACE + 1);
+      // Caps above and below the people's rows, and no frame: it would cut names in two.
+      pen.fillStyle = "rgba(255, 255, 255, 0.06)";
+      pen.fillRect(from, LANE, to - from, bottom - LANE);
+      pen.fillStyle = "rgba(255, 255, 255, 0.9)";
+      pen.fillRect(from + 0.75, LANE, to - from - 0.75, 2);
+      pen.fillRect(from + 0.75, bottom + 1, to - from - 0.75, 2);
     }
     pen.fillStyle = PRESENT;
     pen.fillRect(present[0] + 0.75, 3, present[1] - present[0] - 0.75, LANE - 6);
