@@ -3,15 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .live.api import watch
     from .models import Memory, create_model, list_models
 
 __version__ = "0.1.0"
 
-__all__ = ["Memory", "__version__", "create_model", "list_models"]
+__all__ = ["Memory", "__version__", "create_model", "list_models", "watch"]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch when a model is asked for, not when `memvit --help` is."""
+    if name == "watch":
+        from .live.api import watch
+
+        return watch
     if name in __all__:
         from . import models
 

@@ -82,6 +82,18 @@ class Result:
     """See `Clip`."""
     latency: Latency | None = None
     """Of a watched stream."""
+    labels: Labels | None = None
+    """Names of the classes, where whoever made the result knew them."""
+
+    def actions(self, top_k: int = 5) -> list[list[tuple[str, float]]]:
+        """The best (name, score) of every person, in the order of `boxes`; of the whole clip for a clip classifier.
+
+        ValueError if the result does not know its labels.
+        """
+        if self.labels is None:
+            raise ValueError("this result has no labels; use memvit.results.top_actions with yours")
+        best = [top_actions(row, self.labels, top_k) for row in self.scores]
+        return [[(action["name"], action["score"]) for action in of_one] for of_one in best]
 
 
 def to_json(

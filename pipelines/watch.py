@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,9 +19,9 @@ from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip, MemvitError
 from memvit.video.draw import AnnotatedVideo
-from memvit.video.location import is_always_live
+from memvit.video.location import is_always_live, redact, unique_names
 from memvit.video.paced import PacedSource
-from memvit.video.source import Source, open_source, redact, source_name
+from memvit.video.source import Source, open_source
 
 from .stopping import stop_requested
 
@@ -176,16 +175,6 @@ def watch(
             on_event(summary, news)
         interrupted = stopping.is_set()
     return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
-
-
-def unique_names(locations: Sequence[str]) -> list[str]:
-    """A file name for every location: its stem, with a number where two would be the same."""
-    names: list[str] = []
-    for location in locations:
-        stem = source_name(location)
-        candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-        names.append(next(name for name in candidates if name not in names))
-    return names
 
 
 def _open(location: str, options: WatchOptions) -> Source:

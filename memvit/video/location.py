@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:,-]+)://(?P<rest>.*)", re.DOTALL)
@@ -58,3 +60,13 @@ def source_name(location: str | Path) -> str:
     path = Path(text)
     path = path if path.name and path.name != ".." else path.resolve()
     return (path.name if path.is_dir() else path.stem) or "source"
+
+
+def unique_names(locations: Sequence[str]) -> list[str]:
+    """A file name for every location: its stem, with a number where two would be the same."""
+    names: list[str] = []
+    for location in locations:
+        stem = source_name(location)
+        candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        names.append(next(name for name in candidates if name not in names))
+    return names

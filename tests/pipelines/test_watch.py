@@ -24,11 +24,12 @@ from memvit.engine import Engine
 from memvit.labels import labels_for
 from memvit.live.watcher import Answered
 from memvit.models import MODELS, create_model
+from memvit.video.location import unique_names
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source
 from memvit.video.transforms import model_input
 from pipelines.cli import app
-from pipelines.watch import WatchOptions, unique_names, watch
+from pipelines.watch import WatchOptions, watch
 
 TINY = "memvit_tiny_8x4"
 

@@ -239,8 +239,8 @@ export class Card {
       entry.append(chip);
     }
     for (const { name, score } of actions.slice(0, SHOWN_ACTIONS)) {
-      const action = make("span", "action", `${name} `);
-      action.append(make("b", "", score.toFixed(2)));
+      const action = make("span", "action");
+      action.append(make("span", "action-name", name), " ", make("b", "", score.toFixed(2)));
       entry.append(action);
     }
     return entry;

@@ -1,0 +1,211 @@
+"""The server's page in a real browser: streams appear, pictures and results arrive, streams come and go."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from memvit.datasets.long_cue import Scene, write_video
+
+pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
+pytest.importorskip("selenium", reason="the page is tested with selenium")
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+ADDRESS = re.compile(r"memvit serves at (http://[\d.]+:\d+)")
+MOST_PICTURES = 4
+
+CARDS = """return [...document.querySelectorAll('.card')].map((card) => ({
+    id: card.dataset.stream, state: card.dataset.state, results: Number(card.dataset.results),
+    width: card.querySelector('.picture').naturalWidth, is_open: card.querySelector('.picture').hasAttribute('src'),
+}))"""
+DRAWN = """const canvas = document.querySelector('.timeline');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const colours = new Set(new Uint32Array(data.buffer));
+    return [canvas.width, canvas.height, colours.size]"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of videos that the server offers, one of them damaged."""
+    folder = tmp_path_factory.mktemp("offered")
+    for seed, name in enumerate(("entrance", "yard")):
+        write_video(Scene(seed=seed, seconds=6, width=192, height=108, frames_per_second=10), folder / f"{name}.mp4")
+    (folder / "broken.mp4").write_bytes((folder / "yard.mp4").read_bytes()[:300])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server in a process of its own, and its address."""
+    output = tmp_path_factory.mktemp("server") / "stderr.txt"
+    words = ("serve", videos / "entrance.mp4", "--pace", "--model", "memvit_tiny_8x4", "--random-weights", "--boxes",
+             "full", "--device", "cpu", "--port", 0, "--allow-folder", videos)  # fmt: skip
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", *map(str, words)],
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+    try:
+        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()), 60)
+        found = ADDRESS.search(output.read_text())
+        assert found, output.read_text()
+        wait_for(lambda: is_ready(found[1]))
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(server: tuple[object, str]) -> Iterator[WebDriver]:
+    """The page, open in a window that is high enough for several cards."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    try:
+        driver.get(server[1])
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def is_ready(address: str) -> bool:
+    try:
+        with urlopen(f"{address}/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except URLError:
+        return False
+
+
+def post(address: str, **stream: object) -> None:
+    headers = {"Content-Type": "application/json"}
+    urlopen(Request(f"{address}/api/streams", json.dumps(stream).encode(), headers), timeout=20).close()
+
+
+def cards(browser: WebDriver) -> dict[str, dict[str, Any]]:
+    return {card["id"]: card for card in browser.execute_script(CARDS)}
+
+
+def submit(browser: WebDriver, **fields: str) -> None:
+    for name, text in fields.items():
+        field = browser.find_element(By.NAME, name)
+        field.clear()
+        field.send_keys(text)
+    browser.find_element(By.CSS_SELECTOR, "#add button").click()
+
+
+def errors(browser: WebDriver) -> list[str]:
+    """What the browser's console has complained of since the last call."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def picture_of(browser: WebDriver, folder: Path, name: str) -> None:
+    folder = Path(os.environ.get("MEMVIT_ARTIFACTS", folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    assert browser.save_screenshot(str(folder / name))
+
+
+def test_a_stream_is_live_with_pictures_results_and_a_timeline(browser: WebDriver, tmp_path: Path) -> None:
+    wait_for(lambda: cards(browser).get("entrance", {}).get("state") == "live")
+    wait_for(lambda: cards(browser)["entrance"]["width"] > 0)
+    seen = cards(browser)["entrance"]["results"]
+    wait_for(lambda: cards(browser)["entrance"]["results"] >= max(seen + 2, 3))
+    width, height, colours = browser.execute_script(DRAWN)
+    assert width > 300 and height > 40 and colours > 10
+    assert browser.find_element(By.ID, "model").text == "memvit_tiny_8x4"
+    wait_for(lambda: browser.find_element(By.CSS_SELECTOR, ".p50").text.endswith("s"))
+    for size in ((1600, 1000), (500, 900)):
+        browser.set_window_size(*size)
+        inner, outer = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert inner <= outer
+        picture_of(browser, tmp_path, f"page_{size[0]}.png")
+    browser.set_window_size(1600, 1900)
+    assert errors(browser) == []
+
+
+def test_a_clip_can_be_pointed_at_with_the_keyboard(browser: WebDriver) -> None:
+    timeline = browser.find_element(By.CSS_SELECTOR, ".timeline")
+    timeline.send_keys("\ue011")  # Home
+    assert browser.find_element(By.CSS_SELECTOR, ".when").text.startswith("At 0:00 · clip 0")
+    assert "person 0" in (timeline.get_attribute("aria-valuetext") or "")
+    timeline.send_keys("\ue00c")  # Escape
+    assert browser.find_element(By.CSS_SELECTOR, ".when").text.startswith("Now ")
+
+
+def test_streams_come_and_go(browser: WebDriver, videos: Path) -> None:
+    submit(browser, source=str(videos / "yard.mp4"), id="<b>yard</b>")
+    problem = browser.find_element(By.ID, "problem")
+    wait_for(lambda: problem.text)
+    assert problem.text.startswith("id: ") and "yard" not in cards(browser)
+    submit(browser, source="/etc/hostname", id="yard")
+    wait_for(lambda: "not in a folder that the server offers" in problem.text)
+    refusals = errors(browser)
+    assert len(refusals) == 2 and all("/api/streams" in refusal for refusal in refusals)
+    browser.find_element(By.NAME, "pace").click()
+    submit(browser, source=str(videos / "yard.mp4"), id="yard")
+    wait_for(lambda: cards(browser).get("yard", {}).get("state") == "live" and cards(browser)["yard"]["width"])
+    assert problem.text == ""
+    remove = browser.find_element(By.CSS_SELECTOR, "[data-stream=yard] .remove")
+    remove.click()
+    assert "yard" in cards(browser) and remove.text == "Really remove?"
+    remove.click()
+    wait_for(lambda: list(cards(browser)) == ["entrance"])
+    assert errors(browser) == []
+
+
+def test_streams_of_others_appear_and_few_pictures_are_open_at_once(
+    browser: WebDriver, server: tuple[object, str], videos: Path
+) -> None:
+    for number in range(5):
+        post(server[1], source=str(videos / "yard.mp4"), id=f"yard{number}", pace=True)
+    post(server[1], source=str(videos / "broken.mp4"), id="broken")
+    wait_for(lambda: len(cards(browser)) == 7 and cards(browser)["broken"]["state"] == "failed")
+    assert "there is no video in it" in browser.find_element(By.CSS_SELECTOR, "[data-stream=broken] .note").text
+
+    def are_open() -> list[str]:
+        return [card["id"] for card in cards(browser).values() if card["is_open"]]
+
+    wait_for(lambda: len(are_open()) == MOST_PICTURES)
+    assert "yard4" not in are_open()
+    browser.find_element(By.CSS_SELECTOR, "[data-stream=yard4] .show").click()
+    wait_for(lambda: "yard4" in are_open())
+    assert len(are_open()) == MOST_PICTURES
+    wait_for(lambda: cards(browser)["yard4"]["width"])
+    assert errors(browser) == []
+
+
+def test_it_says_so_when_the_server_is_away(browser: WebDriver, server: tuple[subprocess.Popen[bytes], str]) -> None:
+    server[0].kill()
+    away = browser.find_element(By.ID, "away")
+    wait_for(lambda: "does not answer" in away.text)
+    assert not any(card["is_open"] for card in cards(browser).values())
