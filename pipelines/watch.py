@@ -21,7 +21,7 @@ from memvit.types import Clip, MemvitError
 from memvit.video.draw import AnnotatedVideo
 from memvit.video.location import is_always_live, redact, unique_names
 from memvit.video.paced import PacedSource
-from memvit.video.source import Source, open_source
+from memvit.video.source import DECODER_THREADS, Source, open_source
 
 from .stopping import stop_requested
 
@@ -155,7 +155,7 @@ def watch(
                 stream_id,
                 location,
                 policy=options.policy,
-                connect=partial(_open, location, options),
+                connect=partial(_open, location, options, max(1, DECODER_THREADS // len(locations))),
                 is_live=options.pace or is_always_live(location),
                 until_seconds=options.until_seconds,
             )
@@ -177,15 +177,18 @@ def watch(
     return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
 
 
-def _open(location: str, options: WatchOptions) -> Source:
+def _open(location: str, options: WatchOptions, threads: int) -> Source:
     source = open_source(
         location,
+        decoder_threads=threads,
         frames_per_second=options.frames_per_second,
         start_seconds=options.start_seconds,
         open_timeout_seconds=options.policy.open_timeout_seconds,
         read_timeout_seconds=options.policy.read_timeout_seconds,
     )
-    return PacedSource(source, partial(open_source, location)) if options.pace and not source.info.is_live else source
+    if not options.pace or source.info.is_live:
+        return source
+    return PacedSource(source, partial(open_source, location, decoder_threads=threads))
 
 
 def _write(

@@ -101,3 +101,16 @@ def test_model_input_normalises_each_channel() -> None:
     assert torch.allclose(images[0, :, 0, 0, 0], torch.tensor([3.0, -2.0, 0.2]))
     bgr = Preprocessing(2, 1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), channels="bgr")
     assert torch.allclose(model_input(frames, bgr)[0, :, 0, 0, 0], torch.tensor([0.2, 0.0, 1.0]))
+
+
+def test_a_snapshot_of_another_model_or_size_is_refused_by_the_next_clip(tiny: nn.Module) -> None:
+    engine = Engine(tiny, PREPROCESSING)
+    engine.step([clip("a", 0)], [people(1)])
+    snapshot = engine.snapshot("a")
+    other = Engine(tiny, PREPROCESSING)
+    other.restore("a", snapshot)
+    with pytest.raises(ValueError, match="the memory is of another model or input size"):
+        other.step([clip("a", 1, width=96)], [people(1)])
+    assert other.step([clip("a", 1)], [people(1)])[0].memory_clips == 1, "it was not lost"
+    with pytest.raises(ValueError, match="which its memory does not fit; forget the stream first"):
+        other.step([clip("a", 2, width=96)], [people(1)])

@@ -154,7 +154,7 @@ def open_source(
         open_timeout_seconds: give up opening a URL after this long.
         read_timeout_seconds: give up a URL that sends nothing for this long.
         max_consecutive_corrupt: give up after this many damaged packets (or images) with no good one between them.
-        decoder_threads: of this source; by default 8.
+        decoder_threads: of a file; by default 8. A live source is decoded by one.
         options: FFmpeg options for the format and protocol; they win over ours.
 
     Raises:

@@ -309,9 +309,10 @@ def _prepare_decoder(container: InputContainer, stream: VideoStream, is_live: bo
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
-    # Frame threads decode a file faster, and hold back as many frames as there are threads: not for live video.
+    # Frame threads decode a file faster, and hold back as many frames as there are threads: not for live video, of
+    # which there are many streams besides.
     stream.codec_context.thread_type = "SLICE" if is_live else "AUTO"
-    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_count = 1 if is_live else threads
 
 
 def _frames_per_second(stream: VideoStream) -> float | None:

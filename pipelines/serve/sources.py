@@ -81,6 +81,7 @@ def open_checked(location: str, policy: LivePolicy, *, pace: bool = False, from_
         location,
         open_timeout_seconds=policy.open_timeout_seconds,
         read_timeout_seconds=policy.read_timeout_seconds,
+        decoder_threads=1,  # the other cores have other streams
         options=ffmpeg_options(location),
     )
     if not pace or is_always_live(location):

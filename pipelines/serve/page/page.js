@@ -21,6 +21,7 @@ let hop = 1;
 let isAway = null;
 let hasInfo = false;
 let listTimer = 0;
+let shownFrom = 0;
 
 function historyOf(id) {
   if (!histories.has(id)) histories.set(id, new History(clock));
@@ -64,8 +65,11 @@ async function list() {
     if (!hasInfo) showInfo(await getInfo());
     const { streams, date } = await getStreams();
     clock.heard(date);
-    const there = streams.filter(({ id }) => !(removedAt.get(id) >= askedAt));
-    showStreams(there);
+    // Two may be under way at once, and the earlier one may come in later.
+    if (askedAt >= shownFrom) {
+      shownFrom = askedAt;
+      showStreams(streams.filter(({ id }) => !(removedAt.get(id) >= askedAt)));
+    }
     setAway("");
   } catch (error) {
     setAway(error instanceof Refused ? error.message : "The server does not answer; trying again …");

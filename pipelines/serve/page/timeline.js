@@ -107,7 +107,7 @@ export class Timeline {
       pen.fillText(String(person), (GUTTER - 6) / 2, top(index) + ROW / 2 + 0.5, GUTTER - 8);
     }
     pen.fillStyle = MUTED;
-    const step = width - left < 360 ? 20 : 10;
+    const step = width - left < 420 ? 20 : 10;
     for (let age = 0; age <= WINDOW_SECONDS; age += step) {
       const at = Math.min(Math.max(Math.round(x(now - age)) + 0.5, left + 0.5), width - 0.5);
       pen.fillStyle = LINE;
@@ -249,8 +249,8 @@ const seconds = (value) => `${Number(value.toFixed(1))} s`;
 function shortened(pen, text, room) {
   if (pen.measureText(text).width <= room) return text;
   let most = text.length - 1;
-  while (most > 2 && pen.measureText(`${text.slice(0, most)}…`).width > room) most -= 1;
-  return most > 2 ? `${text.slice(0, most).trimEnd()}…` : "";
+  while (most > 4 && pen.measureText(`${text.slice(0, most)}…`).width > room) most -= 1;
+  return most > 4 ? `${text.slice(0, most).trimEnd()}…` : "";
 }
 
 function hatch(pen) {
