@@ -178,6 +178,16 @@ def serve_command(
         ),
     ] = False,
     max_streams: Annotated[int, typer.Option(min=1, help="At most so many streams.", rich_help_panel=_LIVE)] = 64,
+    engines: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Models to spread the streams over, on Ray if more than one.", rich_help_panel=_SERVER
+        ),
+    ] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster to put the engines on; `auto` finds it.", rich_help_panel=_SERVER),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.", rich_help_panel=_SERVER)] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=_SERVER)] = 8000,
     token: Annotated[
@@ -236,7 +246,14 @@ def serve_command(
             cameras=allow_cameras,
         )
         service = make_service(
-            settings, rules, hop_seconds=hop, max_streams=max_streams, state=state, save_every_seconds=save_every
+            settings,
+            rules,
+            hop_seconds=hop,
+            max_streams=max_streams,
+            state=state,
+            save_every_seconds=save_every,
+            engines=engines,
+            address=address,
         )
         service.begin_with(sources or (), pace=pace)
         serve(service, host, port, token, console)

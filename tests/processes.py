@@ -73,6 +73,20 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
+def actors(kind: str) -> list[int]:
+    """Processes of Ray actors of a class."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                title = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if title.startswith(f"ray::{kind}".encode()):
+                found.append(int(process.name))
+    return found
+
+
 def _main(words: list[str], output: str) -> None:
     file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     for stream in (1, 2):

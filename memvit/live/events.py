@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip
+from memvit.video.source import SourceInfo
 
 State = Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "stopped"]
 
@@ -69,3 +70,18 @@ class StreamTally:
     corrupt_packets: int = 0
     non_monotonic_pts: int = 0
     missing_pts: int = 0
+
+
+@dataclass(frozen=True)
+class ReaderStatus:
+    """How a stream is at a moment."""
+
+    state: State
+    is_live: bool
+    info: SourceInfo | None
+    """None until it was opened."""
+    session: int
+    last_failure: str | None
+    position_seconds: float | None
+    """Time of the last frame that came; None before the first."""
+    tally: StreamTally

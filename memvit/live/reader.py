@@ -13,7 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from memvit.live.condition import condition_of
-from memvit.live.events import LiveEvent, SessionBegan, State, StreamLost, StreamStalled, StreamTally
+from memvit.live.events import (
+    LiveEvent,
+    ReaderStatus,
+    SessionBegan,
+    State,
+    StreamLost,
+    StreamStalled,
+    StreamTally,
+)
 from memvit.live.placing import StreamClock
 from memvit.live.policy import LivePolicy
 from memvit.live.queue import EventQueue
@@ -117,6 +125,11 @@ class LiveReader:
             self._connection = None
             self.changed.notify_all()
 
+    def give_up(self, reason: str) -> None:
+        """As `stop`, for a reason that is not the source's."""
+        self.stop()
+        self.state, self.last_failure = "failed", reason
+
     def take(self) -> LiveEvent | None:
         """The next event, if one is ready. The caller holds `changed`."""
         event = self._queue.take(self._clock())
@@ -144,10 +157,17 @@ class LiveReader:
             self.tally.stalls += 1
             self._queue.put(StreamStalled(self.stream_id, silent_seconds))
 
-    @property
-    def position_seconds(self) -> float | None:
-        """Time of the last frame that came; None before the first."""
-        return self._stream_clock.last_seconds
+    def status(self) -> ReaderStatus:
+        """How the stream is."""
+        return ReaderStatus(
+            self.state,
+            self.is_live,
+            self.info,
+            self.session,
+            self.last_failure,
+            self._stream_clock.last_seconds,
+            replace(self.tally),
+        )
 
     @property
     def waiting_since(self) -> float | None:
@@ -187,7 +207,7 @@ class LiveReader:
         self.changed.notify_all()
 
     def _fail(self, reason: str) -> None:
-        self._connection = None
+        self._connection, self.last_failure = None, reason
         self._queue.put(StreamFailed(self.stream_id, reason))
         self.changed.notify_all()
 

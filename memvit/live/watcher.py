@@ -161,8 +161,12 @@ class Watcher:
         except Exception as error:  # a clip that the model cannot answer must not take the others with it
             if len(clips) > 1:
                 return [news for clip in clips for news in self._answer([clip])]
-            self.remove(clips[0].stream_id)
-            return [StreamFailed(clips[0].stream_id, f"{clips[0].stream_id}: the model cannot answer ({error})")]
+            stream_id = clips[0].stream_id
+            reason = f"{stream_id}: the model cannot answer ({error})"
+            reader = self._readers[stream_id]
+            self.remove(stream_id)
+            reader.give_up(reason)
+            return [StreamFailed(stream_id, reason)]
 
     def _answer_batch(self, clips: list[Clip]) -> list[News]:
         began = time.monotonic()

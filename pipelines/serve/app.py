@@ -113,16 +113,7 @@ def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
     @app.get("/api/info", responses=problems())
     def get_info() -> ServerInfo:
         """What is being served."""
-        preprocessing, plan = service.engine.preprocessing, service.engine.plan
-        return ServerInfo(
-            version=memvit.__version__,
-            model=service.options.model,
-            classes=list(service.labels.names),
-            hop_seconds=service.options.hop_seconds,
-            clip_seconds=preprocessing.num_frames * preprocessing.frame_interval / 30,
-            max_streams=service.options.max_streams,
-            memory_reads=list(plan.reads) if plan else [],
-        )
+        return service.options.info
 
 
 def _add_events(app: FastAPI, service: Service) -> None:

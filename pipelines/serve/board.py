@@ -25,7 +25,7 @@ from memvit.types import Clip
 KEPT_EVENTS = 120
 """Of a stream, for viewers that come late or lost their connection."""
 KEPT_LATENCIES = 256
-VIEWER_QUEUE = 256
+VIEWER_QUEUE = 4096
 RATE_SECONDS = 30.0
 
 
@@ -83,9 +83,8 @@ class Shown:
     """(all, decode, queue, boxes, model) seconds of the last results."""
     answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
     matcher: PersonMatcher = field(default_factory=PersonMatcher)
-    last: Answered | None = None
-    numbers: list[int] = field(default_factory=list)
-    """Of the people in the last clip."""
+    last: tuple[Answered, list[int]] | None = None
+    """The last clip, and the numbers of its people."""
 
 
 class Board:
@@ -96,7 +95,8 @@ class Board:
         self._lock = threading.Lock()
         self._shown: dict[str, Shown] = {}
         self._viewers: list[Viewer] = []
-        self._numbers = itertools.count(1)
+        # Larger than those of an earlier run: a viewer that comes back names the last number it saw.
+        self._numbers = itertools.count(int(time.time() * 1000))
         self.is_closed = False
 
     def post(self, news: News) -> None:
@@ -152,7 +152,7 @@ class Board:
     def last(self, stream_id: str) -> tuple[Answered, list[int]] | None:
         """The last clip with its result, and the numbers of its people."""
         shown = self._shown.get(stream_id)
-        return None if shown is None or shown.last is None else (shown.last, shown.numbers)
+        return None if shown is None else shown.last
 
     def figures(self, stream_id: str) -> dict[str, Any]:
         """Latency and pace of a stream's last results."""
@@ -176,22 +176,21 @@ class Board:
         }
 
     def _result(self, shown: Shown, answered: Answered) -> dict[str, Any]:
-        result = answered.result
-        shown.last = answered
+        result, numbers = answered.result, list[int]()
         shown.answered_at.append(time.monotonic())
         record = to_record(result, self._labels, top_k=self._top_k)
-        record["time_unix"] = round(time.time(), 3)
         if result.latency is not None:
             record["latency"] = latency_record(result.latency)
             shown.latencies.append(tuple(record["latency"].values()))
         if result.boxes is not None:
-            shown.numbers = shown.matcher.number(result.boxes.xyxy)
-            for person, number in zip(record["people"], shown.numbers, strict=True):
+            numbers = shown.matcher.number(result.boxes.xyxy)
+            for person, number in zip(record["people"], numbers, strict=True):
                 person["person"] = number
+        shown.last = answered, numbers  # at once: others read it without the lock
         return record
 
     def _tell(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
-        text = json.dumps({"stream": stream_id, **data}, ensure_ascii=False)
+        text = json.dumps({"stream": stream_id, "time_unix": round(time.time(), 3), **data}, ensure_ascii=False)
         event = Event(next(self._numbers), stream_id, kind, text)
         if stream_id in self._shown:
             self._shown[stream_id].events.append(event)

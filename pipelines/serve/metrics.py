@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from memvit.live.reader import LiveReader
+from memvit.live.events import ReaderStatus
 from memvit.results import Latency
 
 BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -34,9 +34,9 @@ _TALLY = {
 class Metrics:
     """A registry of its own, so that several servers can live in one process."""
 
-    def __init__(self, readers: Callable[[], dict[str, LiveReader]]) -> None:
+    def __init__(self, statuses: Callable[[], dict[str, ReaderStatus]]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Streams(readers))
+        self._registry.register(_Streams(statuses))
         self._latency = Histogram(
             "memvit_latency_seconds",
             "From the arrival of a clip's last frame to its result, in all and by part",
@@ -62,21 +62,21 @@ class Metrics:
 
 
 class _Streams(Collector):
-    def __init__(self, readers: Callable[[], dict[str, LiveReader]]) -> None:
-        self._readers = readers
+    def __init__(self, statuses: Callable[[], dict[str, ReaderStatus]]) -> None:
+        self._statuses = statuses
 
     def collect(self) -> Iterator[Metric]:
         """One family a number of the tally, one sample a stream."""
-        readers = self._readers()
-        yield GaugeMetricFamily("memvit_streams", "Streams that are watched", value=len(readers))
+        statuses = self._statuses()
+        yield GaugeMetricFamily("memvit_streams", "Streams that are watched", value=len(statuses))
         up = GaugeMetricFamily("memvit_stream_up", "Whether frames come", labels=["stream"])
         families = {
             name: CounterMetricFamily(f"memvit_{name}", help_text, labels=["stream"])
             for name, help_text in _TALLY.items()
         }
-        for stream_id, reader in readers.items():
-            up.add_metric([stream_id], float(reader.state == "live"))
-            tally = asdict(reader.tally)
+        for stream_id, status in statuses.items():
+            up.add_metric([stream_id], float(status.state == "live"))
+            tally = asdict(status.tally)
             for name, family in families.items():
                 family.add_metric([stream_id], tally[name])
         yield up

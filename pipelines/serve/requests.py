@@ -74,6 +74,7 @@ class ServerInfo(BaseModel):
     hop_seconds: float
     clip_seconds: float
     max_streams: int
+    engines: int
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
 
 

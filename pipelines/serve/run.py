@@ -7,18 +7,22 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from rich.console import Console
 
+import memvit
 from memvit.assemble import ModelSettings, model_name
 from memvit.models import state_digest
 from memvit.types import MemvitError
+from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
 
 from .app import make_app
+from .desk import Desk, DeskLike, DeskSettings
 from .guard import is_loopback
+from .requests import ServerInfo
 from .service import ServeOptions, Service
 from .sources import SourceRules
 
@@ -28,9 +32,15 @@ STOP_SECONDS = 5
 class _Server(uvicorn.Server):
     """Ends with exit code 0 when it is asked to, and sends viewers home first: their events would never end."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, greeting: str, console: Console) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._greeting, self._console = service, greeting, console
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where it is, once it is there."""
+        await super().startup(sockets)
+        if self.started:
+            self._console.print(self._greeting, soft_wrap=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first Ctrl-C or SIGTERM ends it in order, the second at once."""
@@ -58,18 +68,45 @@ def check_address(host: str, token: str | None) -> None:
         )
 
 
-def make_service(settings: ModelSettings, rules: SourceRules, **options: Any) -> Service:
-    """A service with a model that has been loaded; `options` as in `ServeOptions`. MemvitError if something it needs is
-    not to be had.
+def make_service(
+    settings: ModelSettings,
+    rules: SourceRules,
+    *,
+    hop_seconds: float = 1.0,
+    max_streams: int = 64,
+    state: Path | None = None,
+    save_every_seconds: float = 60.0,
+    engines: int = 1,
+    address: str | None = None,
+) -> Service:
+    """A service with a model that has been loaded, in this process; on Ray for several engines, or an `address`.
+
+    MemvitError if something it needs is not to be had.
     """
+    desk_settings = DeskSettings(hop_seconds=hop_seconds)
     engine, labels, boxes = settings.build()
     digest = state_digest(engine.model.state_dict())[:12]
-    chosen = ServeOptions(
+    preprocessing = engine.preprocessing
+    info = ServerInfo(
+        version=memvit.__version__,
         model=f"{model_name(settings.model, settings.checkpoint)} {digest}",
-        rules=rules,
-        **options,
+        classes=list(labels.names),
+        hop_seconds=hop_seconds,
+        clip_seconds=preprocessing.num_frames * preprocessing.frame_interval / TRAINED_FRAMES_PER_SECOND,
+        max_streams=max_streams,
+        memory_reads=list(engine.plan.reads) if engine.plan else [],
+        engines=engines,
     )
-    return Service(engine, boxes, labels, chosen)
+    options = ServeOptions(info, rules, desk_settings, state=state, save_every_seconds=save_every_seconds)
+    desks: list[DeskLike] = []
+    if engines > 1 or address is not None:
+        from .remote import remote_desks
+
+        del engine
+        desks += remote_desks(settings, desk_settings, engines, address)
+    else:
+        desks.append(Desk(engine, boxes, desk_settings))
+    return Service(desks, labels, options)
 
 
 def serve(service: Service, host: str, port: int, token: str | None, console: Console) -> None:
@@ -86,9 +123,7 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
             ) from error
         bound = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        console.print(
-            f"memvit serves at http://{shown}:{bound} (API: /docs, figures: /metrics); Ctrl-C ends it", soft_wrap=True
-        )
+        greeting = f"memvit serves at http://{shown}:{bound} (API: /docs, figures: /metrics); Ctrl-C ends it"
         config = uvicorn.Config(
             make_app(service, token=token, is_local=is_loopback(host)),
             log_level="warning",
@@ -96,4 +131,4 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
             timeout_graceful_shutdown=STOP_SECONDS,
             server_header=False,
         )
-        _Server(config, service).run(sockets=[listener])
+        _Server(config, service, greeting, console).run(sockets=[listener])

@@ -10,15 +10,18 @@ import json
 import os
 import zlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memvit.snapshot import StreamSnapshot
 from memvit.types import MemvitError
 
+from .desk import Standing
+
 SUFFIX = ".stream"
 FORMAT = 1
+STANDING = ("session", "last_centre_seconds", "ahead_seconds", "taken_unix")
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,7 @@ class SavedStream:
     model: str
     """Name and hash of the model that remembers."""
     request: dict[str, Any]
-    saved_unix: float
-    session: int = 0
-    last_centre_seconds: float | None = None
-    """Of its last answered clip; None before the first."""
-    ahead_seconds: float = 0.0
-    """How much further its frames had come."""
-    snapshot: StreamSnapshot | None = None
+    standing: Standing
 
 
 class StateFolder:
@@ -53,9 +50,17 @@ class StateFolder:
 
     def save(self, stream: SavedStream) -> None:
         """Write one stream. OSError when the disk takes no more; what was there stands."""
-        content = stream.snapshot.to_bytes() if stream.snapshot else b""
-        header = asdict(stream) | {"format": FORMAT, "bytes": len(content), "crc32": zlib.crc32(content)}
-        header.pop("snapshot")
+        snapshot = stream.standing.snapshot
+        content = snapshot.to_bytes() if snapshot else b""
+        header = {
+            "format": FORMAT,
+            "stream_id": stream.stream_id,
+            "model": stream.model,
+            "request": stream.request,
+            "standing": {name: getattr(stream.standing, name) for name in STANDING},
+            "bytes": len(content),
+            "crc32": zlib.crc32(content),
+        }
         path = self._folder / f"{stream.stream_id}{SUFFIX}"
         beside = path.with_suffix(".part")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -84,10 +89,12 @@ class StateFolder:
 def _read(path: Path) -> SavedStream:
     line, _, content = path.read_bytes().partition(b"\n")
     header = json.loads(line)
-    if header.pop("format") != FORMAT:
+    if header["format"] != FORMAT:
         raise ValueError("it was written by another version")
-    if len(content) != header.pop("bytes") or zlib.crc32(content) != header.pop("crc32"):
+    if len(content) != header["bytes"] or zlib.crc32(content) != header["crc32"]:
         raise ValueError("it is damaged")
     if header["stream_id"] != path.stem:
         raise ValueError("it was renamed")
-    return SavedStream(**header, snapshot=StreamSnapshot.from_bytes(content) if content else None)
+    snapshot = StreamSnapshot.from_bytes(content) if content else None
+    standing = Standing(**header["standing"], snapshot=snapshot)
+    return SavedStream(header["stream_id"], header["model"], header["request"], standing)

@@ -19,7 +19,7 @@ from memvit.store.errors import StoreError
 from pipelines.extract.job import Job
 from pipelines.extract.planning import MAX_ATTEMPTS, Choices, Planner
 from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, TaskEvent
-from tests.processes import Command, wait_for
+from tests.processes import Command, actors, wait_for
 
 from .archives import arguments, committed, differences, kill_after, run, small_video
 
@@ -69,20 +69,6 @@ def test_an_interrupt_commits_what_was_answered(
     assert committed(out) == 1
     assert run(*arguments(tiny_file, out, videos))[0] == 1
     assert differences(undisturbed, out) == []
-
-
-def actors(kind: str) -> list[int]:
-    """Processes of Ray actors of a class."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                title = (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if title.startswith(f"ray::{kind}".encode()):
-                found.append(int(process.name))
-    return found
 
 
 def test_killed_actors_are_replaced(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def browser(server: tuple[object, str]) -> Iterator[WebDriver]:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """As in tests.processes, but not so often: each look takes the browser's time."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"

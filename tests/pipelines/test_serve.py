@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -38,12 +39,14 @@ from memvit.types import MemvitError
 from pipelines.cli import app as cli
 from pipelines.serve.app import make_app
 from pipelines.serve.board import KEPT_EVENTS, VIEWER_QUEUE, Board
+from pipelines.serve.desk import Desk, DeskSettings
 from pipelines.serve.guard import MAX_BODY_BYTES, is_loopback
+from pipelines.serve.requests import ServerInfo
 from pipelines.serve.run import check_address
 from pipelines.serve.service import ServeOptions, Service
 from pipelines.serve.sources import SourceRefused, SourceRules, ffmpeg_options
 from tests.live.servers import server
-from tests.processes import Command, wait_for
+from tests.processes import Command, actors, wait_for
 
 TINY = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full"]
 
@@ -64,10 +67,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def make_service(tiny: nn.Module, folder: Path, **options: Any) -> Service:
+def make_service(
+    tiny: nn.Module, folder: Path, *, model: str = "tiny", max_streams: int = 8, **options: Any
+) -> Service:
     engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
-    chosen = ServeOptions(model="tiny", rules=SourceRules(folders=(folder,)), **options)
-    return Service(engine, open_boxes("full"), labels_for(80, "ava"), chosen)
+    labels = labels_for(80, "ava")
+    info = ServerInfo(
+        version="0", model=model, classes=list(labels.names), hop_seconds=1.0, clip_seconds=1.0, engines=1,
+        max_streams=max_streams, memory_reads=[2, 4],
+    )  # fmt: skip
+    chosen = ServeOptions(info, SourceRules(folders=(folder,)), **options)
+    return Service([Desk(engine, open_boxes("full"), DeskSettings())], labels, chosen)
 
 
 @pytest.fixture
@@ -414,9 +424,8 @@ def test_killed_and_started_again_goes_on_as_if_nothing_had_happened(folder: Pat
 def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path, tmp_path: Path) -> None:
     """Another model's memory, half a file, a removed stream."""
 
-    def run(model: str, *names: str) -> tuple[dict[str, Any], Service]:
-        service = make_service(tiny, folder, state=tmp_path, save_every_seconds=0.05)
-        object.__setattr__(service.options, "model", model)
+    def run(model: str, *names: str) -> dict[str, Any]:
+        service = make_service(tiny, folder, model=model, state=tmp_path, save_every_seconds=0.05)
         with TestClient(make_app(service), base_url="http://127.0.0.1") as client:
             for name in names:
                 added(client, folder / "long.mp4", id=name, pace=True)
@@ -424,17 +433,16 @@ def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path
             wait_for(lambda: all((state_of(client, name)["seconds"] or 0) >= 3 for name in listed), 40)
             if "gone" in listed:
                 client.delete("/api/streams/gone")
-            return {stream["id"]: stream for stream in client.get("/api/streams").json()["streams"]}, service
+            return {stream["id"]: stream for stream in client.get("/api/streams").json()["streams"]}
 
-    first, _ = run("one", "a", "b", "gone")
+    first = run("one", "a", "b", "gone")
     assert {name: status["session"] for name, status in first.items()} == {"a": 0, "b": 0}
     (tmp_path / "b.stream").write_bytes((tmp_path / "b.stream").read_bytes()[:-10])
     (tmp_path / "c.part").write_bytes(b"half")
-    second, service = run("one")
+    second = run("one")
     assert list(second) == ["a"]
     assert second["a"]["session"] == 0 and second["a"]["seconds"] > first["a"]["seconds"]
-    assert service._entries["a"].reader.resumed_seconds is not None
-    third, _ = run("another")
+    third = run("another")
     assert third["a"]["session"] == 1, "another model's memory is not used"
 
 
@@ -476,3 +484,22 @@ def test_a_port_that_is_taken_is_told() -> None:
         port = taken.getsockname()[1]
         result = CliRunner().invoke(cli, ["serve", *TINY, "--port", str(port)])
     assert result.exit_code == 1 and "cannot listen there" in result.output
+
+
+def test_engines_on_ray_share_the_streams_and_are_replaced_when_they_die(folder: Path) -> None:
+    """Two actors, two streams; one actor is killed, and its stream goes on where it was."""
+    running = Server("--allow-folder", folder, "--engines", 2)
+    for name in ("a", "b"):
+        added(running.client, folder / "long.mp4", id=name, pace=True)
+    wait_for(lambda: all((state_of(running.client, name)["seconds"] or 0) >= 2 for name in "ab"), 60)
+    victims = actors("DeskActor")
+    assert len(victims) == 2
+    os.kill(victims[0], signal.SIGKILL)
+    before = {name: state_of(running.client, name)["seconds"] for name in "ab"}
+    wait_for(lambda: len(set(actors("DeskActor")) - set(victims)) == 1, 60)
+    wait_for(lambda: all(state_of(running.client, name)["seconds"] >= before[name] + 3 for name in "ab"), 60)
+    assert running.client.get("/health").status_code == 200
+    assert sorted(state_of(running.client, name)["session"] for name in "ab") in ([0, 0], [0, 1])
+    assert "memvit_clips_total" in running.client.get("/metrics").text
+    running.command.send(signal.SIGTERM)
+    assert running.command.finish(40)[0] == 0

@@ -226,7 +226,8 @@ export class Card {
 
   #sentence(result, isPast) {
     const { attended_seconds: attended } = result.memory;
-    const memory = attended.length ? `reads ${attended.map((age) => +age.toFixed(1)).join(", ")} s ago` : "no memory yet";
+    const ages = attended.map((age) => +age.toFixed(1)).join(", ");
+    const memory = ages ? `reads ${ages} s ago` : result.memory.clips ? "no memory yet" : "no memory";
     const missed = result.missed ? ` · ${result.missed} missed before` : "";
     return `${isPast ? "At" : "Now"} ${clock(result.seconds)} · clip ${result.clip} · ${memory}${missed}`;
   }
@@ -252,8 +253,9 @@ export class Card {
     canvas.setAttribute("aria-valuemin", "-60");
     canvas.setAttribute("aria-valuemax", "0");
     canvas.setAttribute("aria-valuenow", String(Math.round(-age)));
-    const words = people.map(({ person, actions }) => `${person === null ? "" : `person ${person} `}${actions[0]?.name ?? ""}`);
-    canvas.setAttribute("aria-valuetext", result ? `${clock(result.seconds)}: ${words.join(", ") || "nobody"}` : "empty");
+    const nameOf = ({ person, actions }) => `${person === null ? "" : `person ${person} `}${actions[0]?.name ?? ""}`;
+    const words = people.map(nameOf).join(", ") || "nobody";
+    canvas.setAttribute("aria-valuetext", result ? `${clock(result.seconds)}: ${words}` : "empty");
   }
 
   #listenToTimeline(canvas) {

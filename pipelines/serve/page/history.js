@@ -5,7 +5,7 @@ const KEPT_SECONDS = 2 * WINDOW_SECONDS;
 const MAX_ROWS = 6;
 const ANCHORS = 20;
 
-/** The server's clock in unix seconds, as seen from here: no answer can come before it was sent, so the most is best. */
+/** The server's clock in unix seconds, seen from here: nothing comes before it was sent, so the latest is the best. */
 export class ServerClock {
   #skew = -Infinity;
 

@@ -70,7 +70,10 @@ export class Timeline {
     for (const { seconds, kind } of history.marks) this.#drawMark(x(seconds), kind, bottom);
     for (const seconds of history.sessions(hop)) this.#drawSession(x(seconds), bottom);
     if (history.last) this.#drawMemory(history.last, x, hop, left, width, bottom);
-    if (this.selected) this.#drawSelected(x(this.selected.seconds - hop / 2), x(this.selected.seconds + hop / 2), bottom);
+    if (this.selected) {
+      const { seconds: at } = this.selected;
+      this.#drawSelected(x(at - hop / 2), x(at + hop / 2), bottom);
+    }
     pen.restore();
   }
 
@@ -123,7 +126,7 @@ export class Timeline {
     }
   }
 
-  /** A row's clips; neighbours of one person with the same best action share its name, which is written where it fits. */
+  /** A row's clips; neighbours of one person with the same best action share its name, written where it fits. */
   #drawRow(seen, row, x, top, hop, left) {
     const pen = this.#context;
     let run = null;

@@ -1,0 +1,241 @@
+"""Desks in processes of their own, on Ray: one engine each, on one machine with several GPUs or on a cluster.
+
+The actor is a desk with a box for its news; this side empties the box. An actor that dies is replaced: its streams go
+on from what was last known of them, with their memory if that is not too old, in a new session otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.exceptions import RayActorError, RayTaskError
+
+from memvit.assemble import ModelSettings
+from memvit.live.events import ReaderStatus
+from memvit.live.watcher import Answered, News
+from memvit.types import MemvitError
+
+from ..actors import Cluster
+from .desk import HUNG_SECONDS, Desk, DeskLike, DeskSettings, OnNews, Order, Standing
+
+log = logging.getLogger("memvit.serve")
+POLL_SECONDS = 0.5
+STANDING_EVERY_SECONDS = 15.0
+"""How old what is known of a stream may be when its actor dies."""
+CALL_SECONDS = 120.0
+NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an actor says each time it is asked."""
+
+    news: list[News]
+    statuses: dict[str, ReaderStatus]
+    is_well: bool
+
+
+class DeskActor:
+    """A desk whose news wait in a box; a thin wrapper, see `Desk`."""
+
+    def __init__(self, settings: ModelSettings, desk_settings: DeskSettings, threads: int) -> None:
+        torch.set_num_threads(threads)
+        engine, _, boxes = settings.build()
+        self._desk = Desk(engine, boxes, desk_settings)
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._names: list[str] = []
+        self._desk.start(self._keep)
+
+    def _keep(self, news: Sequence[News]) -> None:
+        for item in news:
+            self._news.put(_light(item))
+
+    def report(self, seconds: float) -> Report:
+        """The news, as soon as there are any, but after `seconds` in any case."""
+        news: list[News] = []
+        with suppress(queue.Empty):
+            news.append(self._news.get(timeout=seconds))
+            while True:
+                news.append(self._news.get_nowait())
+        statuses = {}
+        for name in list(self._names):
+            with suppress(KeyError):
+                statuses[name] = self._desk.status(name)
+        return Report(news, statuses, self._desk.is_well)
+
+    def add(self, order: Order) -> None:
+        """Watch a stream."""
+        self._desk.add(order)
+        self._names.append(order.stream_id)
+
+    def remove(self, stream_id: str) -> None:
+        """Stop watching."""
+        self._names = [name for name in self._names if name != stream_id]
+        self._desk.remove(stream_id)
+
+    def look(self, stream_id: str, wanted: bool) -> None:
+        """Whether pictures are wanted."""
+        self._desk.look(stream_id, wanted)
+
+    def standing(self, stream_id: str) -> Standing:
+        """What is needed to go on."""
+        return self._desk.standing(stream_id)
+
+    def close(self) -> None:
+        """End."""
+        self._desk.close()
+
+
+@dataclass
+class _Known:
+    """What this side knows of a stream."""
+
+    order: Order
+    standing: Standing | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+    is_looked_at: bool = False
+
+
+class RemoteDesk:
+    """See `DeskLike`: an actor, and the thread that hears it."""
+
+    def __init__(self, actor_class: Any, arguments: tuple[Any, ...]) -> None:
+        self._actor_class, self._arguments = actor_class, arguments
+        self._actor = actor_class.remote(*arguments)
+        self._streams: dict[str, _Known] = {}
+        self._statuses: dict[str, ReaderStatus] = {}
+        self._stopping = threading.Event()
+        self._heard_at = time.monotonic()
+        self._says_it_is_well = True
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """See `DeskLike`."""
+        return self._says_it_is_well and time.monotonic() - self._heard_at < HUNG_SECONDS
+
+    def start(self, on_news: OnNews) -> None:
+        """See `DeskLike`; returns once the model is there. MemvitError if it is not to be had."""
+        try:
+            ray.get(self._actor.report.remote(0.0))
+        except (RayActorError, RayTaskError) as error:
+            raise MemvitError(f"an engine could not be started ({str(error).strip().splitlines()[-1]})") from error
+        self._heard_at = time.monotonic()
+        self._thread = threading.Thread(target=self._hear, args=(on_news,), name="hear", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """See `DeskLike`."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+        with suppress(Exception):
+            ray.get(self._actor.close.remote(), timeout=30)
+        ray.kill(self._actor)
+
+    def add(self, order: Order) -> None:
+        """See `DeskLike`."""
+        self._streams[order.stream_id] = _Known(order, order.standing)
+        try:
+            self._ask("add", order)
+            self._statuses |= ray.get(self._actor.report.remote(0.0), timeout=CALL_SECONDS).statuses
+        except RayActorError:  # its successor gets the order
+            pass
+
+    def remove(self, stream_id: str) -> None:
+        """See `DeskLike`."""
+        self._streams.pop(stream_id, None)
+        self._statuses.pop(stream_id, None)
+        with suppress(RayActorError):
+            self._ask("remove", stream_id)
+
+    def look(self, stream_id: str, wanted: bool) -> None:
+        """See `DeskLike`."""
+        if stream_id in self._streams:
+            self._streams[stream_id].is_looked_at = wanted
+            self._actor.look.remote(stream_id, wanted)
+
+    def status(self, stream_id: str) -> ReaderStatus:
+        """See `DeskLike`."""
+        return self._statuses[stream_id]
+
+    def standing(self, stream_id: str) -> Standing:
+        """See `DeskLike`."""
+        known = self._streams[stream_id]
+        try:
+            known.standing = self._ask("standing", stream_id)
+            known.asked_at = time.monotonic()
+        except RayActorError:
+            if known.standing is None:
+                raise KeyError(stream_id) from None
+        return known.standing
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_SECONDS)
+
+    def _hear(self, on_news: OnNews) -> None:
+        while not self._stopping.is_set():
+            try:
+                report: Report = ray.get(self._actor.report.remote(POLL_SECONDS))
+                self._heard_at, self._says_it_is_well = time.monotonic(), report.is_well
+                self._statuses |= {name: status for name, status in report.statuses.items() if name in self._streams}
+                if report.news:
+                    on_news(report.news)
+                self._ask_one_standing()
+            except RayActorError as error:
+                if not self._stopping.is_set():
+                    self._replace(str(error).strip().splitlines()[0])
+            except Exception as error:  # this thread is all that hears the actor
+                log.warning("an engine's news could not be read (%r)", error)
+                time.sleep(POLL_SECONDS)
+
+    def _ask_one_standing(self) -> None:
+        due_at = time.monotonic() - STANDING_EVERY_SECONDS
+        for name, known in list(self._streams.items()):
+            if known.asked_at < due_at:
+                with suppress(KeyError, RayTaskError):
+                    self.standing(name)
+                return
+
+    def _replace(self, reason: str) -> None:
+        """Another actor takes over; what the lost one was told it is told, too."""
+        log.warning("an engine died (%s) and is replaced", reason)
+        self._says_it_is_well = False
+        self._actor = self._actor_class.remote(*self._arguments)
+        for name, known in list(self._streams.items()):
+            with suppress(RayActorError):
+                self._ask("add", replace(known.order, standing=known.standing))
+                self._actor.look.remote(name, known.is_looked_at)
+        self._heard_at, self._says_it_is_well = time.monotonic(), True
+
+
+def remote_desks(
+    settings: ModelSettings, desk_settings: DeskSettings, count: int, address: str | None
+) -> Sequence[DeskLike]:
+    """So many desks on this machine, or on the cluster at an address. MemvitError if it cannot be reached."""
+    settings = Cluster.join(address).settled(settings)
+    on_gpu = settings.device != "cpu"
+    cores = ray.cluster_resources().get("CPU", 1.0)
+    share = min(1.0, max(0.01, int(100 * cores / count) / 100))
+    # Calls of an actor must not wait for the report that is being waited for.
+    options = {"num_cpus": share, "num_gpus": 1 if on_gpu else 0, "max_concurrency": 4}
+    actor_class = ray.remote(DeskActor).options(**options)
+    threads = 1 if on_gpu else max(1, int(cores) // count)
+    return [RemoteDesk(actor_class, (settings, desk_settings, threads)) for _ in range(count)]
+
+
+def _light(news: News) -> News:
+    """Without what only the model needed."""
+    if isinstance(news, Answered):
+        return replace(news, clip=replace(news.clip, frames=NO_FRAMES, centre_image=None))
+    return news
