@@ -158,7 +158,7 @@ def watch_command(
 
 def serve_command(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Streams to watch from the start.")
+        list[str] | None, typer.Argument(metavar="SOURCE…", help="Streams to watch from the start.")
     ] = None,
     model: ModelName = None,
     checkpoint: Checkpoint = None,
@@ -222,11 +222,14 @@ def serve_command(
 ) -> None:
     """Watch live streams that come and go: a page to look at, and an API with results, pictures and figures."""
     from memvit.assemble import ModelSettings
-
-    from .serve.run import check_address, make_service, serve
-    from .serve.sources import DEFAULT_SCHEMES, SourceRules
+    from memvit.types import MemvitError
 
     with one_sentence():
+        try:
+            from .serve.run import check_address, make_service, serve
+            from .serve.sources import DEFAULT_SCHEMES, SourceRules
+        except ImportError as error:
+            raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
         check_address(host, token)
         settings = ModelSettings(
             model,

@@ -100,8 +100,10 @@ def make_service(
     options = ServeOptions(info, rules, desk_settings, state=state, save_every_seconds=save_every_seconds)
     desks: list[DeskLike] = []
     if engines > 1 or address is not None:
-        from .remote import remote_desks
-
+        try:
+            from .remote import remote_desks
+        except ImportError as error:
+            raise MemvitError(f"several engines need {error.name}: pip install 'memvit[ray]'") from error
         del engine
         desks += remote_desks(settings, desk_settings, engines, address)
     else:
