@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from memvit.boxes import BoxSource, open_boxes
-from memvit.engine import Engine
+from memvit.engine import Engine, Precision
 from memvit.labels import Labels, check_labels, labels_for, read_labels
 from memvit.models import (
     CheckpointError,
     MeMViT,
     ModelEntry,
     MViT,
+    can_pack,
     describe,
     load_model,
     load_own,
@@ -22,7 +23,7 @@ from memvit.models import (
 )
 from memvit.types import MemvitError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,13 +39,16 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 on a GPU and float32 elsewhere."""
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """`auto` is bfloat16 on a GPU and float32 elsewhere. MemvitError if the device does not have it."""
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in DTYPES:
-        raise MemvitError(f"dtype {name}: use one of {', '.join(DTYPES)}, or auto")
-    return DTYPES[name]
+        return "bfloat16" if device.type == "cuda" else "float32"
+    chosen = next((precision for precision in PRECISIONS if precision == name), None)
+    if chosen is None:
+        raise MemvitError(f"precision {name}: use one of {', '.join(PRECISIONS)}, or auto")
+    if chosen == "int8" and not (device.type == "cpu" and can_pack(int8=True)):
+        raise MemvitError(f"precision int8 is for CPUs that oneDNN knows, not for {device}; use bfloat16")
+    return chosen
 
 
 DEFAULT_MODEL = "memvit_16_16x4.ava_k400"
@@ -75,7 +79,7 @@ def open_engine(
     random_weights: bool = False,
     labels: Path | None = None,
     device: str = "auto",
-    dtype: str = "auto",
+    precision: str = "auto",
     remember: bool = True,
 ) -> tuple[Engine, Labels]:
     """An engine with trained weights, or with random ones if that is what was asked for, and the names of its classes.
@@ -96,7 +100,9 @@ def open_engine(
     if labels is not None:
         names = read_labels(labels)
         check_labels(names, model.config.head.num_classes, labels)
-    engine = Engine(model, preprocessing, device=chosen, dtype=choose_dtype(dtype, chosen), remember=remember)
+    engine = Engine(
+        model, preprocessing, device=chosen, precision=choose_precision(precision, chosen), remember=remember
+    )
     return engine, names
 
 
@@ -109,7 +115,7 @@ class ModelSettings:
     random_weights: bool = False
     labels: Path | None = None
     device: str = "auto"
-    dtype: str = "auto"
+    precision: str = "auto"
     remember: bool = True
     boxes: str | None = None
     boxes_weights: Path | None = None
@@ -123,7 +129,7 @@ class ModelSettings:
             random_weights=self.random_weights,
             labels=self.labels,
             device=self.device,
-            dtype=self.dtype,
+            precision=self.precision,
             remember=self.remember,
         )
         people = open_people(engine, self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memvit.models import Answer, Memory, MemoryPool, MeMViT, MViT, Preprocessing
+from memvit.models import Answer, Memory, MemoryPool, MeMViT, MViT, Preprocessing, can_pack, packed
 from memvit.results import Result
 from memvit.snapshot import StreamSnapshot
 from memvit.types import Clip, PersonBoxes
 from memvit.video.transforms import model_input
 
+Precision = Literal["float32", "bfloat16", "int8"]
 FrameSize: TypeAlias = tuple[int, int]
 """(height, width) of a clip's images."""
 
@@ -57,17 +58,31 @@ class Engine:
         preprocessing: Preprocessing,
         *,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        precision: Precision = "float32",
         remember: bool = True,
     ) -> None:
-        self.device, self.dtype = torch.device(device), dtype
-        self.model = model.to(device=self.device, dtype=dtype).eval()
+        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. The model is moved
+        and converted in place. ValueError if the device does not have the precision.
+        """
+        self.device, self.precision = torch.device(device), precision
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.model = model.to(device=self.device, dtype=self.dtype).eval()
+        self._running = self._prepared()
         self.preprocessing = preprocessing
         self.plan = model.config.memory if remember and isinstance(model, MeMViT) else None
         self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
         """How many clips back a result can depend on the past."""
         self._streams: dict[str, StreamState] = {}
         self._pools: dict[FrameSize, MemoryPool] = {}
+
+    def _prepared(self) -> MeMViT | MViT:
+        """The model as the device likes it: on a CPU, with its linear layers packed."""
+        is_int8 = self.precision == "int8"
+        if self.device.type == "cpu" and can_pack(self.dtype, int8=is_int8):
+            return packed(self.model, int8=is_int8)
+        if is_int8:
+            raise ValueError(f"8-bit products are for CPUs that oneDNN knows, not for {self.device}; use bfloat16")
+        return self.model
 
     @property
     def wants_boxes(self) -> bool:
@@ -127,8 +142,8 @@ class Engine:
     def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Result]:
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device, non_blocking=True)
         images = model_input(frames, self.preprocessing, self.dtype)
-        if isinstance(self.model, MViT):
-            answer = self.model.answer(images)
+        if isinstance(self._running, MViT):
+            answer = self._running.answer(images)
         else:
             answer = self._answer(clips, images, self._in_pixels(boxes, images) if self.wants_boxes else None)
         states = [self._streams.setdefault(clip.stream_id, StreamState()) for clip in clips]
@@ -144,15 +159,15 @@ class Engine:
 
     def _answer(self, clips: list[Clip], images: Tensor, pixels: list[Tensor] | None) -> Answer:
         """What a model with memory says; the memories of these streams have moved on afterwards."""
-        assert isinstance(self.model, MeMViT)
+        assert isinstance(self._running, MeMViT)
         if self.plan is None:
-            return self.model.answer(images, pixels, remember=False)
+            return self._running.answer(images, pixels, remember=False)
         size = (images.shape[3], images.shape[4])
         pool = self._pools.get(size) or MemoryPool(self.plan)
         for clip in clips:
             self._check_memory(clip.stream_id, images, pool)
         stream_ids = [clip.stream_id for clip in clips]
-        answer, kept = self.model.step(images, pixels, pool.recall(stream_ids))
+        answer, kept = self._running.step(images, pixels, pool.recall(stream_ids))
         pool.keep(stream_ids, kept)
         self._pools[size] = pool
         for stream_id in stream_ids:

@@ -263,9 +263,9 @@ class Cluster:
         device = settings.device
         if device == "auto":
             device = "cuda" if self.gpus else "cpu"
-        dtype = settings.dtype
-        if dtype == "auto":
-            dtype = "float32" if device == "cpu" else "bfloat16"
+        precision = settings.precision
+        if precision == "auto":
+            precision = "float32" if device == "cpu" else "bfloat16"
         paths = {
             name: path.absolute()
             for name in ("checkpoint", "labels", "boxes_weights")
@@ -274,7 +274,7 @@ class Cluster:
         boxes = settings.boxes
         if boxes and boxes.endswith(".csv"):
             boxes = str(Path(boxes).absolute())
-        return replace(settings, device=device, dtype=dtype, boxes=boxes, **paths)
+        return replace(settings, device=device, precision=precision, boxes=boxes, **paths)
 
 
 def ray_pool(

@@ -40,7 +40,7 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
         "path": path,
         "model": made_with.model,
         "weights_sha256": made_with.weights_sha256,
-        "dtype": made_with.dtype,
+        "precision": made_with.precision,
         "stored_as": made_with.stored_as,
         "sampling": made_with.sampling,
         "boxes": made_with.boxes,
@@ -73,8 +73,8 @@ def _archive_text(content: dict[str, Any]) -> str:
     sampling = content["sampling"]
     lines = [
         f"archive   {content['path']}",
-        f"model     {content['model']} ({content['dtype']}, stored as {content['stored_as']}), {content['classes']} "
-        f"classes, memory reaches {content['receptive_field']} clips",
+        f"model     {content['model']} ({content['precision']}, stored as {content['stored_as']}), "
+        f"{content['classes']} classes, memory reaches {content['receptive_field']} clips",
         f"weights   {content['weights_sha256'][:16]}…",
         f"clips     {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
         f"{sampling['hop_seconds']:g} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),

@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--model", default="memvit_tiny_8x4")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--hop", type=float, default=1.0)
@@ -178,7 +178,7 @@ def main() -> None:
         random_weights=options.checkpoint is None,
         boxes="full",
         device=options.device,
-        dtype=options.dtype,
+        precision=options.precision,
     )
     rows = []
     for count in options.streams:

@@ -28,7 +28,7 @@ def watch(
     boxes: str | None = None,
     hop_seconds: float = 1.0,
     device: str = "auto",
-    dtype: str = "auto",
+    precision: str = "auto",
     remember: bool = True,
     policy: LivePolicy | None = None,
     on_news: Callable[[News], None] | None = None,
@@ -44,7 +44,7 @@ def watch(
         boxes: where the people are: "full", an AVA-format CSV, or a torchvision detector (the default).
         hop_seconds: seconds from clip to clip.
         device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
-        dtype: "float32" or "bfloat16"; "auto" is bfloat16 on a GPU.
+        precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
         remember: False answers from each clip alone.
         policy: what happens to late clips, silence and broken connections.
         on_news: is told everything, results included: openings, losses, new sessions, ends.
@@ -62,7 +62,7 @@ def watch(
         random_weights=random_weights,
         labels=Path(labels) if labels else None,
         device=device,
-        dtype=dtype,
+        precision=precision,
         remember=remember,
         boxes=boxes,
     )

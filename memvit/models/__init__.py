@@ -11,6 +11,7 @@ from .memory_pool import MemoryPool
 from .memvit import MeMViT
 from .mvit import MViT
 from .own import Description, describe, load_own, save_own, state_digest
+from .packed import can_pack, packed
 from .zoo import MODELS, ModelEntry, Preprocessing, Weights
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Preprocessing",
     "Recalled",
     "Weights",
+    "can_pack",
     "count_macs",
     "count_parameters",
     "create_model",
@@ -40,6 +42,7 @@ __all__ = [
     "load_model",
     "load_own",
     "model_entry",
+    "packed",
     "read_checkpoint",
     "save_own",
     "state_digest",

@@ -118,8 +118,7 @@ class PoolingAttention(nn.Module):
                 v = torch.cat((past.values.flatten(1, 2), v), dim=1)
             q, k, v = self.q(q), self.k(k), self.v(v)
         else:
-            weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
-            projected = [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+            projected = self._project(x)
             (q, q_grid), (k, k_grid), (v, _) = (
                 self._pool(tokens, grid, name) for tokens, name in zip(projected, "qkv", strict=True)
             )
@@ -128,6 +127,14 @@ class PoolingAttention(nn.Module):
         patches = slice(1, None) if self.cls_token else slice(None)
         attended[:, patches] += q[:, patches]  # residual pooling; NOTE: not for cls, as in every Meta release
         return self.proj(attended), q_grid, fresh
+
+    def _project(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values from the fused layer, each contiguous."""
+        in_parts = getattr(self.qkv, "in_parts", None)  # of a packed layer, see packed.py
+        if in_parts is not None:
+            return in_parts(x)
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
     def compress(self, fresh: Fresh) -> Fresh:
         """Pool what a clip left behind into what later clips read."""

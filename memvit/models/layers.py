@@ -29,9 +29,13 @@ class Mlp(nn.Module):
         """(…, dim) → (…, dim_out)."""
         hidden_dim = self.fc1.out_features
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.numel() // x.shape[-1] * hidden_dim <= HIDDEN_VALUES:
-            return self.fc2(F.gelu(self.fc1(x)))
+            return self.fc2(self._hidden(x))
         parts = x.flatten(0, -2).split(HIDDEN_VALUES // hidden_dim)
-        return torch.cat([self.fc2(F.gelu(self.fc1(part))) for part in parts]).unflatten(0, x.shape[:-1])
+        return torch.cat([self.fc2(self._hidden(part)) for part in parts]).unflatten(0, x.shape[:-1])
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see packed.py
+        return F.gelu(self.fc1(x)) if fused is None else fused(x)
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:

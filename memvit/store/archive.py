@@ -46,7 +46,7 @@ class Provenance:
     """Frames of a clip, their interval, the hop in seconds, the image size."""
     boxes: str
     """Where the people come from; empty where whole clips are classified."""
-    dtype: str
+    precision: str
     """That the model computes in."""
     stored_as: str
     """float32 or float16: features and scores on disk."""

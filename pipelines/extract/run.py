@@ -104,7 +104,7 @@ def provenance_of(
             "start_seconds": options.start_seconds,
         },
         boxes=boxes_mark(settings) if engine.wants_boxes else "",
-        dtype=str(engine.dtype).removeprefix("torch."),
+        precision=engine.precision,
         stored_as=stored_as,
         remember=engine.plan is not None,
         receptive_field=engine.reach_clips,

@@ -178,7 +178,7 @@ def test_a_folder_of_ava_frames(videos: Path, tiny_file: Path, tmp_path: Path) -
         (["wide.mp4", "--checkpoint", "nowhere.pth"], 1, "exclude each other"),
         (["wide.mp4", "--device", "cuda:9", "--boxes", "full"], 1, "no GPU that torch can use"),
         (["wide.mp4", "--device", "toaster"], 1, "no such device"),
-        (["wide.mp4", "--dtype", "int3"], 1, "use one of float32, bfloat16, or auto"),
+        (["wide.mp4", "--precision", "int3"], 1, "use one of float32, bfloat16, int8, or auto"),
         (["wide.mp4", "--hop", "0"], 2, "--hop"),
         (["wide.mp4", "--hop", "0.5", "--ava-csv", "--boxes", "full"], 1, "use a hop of 1"),
         ([], 2, "Missing argument"),

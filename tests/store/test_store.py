@@ -146,7 +146,7 @@ def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["zarr.json"]
 
 
-@pytest.mark.parametrize("key", ["weights_sha256", "sampling", "boxes", "dtype", "stored_as", "classes"])
+@pytest.mark.parametrize("key", ["weights_sha256", "sampling", "boxes", "precision", "stored_as", "classes"])
 def test_results_of_two_makings_do_not_mix(key: str, tmp_path: Path) -> None:
     Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
     other = replace(MADE_WITH, **{key: ("x",) if key == "classes" else {} if key == "sampling" else "other"})
