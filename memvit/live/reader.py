@@ -214,7 +214,6 @@ class LiveReader:
     # What follows is done by the connection's own thread.
 
     def _read(self, connection: _Connection) -> None:
-        failure: SourceError | None = None
         try:
             with self._connect() as source:
                 if not self._opened(connection, source):
@@ -223,15 +222,16 @@ class LiveReader:
                     if not self._take_frame(connection, frame):
                         return
                 counts = source.counts
-            self._over(connection, counts, None)
+            self._over(connection, counts)
             return
+        # Words, not errors: their tracebacks would keep the source alive until garbage is collected.
         except SourceError as error:
-            failure = error
+            reason, kind = str(error), error.kind
         except MemvitError as error:
-            failure = SourceError(str(error))
+            reason, kind = str(error), "broken"
         except Exception as error:  # a reader must never die in silence: its stream would stay as it is for ever
-            failure = SourceError(f"{self.stream_id}: reading failed unexpectedly ({error!r})")
-        self._over(connection, None, failure)
+            reason, kind = f"{self.stream_id}: reading failed unexpectedly ({error!r})", "broken"
+        self._over(connection, None, reason, kind)
 
     def _opened(self, connection: _Connection, source: Source) -> bool:
         with self.changed:
@@ -332,8 +332,8 @@ class LiveReader:
         connection.is_waiting_for_room, connection.heard_at = False, self._clock()
         return self._connection is connection
 
-    def _over(self, connection: _Connection, counts: ReadCounts | None, failure: SourceError | None) -> None:
-        """The connection came to its end (`counts`), or broke (`failure`)."""
+    def _over(self, connection: _Connection, counts: ReadCounts | None, reason: str = "", kind: str = "broken") -> None:
+        """The connection came to its end (`counts`), or broke (`reason`)."""
         with self._sampling:
             if self._connection is not connection:
                 return
@@ -350,10 +350,10 @@ class LiveReader:
                 self._end(counts)
             elif counts is not None:
                 self._lose(f"{self.stream_id}: the other side ended the stream", "ended")
-            elif failure is not None and (self.is_live or (self._is_patient and not self.tally.connections)):
-                self._lose(str(failure), failure.kind)
-            elif failure is not None:
-                self._fail(str(failure))
+            elif self.is_live or (self._is_patient and not self.tally.connections):
+                self._lose(reason, kind)
+            else:
+                self._fail(reason)
 
     def _end(self, counts: ReadCounts) -> None:
         self._connection = None

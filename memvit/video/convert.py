@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from av import VideoFrame
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from memvit.types import Image
@@ -29,7 +29,9 @@ class Orientation(NamedTuple):
 
 def orientation(frame: VideoFrame) -> Orientation:
     """What the display matrix of the frame asks for: any of the eight quarter turns and mirrorings."""
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
+    # Not `frame.side_data`: that ties frame and container to each other, and every frame would wait, with its pixels,
+    # for a full collection of garbage, which is rare in a process as large as torch.
+    side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
     if side_data is None:
         return Orientation()
     matrix = np.frombuffer(side_data, np.int32)

@@ -86,7 +86,8 @@ class StreamSource(Source):
         self._last_dts: int | None = None
         self._received_at = 0.0
         self._is_closed = self._is_flushed = False
-        self._failure: SourceError | None = None
+        self._failure: tuple[str, str] | None = None
+        """Sentence and kind; not the error itself, which would hold this source through its traceback."""
         self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, options)
         try:
             self._stream = _choose_stream(self._container, self._shown)
@@ -181,7 +182,7 @@ class StreamSource(Source):
                     f"({self._corrupt_in_a_row} damaged packets in a row); repair or record it again"
                 )
         if self._failure is not None and not self._pending:
-            raise self._failure
+            raise SourceError(*self._failure)
         if not self._pending and not self.counts.frames and self._last_left_out is not None:
             self._pending.append(self._last_left_out)  # the video is over before the time asked for
             self._last_left_out = None
@@ -199,19 +200,22 @@ class StreamSource(Source):
                 self._is_flushed = True
                 return None
             except TryAgainError as error:
-                failure: FFmpegError | None = error if time.monotonic() > give_up else None
+                if time.monotonic() > give_up:
+                    self._note_failure(error)
                 time.sleep(PAUSE_SECONDS)
             except InvalidDataError:
                 self._packets = self._container.demux(self._stream)  # an error has ended the generator
                 self._count_corrupt()
                 return None
             except FFmpegError as error:
-                failure = error
-            # Outside of the handlers: FFmpeg's error carries the location with its password.
-            if failure is not None:
-                self._failure = why_not_read(failure, self._shown, self._read_timeout_seconds)
+                self._note_failure(error)
+            if self._failure is not None:
                 return cast("Packet[VideoStream]", Packet())  # the end: what the decoder holds back is still good
             self._packets = self._container.demux(self._stream)
+
+    def _note_failure(self, error: FFmpegError) -> None:
+        why = why_not_read(error, self._shown, self._read_timeout_seconds)
+        self._failure = str(why), why.kind
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
         is_last = packet.size == 0 and packet.pts is None and packet.dts is None
@@ -281,10 +285,10 @@ def _open_container(
             metadata_errors="replace",
         )
     except (FFmpegError, ValueError) as error:
-        failure = error
+        why = why_not_opened(error, location, time.monotonic() - began, open_timeout_seconds)
+        words = str(why), why.kind
     # Outside of the handler: FFmpeg's error carries the location with its password.
-    took_seconds = time.monotonic() - began
-    raise why_not_opened(failure, location, took_seconds, open_timeout_seconds)
+    raise SourceError(*words)
 
 
 def _choose_stream(container: InputContainer, shown: str) -> VideoStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from fractions import Fraction
@@ -350,3 +351,22 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
             open_source(empty)
     after = len(list(Path("/proc/self/fd").iterdir())) if before else 0
     assert after <= before + 1
+
+
+def test_frames_are_gone_when_nobody_holds_them(tmp_path: Path) -> None:
+    """Not when garbage is collected: that is rare where torch is loaded, and each frame keeps its pixels until then."""
+    path = make.write(tmp_path / "a.mp4", make.counted(30))
+
+    def read() -> None:
+        with open_source(path, decoder_threads=1) as source:
+            for frame in source:
+                frame.rgb(32, 24)
+
+    read()
+    gc.collect()
+    gc.disable()
+    try:
+        read()
+        assert gc.collect() < 10
+    finally:
+        gc.enable()
