@@ -19,7 +19,7 @@ from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip, MemvitError
 from memvit.video.draw import AnnotatedVideo
-from memvit.video.location import is_always_live, redact, unique_names
+from memvit.video.location import is_camera, is_playlist, is_url, redact, unique_names
 from memvit.video.paced import PacedSource
 from memvit.video.source import DECODER_THREADS, Source, open_source
 
@@ -148,7 +148,7 @@ def watch(
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
         stack.callback(watcher.close)
-        if options.pace or any(is_always_live(location) for location in locations):
+        if options.pace or any(is_url(location) or is_camera(location) for location in locations):
             watcher.warm_up()
         for stream_id, location in zip(summaries, locations, strict=True):
             reader = watcher.add(
@@ -156,7 +156,7 @@ def watch(
                 location,
                 policy=options.policy,
                 connect=partial(_open, location, options, max(1, DECODER_THREADS // len(locations))),
-                is_live=options.pace or is_always_live(location),
+                is_patient=is_playlist(location),
                 until_seconds=options.until_seconds,
             )
             summaries[stream_id].tally = reader.tally
@@ -165,8 +165,12 @@ def watch(
             summary = summaries[news.stream_id]
             if isinstance(news, StreamOpened) and news.stream_id not in files:
                 summary.duration_seconds = news.info.duration_seconds
-                files[news.stream_id] = StreamFiles(summary, labels, options, is_live=news.info.is_live)
-                stack.callback(files[news.stream_id].close)
+                try:
+                    files[news.stream_id] = StreamFiles(summary, labels, options, is_live=news.info.is_live)
+                    stack.callback(files[news.stream_id].close)
+                except MemvitError as error:
+                    watcher.remove(news.stream_id)
+                    news = StreamFailed(news.stream_id, str(error))
             elif isinstance(news, Answered) and (failure := _write(news, summary, files[news.stream_id], options)):
                 watcher.remove(news.stream_id)
                 news = failure
@@ -178,7 +182,8 @@ def watch(
 
 
 def _open(location: str, options: WatchOptions, threads: int) -> Source:
-    source = open_source(
+    again = partial(
+        open_source,
         location,
         decoder_threads=threads,
         frames_per_second=options.frames_per_second,
@@ -186,9 +191,8 @@ def _open(location: str, options: WatchOptions, threads: int) -> Source:
         open_timeout_seconds=options.policy.open_timeout_seconds,
         read_timeout_seconds=options.policy.read_timeout_seconds,
     )
-    if not options.pace or source.info.is_live:
-        return source
-    return PacedSource(source, partial(open_source, location, decoder_threads=threads))
+    source = again()
+    return source if not options.pace or source.info.is_live else PacedSource(source, again)
 
 
 def _write(

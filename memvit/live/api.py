@@ -13,7 +13,7 @@ from memvit.live.watcher import Answered, News, Watcher
 from memvit.results import Result
 from memvit.streams import StreamFailed
 from memvit.types import MemvitError
-from memvit.video.location import is_always_live, unique_names
+from memvit.video.location import is_camera, is_playlist, is_url, unique_names
 
 log = logging.getLogger("memvit.watch")
 
@@ -68,11 +68,11 @@ def watch(
     )
     engine, names, people = settings.build()
     watcher = Watcher(engine, people, hop_seconds=hop_seconds)
-    if any(is_always_live(location) for location in locations):
+    if any(is_url(location) or is_camera(location) for location in locations):
         watcher.warm_up()
     try:
         for stream_id, location in zip(unique_names(locations), locations, strict=True):
-            watcher.add(stream_id, location, policy=policy)
+            watcher.add(stream_id, location, policy=policy, is_patient=is_playlist(location))
         for news in watcher.news():
             if on_news is not None:
                 on_news(news)

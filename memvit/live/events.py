@@ -84,4 +84,8 @@ class ReaderStatus:
     last_failure: str | None
     position_seconds: float | None
     """Time of the last frame that came; None before the first."""
+    silent_seconds: float
+    """Since then."""
+    size: tuple[int, int] | None
+    """(width, height) of the images that clips are cut from, for the model; None before the first frame."""
     tally: StreamTally

@@ -51,9 +51,10 @@ class StreamClock:
     gap has its true length. A file keeps its own times.
     """
 
-    def __init__(self, *, start_seconds: float = 0.0) -> None:
+    def __init__(self, *, start_seconds: float = 0.0, now: float | None = None) -> None:
+        """A stream that is resumed was at `start_seconds` when the clock showed `now`, and went on since."""
         self._start_seconds = start_seconds
-        self._began_at: float | None = None
+        self._began_at = None if now is None else now - start_seconds
         self._offset_seconds: float | None = None
         self._last_received_at = 0.0
         self.last_seconds: float | None = None
@@ -67,9 +68,10 @@ class StreamClock:
     def place(self, frame: Frame, *, is_live: bool) -> PlacedFrame:
         """The frame at its time of the stream, later than all before it."""
         pts, received_at = frame.pts_seconds, frame.received_at
+        if not is_live:
+            self._offset_seconds = 0.0
         if self._began_at is None:
             self._began_at = received_at - self._start_seconds
-            self._offset_seconds = self._start_seconds if is_live else 0.0
         if self._offset_seconds is None:
             self._offset_seconds = self._not_before(received_at - self._began_at) - pts
         seconds = pts + self._offset_seconds

@@ -10,9 +10,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from memvit.live.condition import condition_of
+from memvit.live.cutting import Resumption, SessionCutter
 from memvit.live.events import (
     LiveEvent,
     ReaderStatus,
@@ -22,7 +22,6 @@ from memvit.live.events import (
     StreamStalled,
     StreamTally,
 )
-from memvit.live.placing import StreamClock
 from memvit.live.policy import LivePolicy
 from memvit.live.queue import EventQueue
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
@@ -32,6 +31,8 @@ from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 
 SETTLED_SECONDS = 10.0
 """A connection that has lasted this long was a good one: the next attempt after it comes soon."""
+COUNTED = ("corrupt_packets", "non_monotonic_pts", "missing_pts")
+"""What the tally takes over from sources."""
 MAX_HUNG_READERS = 3
 """No new connection while so many old ones of the stream still hang."""
 
@@ -43,19 +44,11 @@ class _Connection:
     thread: threading.Thread
     heard_at: float
     opened_at: float = 0.0
+    counts: ReadCounts = field(default_factory=ReadCounts)
+    counted: dict[str, int] = field(default_factory=dict)
+    """What of the counts is in the tally already."""
     is_open: bool = False
     is_waiting_for_room: bool = False
-
-
-@dataclass(frozen=True)
-class Resumption:
-    """Where a stream goes on that was watched by an earlier process."""
-
-    next_index: int
-    session: int
-    last_centre_seconds: float
-    passed_seconds: float
-    """Since that centre."""
 
 
 class LiveReader:
@@ -82,7 +75,7 @@ class LiveReader:
         `chance` are for tests.
         """
         self.stream_id, self.policy = stream_id, policy
-        self._connect, self._make_sampler = connect, make_sampler
+        self._connect = connect
         self._until_seconds, self._clock, self._chance = until_seconds, clock, chance or random.Random()
         self.is_live, self._is_patient = is_live, is_patient
         self.changed = threading.Condition()
@@ -96,21 +89,22 @@ class LiveReader:
         self.info: SourceInfo | None = None
         self.last_failure: str | None = None
         self.tally = StreamTally()
-        self._sampler = make_sampler()
-        self.wants_preview = True
-        """Whether clips bring preview frames, if the samplers can make them."""
-        self.session = resumption.session if resumption else 0
-        self.resumed_seconds = resumption.last_centre_seconds if resumption else None
-        self._offered_seconds = self.resumed_seconds
+        self._cutter = SessionCutter(
+            stream_id,
+            make_sampler,
+            self.tally,
+            keep_memory_seconds=policy.keep_memory_seconds,
+            clock=clock,
+            resumption=resumption,
+        )
+        self._offered_seconds = resumption.last_centre_seconds if resumption else None
         self._queue = EventQueue(
             policy,
             self.tally,
-            hop_seconds=self._sampler.hop_seconds,
+            hop_seconds=self._cutter.hop_seconds,
             next_index=resumption.next_index if resumption else 0,
             delivered_seconds=self._offered_seconds,
         )
-        start = resumption.last_centre_seconds + resumption.passed_seconds if resumption else 0.0
-        self._stream_clock = StreamClock(start_seconds=start)
 
     def start(self, changed: threading.Condition) -> None:
         """Begin to read; `changed` is notified of every event."""
@@ -146,7 +140,8 @@ class LiveReader:
             self._hung = [thread for thread in self._hung if thread.is_alive()]
             if len(self._hung) < MAX_HUNG_READERS:
                 self._begin_connection()
-        if connection is None or connection.is_waiting_for_room or not self.is_live:
+        is_tended = self.is_live or (self._is_patient and not self.tally.connections)
+        if connection is None or connection.is_waiting_for_room or not is_tended:
             return
         silent_seconds = now - connection.heard_at
         timeout = self.policy.read_timeout_seconds if connection.is_open else self.policy.open_timeout_seconds
@@ -163,11 +158,22 @@ class LiveReader:
             self.state,
             self.is_live,
             self.info,
-            self.session,
+            self._cutter.session,
             self.last_failure,
-            self._stream_clock.last_seconds,
+            self._cutter.position_seconds,
+            self._clock() - self._heard_at,
+            self._cutter.size,
             replace(self.tally),
         )
+
+    @property
+    def wants_preview(self) -> bool:
+        """Whether clips bring preview frames, if the samplers can make them."""
+        return self._cutter.wants_preview
+
+    @wants_preview.setter
+    def wants_preview(self, wanted: bool) -> None:
+        self._cutter.wants_preview = wanted
 
     @property
     def waiting_since(self) -> float | None:
@@ -242,9 +248,9 @@ class LiveReader:
             self._queue.drops = self._queue.drops or (self.policy.late == "auto" and self.is_live)
             self.state, self.last_failure = "live", None
             self.tally.connections += 1
-            connection.is_open = True
+            connection.is_open, connection.counts = True, source.counts
             connection.opened_at = connection.heard_at = self._clock()
-            self._stream_clock.new_connection()
+            self._cutter.new_connection()
             self._queue.put(StreamOpened(self.stream_id, source.info))
             self.changed.notify_all()
             return True
@@ -257,49 +263,14 @@ class LiveReader:
                 return False
             connection.heard_at, self._heard_at, self.state = now, now, "live"
             self.tally.frames += 1
+            self._count(connection)
             if now - connection.opened_at > SETTLED_SECONDS:
                 self._attempts_in_vain = 0
         with self._sampling:
             if self._connection is not connection:
                 return False
-            events = self._sample(connection, frame)
+            events = self._cutter.take(frame, is_live=self.is_live)
         return all(self._offer(connection, event) for event in events)
-
-    def _sample(self, connection: _Connection, frame: Frame) -> list[Clip | SessionBegan]:
-        """What a frame completes, and whether a new session begins with it."""
-        before_seconds = self._stream_clock.last_seconds
-        placed = self._stream_clock.place(frame, is_live=self.is_live)
-        self.tally.clock_jumps = self._stream_clock.jumps
-        size, old_size = self._sampler.size_of(placed), self._sampler.size
-        gap_seconds = placed.pts_seconds - before_seconds if before_seconds is not None else 0.0
-        events: list[Clip | SessionBegan] = []
-        if old_size is not None and old_size != size:
-            was, now = (f"{width}×{height}" for width, height in (old_size, size))
-            self.tally.size_changes += 1
-            events += self._described(self._sampler.finish(), frame.received_at)
-            events.append(self._new_session(f"the shape of the picture has changed, for the model from {was} to {now}"))
-        elif self.is_live and gap_seconds > self.policy.keep_memory_seconds:
-            events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
-        self._sampler.shows_preview = self.wants_preview
-        return events + self._described(self._sampler.push(placed), frame.received_at)
-
-    def _new_session(self, reason: str) -> SessionBegan:
-        self._sampler = self._make_sampler()
-        self.session += 1
-        self.tally.sessions += 1
-        return SessionBegan(self.stream_id, self.session, reason)
-
-    def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
-        return [
-            replace(
-                clip,
-                session=self.session,
-                condition=condition_of(clip.frames),
-                received_at=received_at,
-                ready_at=self._clock(),
-            )
-            for clip in clips
-        ]
 
     def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:
         """Queue it; a clip waits for room, or makes room, as the policy says. False if no more are wanted."""
@@ -310,7 +281,7 @@ class LiveReader:
                 if self._offered_seconds is not None and event.centre_seconds <= self._offered_seconds:
                     return True  # both sides of a change of shape have a clip there
                 if self._until_seconds is not None and event.centre_seconds >= self._until_seconds:
-                    self._end(ReadCounts())
+                    self._end(connection.counts)
                     return False
                 self._offered_seconds = event.centre_seconds
                 if not self._make_room(connection):
@@ -338,14 +309,13 @@ class LiveReader:
             if self._connection is not connection:
                 return
             is_whole = counts is not None and not self.is_live
-            clips = self._described(self._sampler.finish(), self._clock()) if is_whole else []
+            clips = self._cutter.finish(self._clock()) if is_whole else []
         if not all(self._offer(connection, clip) for clip in clips):
             return
         with self.changed:
             if self._connection is not connection:
                 return
-            if counts is not None:
-                self._count(counts)
+            self._count(connection)
             if counts is not None and not self.is_live:
                 self._end(counts)
             elif counts is not None:
@@ -360,6 +330,9 @@ class LiveReader:
         self._queue.put(StreamEnded(self.stream_id, counts))
         self.changed.notify_all()
 
-    def _count(self, counts: ReadCounts) -> None:
-        for name in ("corrupt_packets", "non_monotonic_pts", "missing_pts"):
-            setattr(self.tally, name, getattr(self.tally, name) + getattr(counts, name))
+    def _count(self, connection: _Connection) -> None:
+        """Add to the tally what the source has counted since the last time."""
+        for name in COUNTED:
+            now = getattr(connection.counts, name)
+            setattr(self.tally, name, getattr(self.tally, name) + now - connection.counted.get(name, 0))
+            connection.counted[name] = now

@@ -13,9 +13,10 @@ import numpy as np
 
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
+from memvit.live.cutting import Resumption
 from memvit.live.events import LiveEvent, SessionBegan
 from memvit.live.policy import LivePolicy
-from memvit.live.reader import LiveReader, Resumption
+from memvit.live.reader import LiveReader
 from memvit.results import Latency, Result
 from memvit.streams import ReaderGroup, StreamEnded, StreamFailed
 from memvit.types import Clip, PersonBoxes
@@ -141,7 +142,11 @@ class Watcher:
                 self.engine.forget(event.stream_id)
             elif isinstance(event, StreamEnded | StreamFailed):
                 self.remove(event.stream_id)
-        return news + self._answer([clip for clip in clips if clip.stream_id in self._readers])
+        there = [clip for clip in clips if clip.stream_id in self._readers]
+        # A size after the other: where one cannot be answered, the others have not been.
+        for shape in sorted({clip.frames.shape for clip in there}):
+            news += self._answer([clip for clip in there if clip.frames.shape == shape])
+        return news
 
     def news(self, stopping: threading.Event | None = None) -> Iterator[News]:
         """All that happens, until every stream has ended or `stopping` is set."""

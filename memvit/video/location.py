@@ -26,6 +26,11 @@ def is_always_live(location: str) -> bool:
     return is_camera(location) or (match is not None and match["scheme"].lower() in _LIVE_SCHEMES)
 
 
+def is_playlist(location: str) -> bool:
+    """Whether an address is of HLS, which is mostly live: it may not be there yet."""
+    return is_url(location) and re.split(r"[?#]", location, maxsplit=1)[0].lower().endswith(".m3u8")
+
+
 def is_camera(location: str) -> bool:
     """Whether the location is a Video4Linux device (`/dev/video0`)."""
     return re.fullmatch(r"/dev/video\d+", location) is not None

@@ -38,7 +38,8 @@ class PacedSource(Source):
         self.info = replace(source.info, is_live=True, duration_seconds=None, total_frames=None)
         self.counts = source.counts
         self._began_at = time.monotonic()
-        self._offset_seconds = self._last_seconds = 0.0
+        self._offset_seconds: float | None = None
+        self._last_seconds = -LAST_FRAME_SECONDS
         self._index = 0
         self._is_closed = False
 
@@ -47,6 +48,8 @@ class PacedSource(Source):
         frame = next(self._source, None)
         if frame is None:
             frame = self._again()
+        if self._offset_seconds is None:  # a pass begins where the last one ended, whatever its own first time is
+            self._offset_seconds = self._last_seconds + LAST_FRAME_SECONDS - frame.pts_seconds
         self._last_seconds = frame.pts_seconds + self._offset_seconds
         wait_seconds = self._began_at + self._last_seconds - time.monotonic()
         if wait_seconds > 0:
@@ -59,7 +62,7 @@ class PacedSource(Source):
             raise StopIteration
         self._source.close()
         self._source = self._reopen()
-        self._offset_seconds = self._last_seconds + LAST_FRAME_SECONDS
+        self._offset_seconds = None
         return next(self._source)
 
     def close(self) -> None:

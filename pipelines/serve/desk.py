@@ -14,9 +14,10 @@ from typing import Protocol, TypeVar
 
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
+from memvit.live.cutting import Resumption
 from memvit.live.events import ReaderStatus
 from memvit.live.policy import LivePolicy
-from memvit.live.reader import LiveReader, Resumption
+from memvit.live.reader import LiveReader
 from memvit.live.watcher import Answered, News, Watcher
 from memvit.snapshot import StreamSnapshot
 from memvit.video.location import is_always_live, is_url

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from memvit.live.cutting import Resumption
 from memvit.live.events import LiveEvent
 from memvit.live.policy import LivePolicy
-from memvit.live.reader import LiveReader, Resumption
+from memvit.live.reader import LiveReader
 from memvit.types import Clip, Image, SourceError
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import ReadCounts, Source, SourceInfo

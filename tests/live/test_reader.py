@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
+from memvit.live.cutting import Resumption
 from memvit.live.events import SessionBegan, StreamLost, StreamStalled
-from memvit.live.reader import Resumption
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip, SourceError
 from tests.live.fakes import Clock, Hang, Pass, Script, Video, clips, events, of_kind, reader, seen
