@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,13 +20,13 @@ from .board import Event, Viewer
 from .guard import Guard
 from .pictures import BOUNDARY, Painter
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
-from .service import Service, StreamExists, TooManyStreams, UnknownStream
+from .service import Service, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .sources import SourceRefused
 
 PAGE = Path(__file__).parent / "page"
 KEEP_ALIVE_SECONDS = 15.0
 MAX_VIEWERS = 64
-STATUS_OF = {UnknownStream: 404, StreamExists: 409, SourceRefused: 403, TooManyStreams: 503}
+STATUS_OF = {UnknownStream: 404, StreamExists: 409, SourceRefused: 403, TooManyStreams: 503, TooBusy: 503}
 Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -104,7 +105,7 @@ def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
         """How a stream is."""
         return service.status(stream_id)
 
-    @app.delete("/api/streams/{stream_id}", status_code=204, responses=problems(404))
+    @app.delete("/api/streams/{stream_id}", status_code=204, responses=problems(404, 503))
     def remove_stream(stream_id: Name) -> None:
         """Stop watching a stream and forget what was seen."""
         service.remove(stream_id)
@@ -130,7 +131,7 @@ def _add_events(app: FastAPI, service: Service) -> None:
             service.board.leave(viewer)
 
     async def server_sent(stream_id: str | None, last_event_id: str | None) -> StreamingResponse:
-        after = int(last_event_id) if last_event_id and last_event_id.isdigit() and len(last_event_id) < 19 else None
+        after = int(last_event_id) if re.fullmatch("[0-9]{1,18}", last_event_id or "") and last_event_id else None
         context = listening(stream_id, after)
         viewer = context.__enter__()
 
@@ -173,6 +174,9 @@ def _add_events(app: FastAPI, service: Service) -> None:
                         await socket.send_text('{"event": "alive"}')
                         continue
                     await socket.send_text(f'{{"event": "{event.kind}", "data": {event.data}}}')
+                    if event.kind == "removed" and stream_id is not None:
+                        break
+                await socket.close()
         except UnknownStream as error:
             await socket.close(1008, str(error)[:100])
         except HTTPException as error:
@@ -211,16 +215,12 @@ def _add_pictures(app: FastAPI, service: Service, painter: Painter) -> None:
 
         async def parts() -> AsyncIterator[bytes]:
             watching["viewers"] += 1
-            service.look(stream_id, 1)
             try:
-                async for part in painter.multipart(
-                    lambda: service.board.last(stream_id),
-                    lambda: stream_id in service.stream_ids and not service.board.is_closed,
-                ):
-                    yield part
+                with service.looking(stream_id) as is_there:
+                    async for part in painter.multipart(lambda: service.board.last(stream_id), is_there):
+                        yield part
             finally:
                 watching["viewers"] -= 1
-                service.look(stream_id, -1)
 
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
         return StreamingResponse(parts(), media_type=kind, headers={"Cache-Control": "no-store"})
@@ -233,14 +233,14 @@ def _add_figures(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/health", responses=problems(503))
-    def get_health() -> dict[str, str]:
+    async def get_health() -> dict[str, str]:
         """Whether the server lives; 503 once its watching thread hangs: restart it then."""
         if not service.is_well:
             raise HTTPException(503, "the watching thread hangs")
         return {"status": "well"}
 
     @app.get("/ready", responses=problems(503))
-    def get_ready() -> dict[str, str]:
+    async def get_ready() -> dict[str, str]:
         """Whether new streams are welcome."""
         if not service.is_ready:
             raise HTTPException(503, "the server is not ready")

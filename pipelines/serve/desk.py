@@ -48,28 +48,27 @@ class Standing:
     """Of its last answered clip; None before the first."""
     ahead_seconds: float = 0.0
     """How much further its frames had come."""
-    taken_unix: float = 0.0
+    heard_unix: float = 0.0
+    """When the last of them came."""
+    size: tuple[int, int] | None = None
+    """Of the images, as `ReaderStatus` has it."""
     snapshot: StreamSnapshot | None = None
-
-    def resumption(self, *, keeps_memory: bool) -> Resumption | None:
-        """Where to go on now: with the memory, or in a new session without; None if there is nothing to go on with."""
-        if self.last_centre_seconds is None:
-            return None
-        snapshot = self.snapshot if keeps_memory else None
-        return Resumption(
-            next_index=snapshot.next_index if snapshot else 0,
-            session=self.session + (snapshot is None),
-            last_centre_seconds=self.last_centre_seconds,
-            passed_seconds=self.ahead_seconds + max(0.0, time.time() - self.taken_unix),
-        )
 
     def without_memory(self) -> Standing:
         """The same place in time, for a new session."""
         return replace(self, snapshot=None)
 
-    def keeps_memory(self, order: Order) -> bool:
-        """Whether the stream was away for so short a time that its memory goes on."""
-        return not order.is_live or time.time() - self.taken_unix <= order.policy.keep_memory_seconds
+    def resumption(self) -> Resumption | None:
+        """Where to go on now; None if there is nothing to go on with. The reader finds out if it was away too long."""
+        if self.last_centre_seconds is None:
+            return None
+        return Resumption(
+            next_index=self.snapshot.next_index if self.snapshot else 0,
+            session=self.session + (self.snapshot is None),
+            last_centre_seconds=self.last_centre_seconds,
+            passed_seconds=self.ahead_seconds + max(0.0, time.time() - self.heard_unix),
+            size=self.size if self.snapshot else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,7 @@ class Order:
     policy: LivePolicy
     pace: bool = False
     standing: Standing | None = None
-    """Of an earlier run, whose memory is used as long as it is not too old."""
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it is known to be, before it was opened."""
-        return self.pace or is_always_live(self.location)
+    """Of an earlier run."""
 
 
 class DeskLike(Protocol):
@@ -99,8 +93,8 @@ class DeskLike(Protocol):
     def start(self, on_news: OnNews) -> None:
         """Begin; `on_news` is called from a thread of the desk."""
 
-    def close(self) -> None:
-        """End."""
+    def close(self) -> dict[str, Standing]:
+        """End; returns where every stream stood."""
 
     def add(self, order: Order) -> None:
         """Watch a stream; its name is new."""
@@ -133,6 +127,8 @@ class Desk:
         self._readers: dict[str, LiveReader] = {}
         self._last: dict[str, tuple[int, float]] = {}
         """Session and centre of the last answered clip."""
+        self._standings: dict[str, Standing] = {}
+        """Of streams that were taken up, from an earlier run."""
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._beat = time.monotonic()
@@ -150,11 +146,16 @@ class Desk:
         self._thread = threading.Thread(target=self._run, args=(on_news,), name="watch", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
+    def close(self) -> dict[str, Standing]:
         """See `DeskLike`."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
+            if self._thread.is_alive():  # it hangs in a batch
+                return {}
+        standings = {stream_id: self._standing(stream_id) for stream_id in self._readers}
+        self._watcher.close()
+        return standings
 
     def add(self, order: Order) -> None:
         """See `DeskLike`."""
@@ -181,16 +182,25 @@ class Desk:
 
     def _do(self, command: Callable[[], Returned]) -> Returned:
         """Have the watching thread do something between two batches."""
+        if not self.is_well:
+            raise TimeoutError("the watching thread hangs")
         done: Future[Returned] = Future()
 
         def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return  # whoever asked has given up
             try:
                 done.set_result(command())
             except BaseException as error:
                 done.set_exception(error)
 
         self._commands.put(run)
-        return done.result(timeout=HUNG_SECONDS)
+        try:
+            return done.result(timeout=HUNG_SECONDS)
+        except TimeoutError:
+            if not done.cancel():  # it is being done just now
+                return done.result(timeout=HUNG_SECONDS)
+            raise
 
     def _run(self, on_news: OnNews) -> None:
         while not self._stopping.is_set():
@@ -205,28 +215,27 @@ class Desk:
             self._beat = time.monotonic()
         while not self._commands.empty():
             self._commands.get()()
-        self._watcher.close()
 
     def _add(self, order: Order) -> None:
         stream_id, standing = order.stream_id, order.standing
-        resumption, from_seconds = None, 0.0
-        if standing is not None:
-            keeps_memory = standing.keeps_memory(order)
-            resumption = standing.resumption(keeps_memory=keeps_memory)
-            if resumption is not None:
-                self._last[stream_id] = resumption.session, resumption.last_centre_seconds
-                if not order.is_live:
-                    first = resumption.last_centre_seconds + self._settings.hop_seconds
-                    from_seconds = max(0.0, first - self._watcher.lead_seconds)
-                if keeps_memory and standing.snapshot is not None:
-                    self._engine.forget(stream_id)
-                    self._engine.restore(stream_id, standing.snapshot)
+        resumption = standing.resumption() if standing else None
+        from_seconds = 0.0
+        if standing is not None and resumption is not None:
+            self._standings[stream_id] = standing
+            if not order.pace:
+                # Early enough for the clip that follows, and for one clip that is known: a file is never without one.
+                centre = resumption.last_centre_seconds
+                first = centre + self._settings.hop_seconds - self._watcher.lead_seconds
+                from_seconds = max(0.0, min(first, centre))
+            if standing.snapshot is not None:
+                self._engine.forget(stream_id)
+                self._engine.restore(stream_id, standing.snapshot)
         reader = self._watcher.add(
             stream_id,
             order.location,
             policy=order.policy,
             connect=partial(open_checked, order.location, order.policy, pace=order.pace, from_seconds=from_seconds),
-            is_live=order.is_live,
+            is_live=is_always_live(order.location),
             is_patient=is_url(order.location),
             resumption=resumption,
         )
@@ -237,17 +246,25 @@ class Desk:
         self._watcher.remove(stream_id)
         self._readers.pop(stream_id, None)
         self._last.pop(stream_id, None)
+        self._standings.pop(stream_id, None)
 
     def _standing(self, stream_id: str) -> Standing:
-        position_seconds = self._readers[stream_id].status().position_seconds
+        status = self._readers[stream_id].status()
+        known = self._standings.get(stream_id)
+        if status.position_seconds is None and known is not None:
+            return known  # nothing has come since it was taken up
         session, centre_seconds = self._last.get(stream_id, (0, None))
+        if centre_seconds is None and known is not None:
+            session, centre_seconds = known.session, known.last_centre_seconds
         snapshot = None
-        with suppress(KeyError):
-            snapshot = self._engine.snapshot(stream_id)
+        if self._engine.plan is not None:  # without, what was remembered before would seem to be of now
+            with suppress(KeyError):
+                snapshot = self._engine.snapshot(stream_id)
         return Standing(
             session=session,
             last_centre_seconds=centre_seconds,
-            ahead_seconds=max(0.0, (position_seconds or 0.0) - (centre_seconds or 0.0)),
-            taken_unix=time.time(),
+            ahead_seconds=max(0.0, (status.position_seconds or 0.0) - (centre_seconds or 0.0)),
+            heard_unix=time.time() - status.silent_seconds,
+            size=status.size,
             snapshot=snapshot,
         )

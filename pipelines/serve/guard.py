@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,16 +51,13 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        host = urlsplit(f"//{headers.get('host', '')}")
-        try:
-            name = host.hostname or ""
-        except ValueError:
-            name = ""
-        if self._is_local and not is_loopback(name):
-            return _said(421, "this server answers to localhost only")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return _said(403, "this server does not answer other sites' pages")
+        if self._token is None:
+            # With a token there is nothing to be had by a name or a page of others': they cannot bring it.
+            if self._is_local and not is_loopback(_host_of(f"//{headers.get('host', '')}")):
+                return _said(421, "this server answers to localhost only; behind a proxy, give it a token")
+            origin = headers.get("origin")
+            if origin is not None and origin.partition("://")[2] != headers.get("host"):
+                return _said(403, "this server does not answer other sites' pages")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             return _said(413, f"a request has at most {MAX_BODY_BYTES} bytes")
@@ -98,11 +95,15 @@ def _bearer(headers: Headers) -> str:
 
 
 def _cookie(headers: Headers) -> str:
+    # Not the standard library's: it gives up at the first odd cookie, which another server of this host may have set.
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+
+
+def _host_of(address: str) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
+        return urlsplit(address).hostname or ""
+    except ValueError:
         return ""
-    return found.value if found else ""
 
 
 def _said(status: int, sentence: str, challenge: str | None = None) -> Response:

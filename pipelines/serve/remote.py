@@ -21,7 +21,7 @@ import torch
 from ray.exceptions import RayActorError, RayTaskError
 
 from memvit.assemble import ModelSettings
-from memvit.live.events import ReaderStatus
+from memvit.live.events import ReaderStatus, StreamTally
 from memvit.live.watcher import Answered, News
 from memvit.types import MemvitError
 
@@ -33,6 +33,9 @@ POLL_SECONDS = 0.5
 STANDING_EVERY_SECONDS = 15.0
 """How old what is known of a stream may be when its actor dies."""
 CALL_SECONDS = 120.0
+RETRY_SECONDS = 5.0
+CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, StreamTally())
+"""Of a stream whose actor has not said anything yet."""
 NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
@@ -73,15 +76,21 @@ class DeskActor:
                 statuses[name] = self._desk.status(name)
         return Report(news, statuses, self._desk.is_well)
 
-    def add(self, order: Order) -> None:
+    def add(self, order: Order) -> ReaderStatus:
         """Watch a stream."""
         self._desk.add(order)
         self._names.append(order.stream_id)
+        return self._desk.status(order.stream_id)
 
     def remove(self, stream_id: str) -> None:
-        """Stop watching."""
+        """Stop watching; what it has said and nobody heard is nobody's news: another may have its name next."""
         self._names = [name for name in self._names if name != stream_id]
         self._desk.remove(stream_id)
+        for _ in range(self._news.qsize()):
+            with suppress(queue.Empty):
+                item = self._news.get_nowait()
+                if item.stream_id != stream_id:
+                    self._news.put(item)
 
     def look(self, stream_id: str, wanted: bool) -> None:
         """Whether pictures are wanted."""
@@ -91,9 +100,9 @@ class DeskActor:
         """What is needed to go on."""
         return self._desk.standing(stream_id)
 
-    def close(self) -> None:
-        """End."""
-        self._desk.close()
+    def close(self) -> dict[str, Standing]:
+        """End; returns where every stream stood."""
+        return self._desk.close()
 
 
 @dataclass
@@ -114,6 +123,8 @@ class RemoteDesk:
         self._actor = actor_class.remote(*arguments)
         self._streams: dict[str, _Known] = {}
         self._statuses: dict[str, ReaderStatus] = {}
+        self._changing = threading.Lock()
+        """Held while streams are added and removed, here or with a successor."""
         self._stopping = threading.Event()
         self._heard_at = time.monotonic()
         self._says_it_is_well = True
@@ -134,30 +145,40 @@ class RemoteDesk:
         self._thread = threading.Thread(target=self._hear, args=(on_news,), name="hear", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
+    def close(self) -> dict[str, Standing]:
         """See `DeskLike`."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
-        with suppress(Exception):
-            ray.get(self._actor.close.remote(), timeout=30)
+        standings: dict[str, Standing] = {}
+        with suppress(Exception):  # an actor that is gone says nothing; what was saved stands
+            standings = ray.get(self._actor.close.remote(), timeout=60)
         ray.kill(self._actor)
+        return standings
 
     def add(self, order: Order) -> None:
         """See `DeskLike`."""
-        self._streams[order.stream_id] = _Known(order, order.standing)
-        try:
-            self._ask("add", order)
-            self._statuses |= ray.get(self._actor.report.remote(0.0), timeout=CALL_SECONDS).statuses
-        except RayActorError:  # its successor gets the order
-            pass
+        with self._changing:
+            self._streams[order.stream_id] = _Known(order, order.standing)
+            self._statuses[order.stream_id] = CONNECTING
+            try:
+                self._statuses[order.stream_id] = self._ask("add", order)
+            except RayActorError:  # its successor gets the order
+                pass
+            except BaseException:
+                self._forget(order.stream_id)
+                raise
 
     def remove(self, stream_id: str) -> None:
         """See `DeskLike`."""
+        with self._changing:
+            self._forget(stream_id)
+            with suppress(RayActorError):
+                self._ask("remove", stream_id)
+
+    def _forget(self, stream_id: str) -> None:
         self._streams.pop(stream_id, None)
         self._statuses.pop(stream_id, None)
-        with suppress(RayActorError):
-            self._ask("remove", stream_id)
 
     def look(self, stream_id: str, wanted: bool) -> None:
         """See `DeskLike`."""
@@ -194,10 +215,11 @@ class RemoteDesk:
                 self._ask_one_standing()
             except RayActorError as error:
                 if not self._stopping.is_set():
-                    self._replace(str(error).strip().splitlines()[0])
+                    log.warning("an engine died (%s) and is replaced", str(error).strip().splitlines()[0])
+                    self._replace()
             except Exception as error:  # this thread is all that hears the actor
                 log.warning("an engine's news could not be read (%r)", error)
-                time.sleep(POLL_SECONDS)
+                self._stopping.wait(POLL_SECONDS)
 
     def _ask_one_standing(self) -> None:
         due_at = time.monotonic() - STANDING_EVERY_SECONDS
@@ -207,16 +229,24 @@ class RemoteDesk:
                     self.standing(name)
                 return
 
-    def _replace(self, reason: str) -> None:
-        """Another actor takes over; what the lost one was told it is told, too."""
-        log.warning("an engine died (%s) and is replaced", reason)
+    def _replace(self) -> None:
+        """Another actor takes over, as often as it takes; what the lost one was told it is told, too."""
         self._says_it_is_well = False
-        self._actor = self._actor_class.remote(*self._arguments)
-        for name, known in list(self._streams.items()):
-            with suppress(RayActorError):
-                self._ask("add", replace(known.order, standing=known.standing))
-                self._actor.look.remote(name, known.is_looked_at)
-        self._heard_at, self._says_it_is_well = time.monotonic(), True
+        while not self._stopping.is_set():
+            try:
+                with self._changing:
+                    self._actor = self._actor_class.remote(*self._arguments)
+                    for name, known in list(self._streams.items()):
+                        order = replace(known.order, standing=known.standing)
+                        self._statuses[name] = self._ask("add", order)
+                        self._actor.look.remote(name, known.is_looked_at)
+                self._heard_at, self._says_it_is_well = time.monotonic(), True
+                return
+            except Exception as error:  # it died as well, or could not load the model in time
+                log.warning("an engine could not be replaced (%r); another attempt follows", error)
+                with suppress(Exception):
+                    ray.kill(self._actor)
+                self._stopping.wait(RETRY_SECONDS)
 
 
 def remote_desks(

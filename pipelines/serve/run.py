@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import signal
 import socket
@@ -35,16 +37,22 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, greeting: str, console: Console) -> None:
         super().__init__(config)
         self._service, self._greeting, self._console = service, greeting, console
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say where it is, once it is there."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._console.print(self._greeting, soft_wrap=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first Ctrl-C or SIGTERM ends it in order, the second at once."""
-        self._service.board.close()
+        if self.should_exit:
+            os._exit(1)
+        # In the loop, not here: a signal comes in the midst of anything, locks included.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._service.board.close)
         super().handle_exit(sig, frame)
 
     @contextmanager
@@ -133,4 +141,8 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
             timeout_graceful_shutdown=STOP_SECONDS,
             server_header=False,
         )
-        _Server(config, service, greeting, console).run(sockets=[listener])
+        try:
+            service.start()  # here, so that what fails is told in a sentence
+            _Server(config, service, greeting, console).run(sockets=[listener])
+        finally:
+            service.close()

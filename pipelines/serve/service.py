@@ -6,7 +6,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from .state import SavedStream, StateFolder
 
 log = logging.getLogger("memvit.serve")
 SAVER_STEP_SECONDS = 0.05
+MAX_WAITING = 16
+"""Changes that may wait for their turn."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class TooManyStreams(MemvitError):
 
 class UnknownStream(MemvitError):
     """There is no such stream."""
+
+
+class TooBusy(MemvitError):
+    """Others are being added and removed; try again."""
 
 
 class StreamExists(MemvitError):
@@ -77,7 +84,9 @@ class Service:
         self._first: list[StreamRequest] = []
         self._changing = threading.Lock()
         """Held while a stream is added, removed or saved: a removed stream's state must not come back."""
+        self._turns = threading.BoundedSemaphore(MAX_WAITING)
         self._stopping = threading.Event()
+        self._is_started = False
         self._saver = threading.Thread(target=self._save_on, name="save", daemon=True)
 
     def begin_with(self, sources: Sequence[str], *, pace: bool) -> None:
@@ -85,7 +94,10 @@ class Service:
         self._first += [StreamRequest(source=source, pace=pace and not is_url(source)) for source in sources]
 
     def start(self) -> None:
-        """Take up the streams of the last run, and begin."""
+        """Take up the streams of the last run, and begin. Nothing happens the second time."""
+        if self._is_started:
+            return
+        self._is_started = True
         for desk in self._desks:
             desk.start(self._post)
         saved, bad = self._state.load() if self._state is not None else ([], [])
@@ -94,7 +106,7 @@ class Service:
         for stream in saved:
             try:
                 self._take_up(stream)
-            except (MemvitError, ValueError) as error:
+            except (MemvitError, ValueError, TypeError) as error:
                 log.warning("stream %s of the last run is not taken up: %s", stream.stream_id, error)
         known = {entry.request.source for entry in self._entries.values()}
         for request in self._first:
@@ -103,14 +115,16 @@ class Service:
         self._saver.start()
 
     def close(self) -> None:
-        """Save the streams and stop."""
+        """Save the streams and stop. Nothing happens the second time."""
+        if self._stopping.is_set() or not self._is_started:
+            return
         self._stopping.set()
-        self._saver.join(timeout=30)
-        if self._state is not None:
-            for stream_id in self.stream_ids:
-                self._save(stream_id)
+        if self._saver.is_alive():
+            self._saver.join(timeout=30)
         for desk in self._desks:
-            desk.close()
+            for stream_id, standing in desk.close().items():
+                if stream_id in self._entries:
+                    self._write(stream_id, self._entries[stream_id], standing)
 
     @property
     def is_well(self) -> bool:
@@ -129,11 +143,13 @@ class Service:
 
     def add(self, request: StreamRequest) -> str:
         """Begin to watch; returns the stream's name. A MemvitError says why not."""
-        return self._add(request, self.options.rules.check(request.source))
+        location = self.options.rules.check(request.source)
+        with self._waiting_turn():
+            return self._add(request, location)
 
     def remove(self, stream_id: str) -> None:
         """Stop watching, and forget. UnknownStream if there is none."""
-        with self._changing:
+        with self._waiting_turn(), self._changing:
             self._entry(stream_id).desk.remove(stream_id)
             del self._entries[stream_id]
             self.board.remove(stream_id)
@@ -164,12 +180,34 @@ class Service:
             **self.board.figures(stream_id),
         )
 
-    def look(self, stream_id: str, step: int) -> None:
-        """One more viewer (`step` 1) of a stream's pictures, or one less (-1): without any, none are made."""
-        entry = self._entries.get(stream_id)
-        if entry is not None:
-            entry.lookers += step
-            entry.desk.look(stream_id, entry.lookers > 0)
+    @contextmanager
+    def looking(self, stream_id: str) -> Iterator[Callable[[], bool]]:
+        """While somebody looks at a stream's pictures: without anybody, none are made. Gives a question: is it still
+        this stream, and not another of the same name? UnknownStream if there is none.
+        """
+        entry = self._entry(stream_id)
+
+        def is_there() -> bool:
+            return self._entries.get(stream_id) is entry and not self.board.is_closed
+
+        entry.lookers += 1
+        entry.desk.look(stream_id, True)
+        try:
+            yield is_there
+        finally:
+            entry.lookers -= 1
+            if is_there():
+                entry.desk.look(stream_id, entry.lookers > 0)
+
+    @contextmanager
+    def _waiting_turn(self) -> Iterator[None]:
+        """Each change waits for a batch: more than a few waiting would take all of the server's threads."""
+        if not self._turns.acquire(blocking=False):
+            raise TooBusy(f"{MAX_WAITING} changes are waiting already; try again in a moment")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _entry(self, stream_id: str) -> Entry:
         try:
@@ -249,9 +287,14 @@ class Service:
             entry.saved_at = time.monotonic()
             try:
                 standing = entry.desk.standing(stream_id)
-                request = entry.request.model_dump()
-                self._state.save(SavedStream(stream_id, self.options.info.model, request, standing))
-            except KeyError:
+            except (KeyError, TimeoutError):
                 return
-            except (OSError, TimeoutError) as error:
-                log.warning("the state of stream %s cannot be saved (%s); what was saved stands", stream_id, error)
+            self._write(stream_id, entry, standing)
+
+    def _write(self, stream_id: str, entry: Entry, standing: Standing) -> None:
+        if self._state is None:
+            return
+        try:
+            self._state.save(SavedStream(stream_id, self.options.info.model, entry.request.model_dump(), standing))
+        except OSError as error:
+            log.warning("the state of stream %s cannot be saved (%s); what was saved stands", stream_id, error)

@@ -1,7 +1,7 @@
 """Streams on disk: what was watched and what it remembered, one file a stream, for the next start.
 
-A file is a line of JSON and the bytes of a `StreamSnapshot`. It is written beside and renamed, so that a crash leaves
-the one before; a checksum tells rot. Sources may hold passwords: files are readable by their owner only.
+A file is a checksum, a line of JSON, and the bytes of a `StreamSnapshot`. It is written beside and renamed, so that a
+crash leaves the one before. Sources may hold passwords: files are readable by their owner only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .desk import Standing
 
 SUFFIX = ".stream"
 FORMAT = 1
-STANDING = ("session", "last_centre_seconds", "ahead_seconds", "taken_unix")
+STANDING = ("session", "last_centre_seconds", "ahead_seconds", "heard_unix", "size")
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,13 @@ class StateFolder:
             "model": stream.model,
             "request": stream.request,
             "standing": {name: getattr(stream.standing, name) for name in STANDING},
-            "bytes": len(content),
-            "crc32": zlib.crc32(content),
         }
         path = self._folder / f"{stream.stream_id}{SUFFIX}"
         beside = path.with_suffix(".part")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(header).encode() + b"\n" + content)
+            line = json.dumps(header).encode()
+            file.write(b"%08x " % zlib.crc32(content, zlib.crc32(line)) + line + b"\n" + content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -88,13 +87,15 @@ class StateFolder:
 
 def _read(path: Path) -> SavedStream:
     line, _, content = path.read_bytes().partition(b"\n")
+    checksum, _, line = line.partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(content, zlib.crc32(line)):
+        raise ValueError("it is damaged")
     header = json.loads(line)
     if header["format"] != FORMAT:
         raise ValueError("it was written by another version")
-    if len(content) != header["bytes"] or zlib.crc32(content) != header["crc32"]:
-        raise ValueError("it is damaged")
     if header["stream_id"] != path.stem:
         raise ValueError("it was renamed")
     snapshot = StreamSnapshot.from_bytes(content) if content else None
-    standing = Standing(**header["standing"], snapshot=snapshot)
+    size = header["standing"].pop("size")
+    standing = Standing(**header["standing"], size=tuple(size) if size else None, snapshot=snapshot)
     return SavedStream(header["stream_id"], header["model"], header["request"], standing)
