@@ -135,8 +135,9 @@ def test_damaged_packets_are_skipped_and_counted(video: bytes) -> None:
     damaged = bytearray(video)
     for place in np.random.default_rng(0).integers(len(video) // 3, 2 * len(video) // 3, 60):
         damaged[place] ^= 0xFF
-    news, _ = watched([live(bytes(damaged), rate=8, seconds=8), silent], lambda news: bool(of(news, StreamLost)))
+    news, made = watched([live(bytes(damaged), rate=8, seconds=8), silent], lambda news: bool(of(news, StreamLost)))
     assert len(centres(news)) >= 5
+    assert made.streams["a"].tally.corrupt_packets > 0
 
 
 def test_garbage_is_no_video_and_is_tried_again_later() -> None:

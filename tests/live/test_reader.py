@@ -283,3 +283,27 @@ def test_a_stream_goes_on_where_an_earlier_process_left_it() -> None:
 def test_an_unknown_policy_is_refused(late: str) -> None:
     with pytest.raises(ValueError, match="late must be auto, drop or wait"):
         reader(Script(Clock()), Clock(), late=late)
+
+
+@pytest.mark.parametrize(("away_seconds", "sessions"), [(5, 0), (200, 1)])
+def test_a_resumed_stream_that_comes_back_late_begins_a_new_session(away_seconds: float, sessions: int) -> None:
+    """The camera is down when the server is started again: the time until its first frame counts."""
+    clock = Clock()
+    resumption = Resumption(next_index=7, session=2, last_centre_seconds=41.0, passed_seconds=1.0)
+    made = reader(Script(clock, [Pass(0)], [Video(6), Hang()]), clock, resumption=resumption)
+    events(made, seen(StreamLost))
+    clock.now += away_seconds
+    found = events(made, clips(2), clock=clock)
+    assert len(of_kind(found, SessionBegan)) == sessions
+    first = of_kind(found, Clip)[0]
+    assert (first.session, first.index) == ((3, 0) if sessions else (2, 7))
+    assert first.centre_seconds >= 41 + away_seconds and first.missed_clips == first.centre_seconds - 42
+
+
+def test_a_resumed_stream_of_another_shape_begins_a_new_session() -> None:
+    clock = Clock()
+    resumption = Resumption(next_index=7, session=2, last_centre_seconds=41.0, passed_seconds=1.0, size=(32, 42))
+    made = reader(Script(clock, [Video(6), Hang()]), clock, resumption=resumption)
+    found = events(made, clips(1))
+    assert len(of_kind(found, SessionBegan)) == 1
+    assert (of_kind(found, Clip)[0].session, of_kind(found, Clip)[0].index) == (3, 0)

@@ -252,3 +252,22 @@ def test_a_hundred_thousand_clips_leave_nothing_behind() -> None:
         assert sum(isinstance(item, Answered) for item in made.news()) >= 15
     assert not made.streams and not made._group._served_at and not made._group._readers
     assert len(group) == 0
+
+
+def test_a_size_that_cannot_be_answered_leaves_the_other_sizes_alone(tiny: nn.Module) -> None:
+    """Two sizes in one step; the engine fails on one of them after the other was answered."""
+    clock = Clock()
+    made = watcher(tiny)
+    answer = made.engine._run
+
+    def refuse(clips: list[Clip], boxes: object) -> list[Result]:
+        if clips[0].frames.shape[1] > clips[0].frames.shape[2] and clips[0].index == 2:
+            raise RuntimeError("out of memory")
+        return answer(clips, boxes)  # type: ignore[arg-type]
+
+    made.engine._run = refuse  # type: ignore[method-assign]
+    made.add("good", "", connect=Script(clock, [Video(6)], is_live=False), is_live=False)
+    made.add("bad", "", connect=Script(clock, [Video(6, size=(48, 64))], is_live=False), is_live=False)
+    news = list(made.news())
+    assert [item.stream_id for item in news if isinstance(item, StreamFailed)] == ["bad"]
+    assert sum(isinstance(item, Answered) and item.stream_id == "good" for item in news) == 6

@@ -228,6 +228,34 @@ def test_other_sites_and_other_names_are_not_answered(client: TestClient) -> Non
     assert client.get("/api/streams", headers=same).status_code == 200
 
 
+def test_odd_headers_are_no_server_errors(client: TestClient) -> None:
+    for headers in ({"host": "[::1"}, {"origin": "http://["}, {"last-event-id": "\u00b2".encode()}):
+        found = client.get("/api/streams/none/events", headers=headers)  # type: ignore[arg-type]
+        assert found.status_code in (403, 404, 421), headers
+
+
+def test_behind_a_proxy_the_token_is_what_counts(tiny: nn.Module, folder: Path) -> None:
+    """Another host name, an origin that is not the host's, and cookies that other servers of this host have set."""
+    app = make_app(make_service(tiny, folder), token="s3cret-token")
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        headers = {"host": "cams.example", "origin": "https://cams.example"}
+        assert client.get("/api/streams", headers=headers).status_code == 401
+        for other in ('x={"a":1}', "user=a b", "k@v", "a[b]=1"):
+            cookie = {"cookie": f"{other}; memvit_token=s3cret-token"}
+            assert client.get("/api/streams", headers=headers | cookie).status_code == 200, other
+
+
+def test_a_file_that_was_over_has_nothing_more_to_say_after_a_restart(
+    tiny: nn.Module, folder: Path, tmp_path: Path
+) -> None:
+    for expected in (4, 0):
+        with TestClient(make_app(make_service(tiny, folder, state=tmp_path)), base_url="http://127.0.0.1") as client:
+            if expected:
+                added(client, folder / "short.mp4", id="s")
+            wait_for(lambda client=client: state_of(client, "s")["state"] == "ended", 30)  # type: ignore[misc]
+            assert state_of(client, "s")["tally"]["clips"] == expected
+
+
 def test_bodies_are_limited(client: TestClient) -> None:
     assert client.post("/api/streams", content=b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
 
