@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from memvit.boxes import open_boxes
@@ -20,13 +19,12 @@ HELD_OUT_SEED = 2_000_000
 """Scenes from here on are used in no training."""
 
 
-def long_cue_map(make_engine: Callable[[], Engine], labels: Labels, *, videos: int, seconds: float = 24.0) -> float:
+def long_cue_map(engine: Engine, labels: Labels, *, videos: int, seconds: float = 24.0) -> float:
     """mAP of what actors showed, over held-out videos that are written, decoded and watched; 0..1."""
     saw = {len(SHOWS) + number: name for number, name in enumerate(SAW, 1)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         detections = folder / "found.csv"
-        engine = make_engine()
         truth = folder / "truth.csv"
         with AvaCsvWriter(detections, labels) as writer:
             for number in range(videos):

@@ -64,9 +64,10 @@ class Int8Linear(nn.Module):
     def _product(self, x: Tensor, activation: str) -> Tensor:
         ends = torch.aminmax(x)
         least, most = min(float(ends.min), 0.0), max(float(ends.max), 0.0)
-        step = (most - least) / 255 or 1.0
+        step = (most - least) / 254 or 1.0  # one level is left for rounding at both ends
         zero = round(-least / step)
-        levels = x.mul(1 / step).add_(zero).round_().clamp_(0, 255).to(torch.uint8)
+        # In one pass: the conversion cuts off, so half a level more rounds to the nearest.
+        levels = torch.add(torch.tensor(zero + 0.5), x.float(), alpha=1 / step).to(torch.uint8)
         weights = (self._packed, self._scale, self._zeros, self._bias)
         return torch.ops.onednn.qlinear_pointwise(
             levels, step, zero, *weights, 1.0, 0, x.dtype, activation, [], "none" if activation == "gelu" else ""

@@ -89,7 +89,7 @@ def test_what_was_shown_is_remembered_in_every_precision(precision: str) -> None
         with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
             model, description = load_own(checkpoint)
         labels = Labels(description.classes, description.first_id)
-        return long_cue_map(lambda: Engine(model, description.preprocessing, precision=chosen), labels, videos=3)
+        return long_cue_map(Engine(model, description.preprocessing, precision=chosen), labels, videos=3)
 
     assert abs(score(cast(Precision, precision)) - score("float32")) < 0.01
 
