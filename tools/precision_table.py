@@ -2,8 +2,8 @@
 
     python -m tools.precision_table [--model memvit_16_16x4.ava_k400] [--rounds 7] [--videos 8]
 
-Times are of one engine a precision, clip after clip in turns, medians; mAP is that of the packaged checkpoint on held-out
-LongCue videos, where everything depends on memory.
+Times are of one engine a precision, clip after clip in turns, medians; mAP is that of the packaged checkpoint on
+held-out LongCue videos, where everything depends on memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memvit.assemble import PRECISIONS
 from memvit.engine import Engine, Precision
 from memvit.evaluation.long_cue import long_cue_map
 from memvit.labels import Labels
-from memvit.models import MODELS, create_model, load_own
+from memvit.models import MODELS, MeMViT, MViT, create_model, load_own
 from memvit.types import Clip, PersonBoxes
 from pipelines.demo import CHECKPOINT
 
@@ -29,7 +29,7 @@ def seconds_a_clip(name: str, rounds: int) -> dict[Precision, float]:
     """Medians, every precision in its turn."""
     preprocessing = MODELS[name].preprocessing
     torch.manual_seed(0)
-    engines = {precision: Engine(create_model(name), preprocessing, precision=precision) for precision in PRECISIONS}
+    engines = {precision: Engine(build(name), preprocessing, precision=precision) for precision in PRECISIONS}
     side = preprocessing.short_side
     frames = np.random.default_rng(0).integers(256, size=(preprocessing.num_frames, side, side, 3), dtype=np.uint8)
     people = PersonBoxes(np.array([[0.2, 0.1, 0.6, 0.9]], np.float32), np.ones(1, np.float32))
@@ -41,6 +41,13 @@ def seconds_a_clip(name: str, rounds: int) -> dict[Precision, float]:
             engine.step([clip], [people] if engine.wants_boxes else None)
             times[precision].append(time.perf_counter() - began)
     return {precision: statistics.median(found[3:]) for precision, found in times.items()}
+
+
+def build(name: str) -> MeMViT | MViT:
+    """With random weights, which take the same time."""
+    model = create_model(name)
+    assert isinstance(model, MeMViT | MViT)
+    return model
 
 
 def remembered(precision: Precision, videos: int) -> float:
