@@ -22,11 +22,22 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
-from memvit.models import MeMViT, MViT, count_macs, count_parameters, create_model, list_models, model_entry
+from memvit.models import (
+    MeMViT,
+    MViT,
+    can_pack,
+    count_macs,
+    count_parameters,
+    create_model,
+    list_models,
+    model_entry,
+    packed,
+)
+from memvit.models.packed import PackedLinear
 from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 
@@ -38,6 +49,8 @@ class Contender:
     model: nn.Module
     arguments: tuple[object, ...]
     keywords: dict[str, object]
+    running: nn.Module | None = None
+    """What is called, where that is another form of the model: the engine packs linear layers on a CPU."""
 
     @property
     def is_peer(self) -> bool:
@@ -71,7 +84,7 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
         shape if config.frames > 1 else (batch, 3, config.crop, config.crop), device=device, dtype=dtype
     )
     if not isinstance(model, MeMViT):
-        yield Contender(name, model, (clips,), {})
+        yield Contender(name, model, (clips,), {}, as_the_engine_does(model))
         return
     people = None
     if config.head.kind == "action":
@@ -82,8 +95,15 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
     with torch.inference_mode():
         for _ in range((config.memory.steps if config.memory else 0) + 1):
             _, memory = model(clips, people, memory)
-    yield Contender(name, model, (clips, people, memory), {})
-    yield Contender(f"{name}, no memory", model, (clips, people), {"remember": False})
+    running = as_the_engine_does(model)
+    yield Contender(name, model, (clips, people, memory), {}, running)
+    yield Contender(f"{name}, no memory", model, (clips, people), {"remember": False}, running)
+
+
+def as_the_engine_does(model: MeMViT | MViT) -> nn.Module:
+    """Packed, on a CPU that can."""
+    weights = next(model.parameters())
+    return packed(model) if weights.device.type == "cpu" and can_pack(weights.dtype) else model
 
 
 def peers(device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
@@ -117,11 +137,16 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Multiply-accumulates a second of the best of several square matmuls."""
+    """Multiply-accumulates a second of the best of several square matmuls, of MKL's and oneDNN's alike."""
     side = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    left @ right
-    return side**3 / min(seconds_of(lambda: left @ right, device) for _ in range(8))
+    multiply: list[Callable[[], Tensor]] = [lambda: left @ right]
+    if device.type == "cpu" and can_pack(dtype):
+        layer = PackedLinear(right, torch.zeros(side, dtype=dtype))
+        multiply.append(lambda: layer(left))
+    for once in multiply:
+        once()
+    return side**3 / min(seconds_of(once, device) for _ in range(8) for once in multiply)
 
 
 @torch.inference_mode()
@@ -131,7 +156,8 @@ def measure(contenders: list[Contender], repeats: int, device: torch.device, dty
     peak = matmul_peak(device, dtype)
     for turn in range(repeats + 1):
         for contender, taken in zip(contenders, times, strict=True):
-            seconds = seconds_of(partial(contender.model, *contender.arguments, **contender.keywords), device)
+            model = contender.running or contender.model
+            seconds = seconds_of(partial(model, *contender.arguments, **contender.keywords), device)
             if turn > 0:  # the first turn warms up
                 taken.append(seconds)
         peak = max(peak, matmul_peak(device, dtype))
