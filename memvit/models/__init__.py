@@ -4,6 +4,7 @@ from .answer import Answer
 from .build import create_model, list_models, load_model, model_entry
 from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
+from .exported import export_step
 from .inflate import load_image_weights
 from .macs import count_macs, count_parameters
 from .memory import Kept, Memory, Recalled
@@ -37,6 +38,7 @@ __all__ = [
     "count_parameters",
     "create_model",
     "describe",
+    "export_step",
     "list_models",
     "load_image_weights",
     "load_model",

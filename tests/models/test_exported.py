@@ -1,0 +1,53 @@
+"""An exported step is the model, over many clips of memory, without the model's code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from memvit.models import MemoryPool, MeMViT, create_model, export_step
+from memvit.models.exported import unflat
+
+SCRIPT = """
+import sys, torch, torchvision
+program = torch.export.load(sys.argv[1]).module()
+arguments = torch.load(sys.argv[2], weights_only=True)
+torch.save(program(*arguments)[0], sys.argv[3])
+assert "memvit" not in sys.modules
+"""
+
+
+@torch.inference_mode()
+def test_an_exported_step_carries_memory_as_the_model_does(tiny: nn.Module, tmp_path: Path) -> None:
+    assert isinstance(tiny, MeMViT) and tiny.config.memory is not None
+    step = export_step(tiny, tmp_path / "step.pt2", height=64, width=96, people=2)
+    program = torch.export.load(str(tmp_path / "step.pt2")).module()
+    boxes = torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])
+    pool, memory = MemoryPool(tiny.config.memory), None
+    blank = step.example(2)
+    for index in range(7):
+        clip = torch.randn(1, 3, 8, 64, 96, generator=torch.Generator().manual_seed(index))
+        expected, memory = tiny(clip, [boxes], memory)
+        recalled = pool.recall(["a"])
+        readable = recalled.readable if recalled else blank[2]
+        past = blank[3] if recalled is None else [
+            *[part for layer in recalled.layers for part in (layer.keys, layer.values)], *recalled.boxes
+        ]  # fmt: skip
+        logits, _, *kept = program(clip, boxes, readable, past)
+        pool.keep(["a"], unflat(step, kept))
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    torch.save((clip, boxes, readable, past), tmp_path / "arguments.pt")
+    words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
+    subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
+    torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_without_memory_needs_no_step() -> None:
+    model = create_model("mvitv2_t.in1k")
+    with pytest.raises(ValueError, match="this model has no memory"):
+        export_step(model, "unused.pt2", height=64, width=64)  # type: ignore[arg-type]
