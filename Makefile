@@ -11,7 +11,7 @@ demo: $(VENV)/installed-base
 	$(BIN)/memvit demo --out demo
 
 test: $(VENV)/installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ def centres(found: list) -> list[float]:
 
 def test_a_source_that_is_not_there_at_first_is_tried_again_and_again() -> None:
     clock = Clock()
-    script = Script(clock, *[[REFUSED]] * 6, [Video(5)])
+    script = Script(clock, *[[REFUSED]] * 6, [Video(5), Hang()])
     made = reader(script, clock)
     found = events(made, clips(3), clock=clock)
     lost = of_kind(found, StreamLost)

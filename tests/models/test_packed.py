@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from memvit.engine import Engine, Precision
+from memvit.assemble import PRECISIONS
+from memvit.engine import Engine
 from memvit.evaluation.long_cue import long_cue_map
 from memvit.labels import Labels
 from memvit.models import MODELS, MeMViT, can_pack, create_model, load_own, packed
@@ -70,28 +70,28 @@ def test_lower_precisions_are_near(tiny: nn.Module, int8: bool, dtype: torch.dty
 
 def test_golden_scores_of_the_packed_model(memvit_16_file: Path) -> None:
     model = create_model("memvit_16_16x4.ava_k400", checkpoint=memvit_16_file)
-    assert max(memvit_scores(packed(model), "memvit_16_ava", "memvit_16", (224, 224)).values()) < 1e-5
+    assert max(memvit_scores(packed(model), "memvit_16_ava_wide", "memvit_16_wide", (224, 320)).values()) < 1e-5
 
 
 @pytest.mark.skipif(not can_pack(int8=True), reason="no 8-bit products")
 def test_golden_scores_in_8_bits(memvit_16_file: Path) -> None:
     """These weights are made to move every path as far as they can; trained ones are more forgiving."""
     model = create_model("memvit_16_16x4.ava_k400", checkpoint=memvit_16_file)
-    differences = memvit_scores(packed(model, int8=True), "memvit_16_ava", "memvit_16", (224, 224))
+    differences = memvit_scores(packed(model, int8=True), "memvit_16_ava_wide", "memvit_16_wide", (224, 320))
     assert np.mean(list(differences.values())) < 0.08 and max(differences.values()) < 0.15, differences
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_what_was_shown_is_remembered_in_every_precision(precision: str) -> None:
+def test_what_was_shown_is_remembered_in_every_precision() -> None:
     """The trained demo model on LongCue: mAP within 0.01 of float32's."""
-
-    def score(chosen: Precision) -> float:
+    scores = {}
+    for precision in PRECISIONS:
         with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
             model, description = load_own(checkpoint)
         labels = Labels(description.classes, description.first_id)
-        return long_cue_map(Engine(model, description.preprocessing, precision=chosen), labels, videos=3)
-
-    assert abs(score(cast(Precision, precision)) - score("float32")) < 0.01
+        engine = Engine(model, description.preprocessing, precision=precision)
+        scores[precision] = long_cue_map(engine, labels, videos=2)
+    assert scores["float32"] > 0.5
+    assert max(scores.values()) - min(scores.values()) < 0.01, scores
 
 
 def test_a_device_without_a_precision_says_so() -> None:
