@@ -8,14 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from memvit.types import Clip, MemvitError
-from memvit.video.sampler import ClipSampler
-from memvit.video.source import ReadCounts, Source, SourceInfo
+from memvit.types import MemvitError
+from memvit.video.source import ReadCounts, SourceInfo
 
 
 @dataclass(frozen=True)
@@ -41,25 +40,6 @@ class StreamFailed:
     stream_id: str
     reason: str
     """One sentence: what, where, what to do."""
-
-
-StreamEvent: TypeAlias = StreamOpened | Clip | StreamEnded | StreamFailed
-
-
-def stream_events(
-    stream_id: str,
-    open_source: Callable[[], Source],
-    sampler: ClipSampler,
-    until_seconds: float | None = None,
-) -> Iterator[StreamEvent]:
-    """A whole source, up to `until_seconds` of its own: opened, its clips, its end."""
-    with open_source() as source:
-        yield StreamOpened(stream_id, source.info)
-        for clip in sampler.clips(source):
-            if until_seconds is not None and clip.centre_seconds >= until_seconds:
-                break
-            yield clip
-        yield StreamEnded(stream_id, source.counts)
 
 
 Event = TypeVar("Event")
@@ -210,19 +190,3 @@ class ReaderGroup(Generic[Event]):
         """Stop all readers."""
         for stream_id in list(self._readers):
             self.remove(stream_id)
-
-
-def ready_events(
-    readers: Sequence[StreamReader[StreamEvent]], stopping: threading.Event
-) -> Iterator[list[StreamEvent]]:
-    """Batches of at most one event a stream, as soon as any is ready, until all have ended or `stopping` is set."""
-    group: ReaderGroup[StreamEvent] = ReaderGroup()
-    for reader in readers:
-        group.add(reader)
-    try:
-        while len(group) and not stopping.is_set():
-            # A time-out, so that a stop asked for by a signal is seen while nothing is ready.
-            if events := group.ready(timeout_seconds=0.2):
-                yield events
-    finally:
-        group.close()

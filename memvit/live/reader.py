@@ -84,7 +84,7 @@ class LiveReader:
         self._hung: list[threading.Thread] = []
         self._attempts_in_vain = 0
         self.retry_at = self._heard_at = clock()
-        self._stopping = self.finished = False
+        self.finished = False
         self.state: State = "connecting"
         self.info: SourceInfo | None = None
         self.last_failure: str | None = None
@@ -115,7 +115,7 @@ class LiveReader:
     def stop(self) -> None:
         """Let the connection end by itself; what is queued is given up."""
         with self.changed:
-            self._stopping, self.state = True, "stopped"
+            self.state = "stopped"
             self._connection = None
             self.changed.notify_all()
 

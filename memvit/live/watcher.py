@@ -26,6 +26,7 @@ from memvit.video.source import Source, open_source
 
 POLL_SECONDS = 0.2
 """How long the loop sleeps at most while nothing is ready; the watchdogs' step."""
+NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Answered:
     def stream_id(self) -> str:
         """Of both."""
         return self.clip.stream_id
+
+    def light(self) -> Answered:
+        """Without the images that only the model and the detector needed: what is kept, or sent elsewhere."""
+        return replace(self, clip=replace(self.clip, frames=NO_FRAMES, centre_image=None))
 
 
 News: TypeAlias = Answered | LiveEvent
@@ -159,8 +164,6 @@ class Watcher:
             self.remove(stream_id)
 
     def _answer(self, clips: list[Clip]) -> list[News]:
-        if not clips:
-            return []
         try:
             return self._answer_batch(clips)
         except Exception as error:  # a clip that the model cannot answer must not take the others with it

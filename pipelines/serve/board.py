@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ KEPT_EVENTS = 120
 KEPT_LATENCIES = 256
 VIEWER_QUEUE = 4096
 RATE_SECONDS = 30.0
-NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,7 @@ class Board:
             for person, number in zip(record["people"], numbers, strict=True):
                 person["person"] = number
         # At once: others read it without the lock. And light: it stays for as long as the stream is listed.
-        light = replace(answered, clip=replace(answered.clip, frames=NO_FRAMES, centre_image=None))
-        shown.last = light, numbers
+        shown.last = answered.light(), numbers
         return record
 
     def _tell(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from ray.exceptions import RayActorError, RayTaskError
@@ -36,7 +35,6 @@ CALL_SECONDS = 120.0
 RETRY_SECONDS = 5.0
 CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, StreamTally())
 """Of a stream whose actor has not said anything yet."""
-NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class DeskActor:
 
     def _keep(self, news: Sequence[News]) -> None:
         for item in news:
-            self._news.put(_light(item))
+            self._news.put(item.light() if isinstance(item, Answered) else item)
 
     def report(self, seconds: float) -> Report:
         """The news, as soon as there are any, but after `seconds` in any case."""
@@ -262,10 +260,3 @@ def remote_desks(
     actor_class = ray.remote(DeskActor).options(**options)
     threads = 1 if on_gpu else max(1, int(cores) // count)
     return [RemoteDesk(actor_class, (settings, desk_settings, threads)) for _ in range(count)]
-
-
-def _light(news: News) -> News:
-    """Without what only the model needed."""
-    if isinstance(news, Answered):
-        return replace(news, clip=replace(news.clip, frames=NO_FRAMES, centre_image=None))
-    return news
