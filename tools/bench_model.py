@@ -37,7 +37,7 @@ from memvit.models import (
     model_entry,
     packed,
 )
-from memvit.models.packed import PackedLinear
+from memvit.models.linear import PackedLinear
 from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 

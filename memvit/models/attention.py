@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attend import UNREADABLE, Positions, attend, takes_parts
 from .config import BlockConfig, Grid, MViTConfig
 from .layers import layer_norm
 from .pool import conv_pool
@@ -23,10 +24,6 @@ from .position import (
     query_products,
     spatial_lookups,
 )
-
-UNREADABLE = -6e4
-"""Logit of a key that must not be read; its exp is exactly 0 in every dtype, and float16 can hold it."""
-
 
 MAX_CACHED_SHAPES = 8
 """Frame sizes, with and without memory, for which position columns are kept."""
@@ -89,6 +86,8 @@ class PoolingAttention(nn.Module):
             self.compress_k = depthwise(dim, config.memory.kernel, config.memory.stride)
             self.compress_v = depthwise(dim, config.memory.kernel, config.memory.stride)
             self.norm_compress_k, self.norm_compress_v = layer_norm(dim), layer_norm(dim)
+        self.half_products = False
+        """Whether attention over long sequences may be multiplied in bfloat16, see `attend`."""
         self._columns: dict[object, PositionColumns] = {}
         self._columns_of: tuple[Tensor, ...] = ()
         self._columns_state: tuple[tuple[int, int], ...] = ()
@@ -123,10 +122,7 @@ class PoolingAttention(nn.Module):
                 self._pool(tokens, grid, name) for tokens, name in zip(projected, "qkv", strict=True)
             )
             fresh = Fresh(k, v, k_grid)
-        attended = self._attend(q, k, v, q_grid, k_grid, past)
-        patches = slice(1, None) if self.cls_token else slice(None)
-        attended[:, patches] += q[:, patches]  # residual pooling; NOTE: not for cls, as in every Meta release
-        return self.proj(attended), q_grid, fresh
+        return self.proj(self._attend(q, k, v, q_grid, k_grid, past)), q_grid, fresh
 
     def _project(self, x: Tensor) -> list[Tensor]:
         """Queries, keys and values from the fused layer, each contiguous."""
@@ -148,45 +144,29 @@ class PoolingAttention(nn.Module):
         return conv_pool(tokens, grid, conv, norm, cls_token=self.cls_token)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid, past: Past | None) -> Tensor:
-        """Attention with position columns: (B, N', C) projected queries, (B, K, C) keys → (B, N', C)."""
+        """(B, N', C) projected queries, (B, K, C) keys and values → (B, N', C), the queries added to it."""
         q, k, v = (tokens.unflatten(2, (self.heads, -1)).transpose(1, 2) for tokens in (q, k, v))
-        columns = self._position_columns(q_grid, k_grid, past)
-        batch, heads, _, dim = q.shape
-        extra = columns.width + (past is not None)
-        # All three are padded alike: attention kernels want one width, and a multiple of 8.
-        pad = -(dim + extra) % 8
-        cls = int(self.cls_token)
+        in_parts = takes_parts(q)
+        columns = self._position_columns(q_grid, k_grid, past, 1.0 if in_parts else 1 / self.scale)
+        products = query_products(q[:, :, int(self.cls_token) :].contiguous(), q_grid, columns)
+        unreadable = None
+        if past is not None and not (in_parts and past.readable.all()):
+            unreadable = self._unreadable(past, k.shape[2], k.dtype)
+        positions = Positions(products, columns, unreadable)
+        return attend(q, k, v, positions, self.scale, half_products=self.half_products)
 
-        # One buffer, filled in place: for the first block of a wide clip each copy less is 25 MB less.
-        queries = q.new_empty(batch, heads, q.shape[2], dim + extra + pad)
-        queries[..., :dim] = q
-        queries[:, :, :cls, dim:] = 0
-        start = dim
-        for product in query_products(q[:, :, cls:].contiguous(), q_grid, columns):
-            queries[:, :, cls:, start : start + product.shape[3]] = product
-            start += product.shape[3]
-        queries[..., start:] = 0
-        k_columns = columns.one_hot.expand(batch, heads, -1, -1)
-        if past is not None:
-            queries[..., start] = 1
-            k_columns = torch.cat((k_columns, self._unreadable(past, k.shape[2], k)), dim=3)
-        keys = F.pad(torch.cat((k, k_columns), dim=3), (0, pad))
-        attended = F.scaled_dot_product_attention(queries, keys, F.pad(v, (0, extra + pad)), scale=self.scale)
-        # Contiguous, hence a copy: the residual is added in place, and autograd needs what attention returned.
-        return attended[..., :dim].transpose(1, 2).flatten(2).contiguous()
+    @staticmethod
+    def _unreadable(past: Past, keys: int, dtype: torch.dtype) -> Tensor:
+        """What is added to the logits of each key, (B, keys): 0, or very negative where a stream has no such clip."""
+        slots = torch.where(past.readable, 0.0, UNREADABLE).to(dtype).repeat_interleave(past.keys.shape[2], dim=1)
+        return F.pad(slots, (0, keys - slots.shape[1]))
 
-    def _unreadable(self, past: Past, keys: int, like: Tensor) -> Tensor:
-        """One more column of keys, (B, heads, keys, 1): 0, or very negative where a stream has no such past clip."""
-        slots = torch.where(past.readable, 0.0, UNREADABLE).to(like.dtype).repeat_interleave(past.keys.shape[2], dim=1)
-        column = F.pad(slots, (0, keys - slots.shape[1]))
-        return column[:, None, :, None].expand(-1, self.heads, -1, -1)
-
-    def _position_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
+    def _position_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None, factor: float) -> PositionColumns:
         """Looked up once per shape while no gradient is wanted, and again when the weights are others."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._make_columns(q_grid, k_grid, past)
+            return self._make_columns(q_grid, k_grid, past, factor)
         slots = past and (past.grid, past.keys.shape[1])
-        shapes = (q_grid, k_grid, slots, self.rel_pos_h.dtype, self.rel_pos_h.device)
+        shapes = (q_grid, k_grid, slots, factor, self.rel_pos_h.dtype, self.rel_pos_h.device)
         tables, state = self._position_tables()
         same = all(table is known for table, known in zip(tables, self._columns_of, strict=False))
         if not same or self._columns_state != state:
@@ -194,7 +174,7 @@ class PoolingAttention(nn.Module):
         if shapes not in self._columns:
             if len(self._columns) >= MAX_CACHED_SHAPES:
                 self._columns.clear()
-            self._columns[shapes] = self._make_columns(q_grid, k_grid, past)
+            self._columns[shapes] = self._make_columns(q_grid, k_grid, past, factor)
         return self._columns[shapes]
 
     def _position_tables(self) -> tuple[tuple[Tensor, ...], tuple[tuple[int, int], ...]]:
@@ -203,7 +183,7 @@ class PoolingAttention(nn.Module):
         tables = tuple(table for name in names if (table := self._parameters.get(name)) is not None)
         return tables, tuple((table.data_ptr(), 0 if table.is_inference() else table._version) for table in tables)
 
-    def _make_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None) -> PositionColumns:
+    def _make_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None, factor: float) -> PositionColumns:
         lookups = spatial_lookups((self.rel_pos_h, self.rel_pos_w), q_grid, k_grid, clamped=self.clamped)
         axes: tuple[int, ...] = (1, 2)
         if self.rel_pos_t is not None:
@@ -219,5 +199,5 @@ class PoolingAttention(nn.Module):
             ]
             lookups = [torch.cat(pair, dim=1) for pair in zip(memory, lookups, strict=True)]
         one_hot = one_hot_columns(axes, k_grid, slots, int(self.cls_token), self.rel_pos_h)
-        tables = tuple((lookup / self.scale).transpose(1, 2).contiguous() for lookup in lookups)
+        tables = tuple((lookup * factor).transpose(1, 2).contiguous() for lookup in lookups)
         return PositionColumns(tables, axes, one_hot)

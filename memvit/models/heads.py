@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import UNREADABLE
+from .attend import UNREADABLE
 from .config import Grid, HeadConfig
 from .layers import Mlp, layer_norm
 

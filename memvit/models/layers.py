@@ -7,9 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NORM_EPS = 1e-6
-HIDDEN_VALUES = 2**21
-"""At inference on a CPU the hidden layer of an MLP is made in parts of about this many values (8 MB in float32). Larger
-ones would be mapped and page-faulted anew at every call, which costs more than the arithmetic, and leave the cache."""
 
 
 def layer_norm(dim: int) -> nn.LayerNorm:
@@ -27,15 +24,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, dim) → (…, dim_out)."""
-        hidden_dim = self.fc1.out_features
-        if torch.is_grad_enabled() or x.device.type != "cpu" or x.numel() // x.shape[-1] * hidden_dim <= HIDDEN_VALUES:
-            return self.fc2(self._hidden(x))
-        parts = x.flatten(0, -2).split(HIDDEN_VALUES // hidden_dim)
-        return torch.cat([self.fc2(self._hidden(part)) for part in parts]).unflatten(0, x.shape[:-1])
-
-    def _hidden(self, x: Tensor) -> Tensor:
-        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see packed.py
-        return F.gelu(self.fc1(x)) if fused is None else fused(x)
+        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see linear.py
+        return self.fc2(F.gelu(self.fc1(x)) if fused is None else fused(x))
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:

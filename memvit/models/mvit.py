@@ -6,6 +6,7 @@ Source: MViTv2, arXiv 2112.01526. Configurations of the reference that no releas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .answer import Answer
+from .attend import takes_parts
 from .attention import Fresh, Past, PoolingAttention
 from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
 from .pool import as_volume, max_pool
+
+HIDDEN_VALUES = 2**21
+"""Of an MLP's hidden layer at a time (8 MB in float32), at inference on a CPU."""
 
 
 class PatchEmbed(nn.Module):
@@ -59,9 +64,24 @@ class Block(nn.Module):
         x = max_pool(skip, grid, block.q_stride, cls_token=self.cls_token)
         # In place on the branch, which no backward pass needs: one buffer of all tokens less.
         x = drop_path(attended, block.drop_path, self.training).add_(x)
+        grows_in_mlp = self.proj is not None and not grows_in_attention
+        if takes_parts(x) and not grows_in_mlp:
+            self._add_mlp_in_parts(x)
+            return x, pooled_grid, fresh
         normed = self.norm2(x)
-        skip = self.proj(normed) if self.proj is not None and not grows_in_attention else x
+        skip = self.proj(normed) if self.proj is not None and grows_in_mlp else x
         return drop_path(self.mlp(normed), block.drop_path, self.training).add_(skip), pooled_grid, fresh
+
+    def _add_mlp_in_parts(self, x: Tensor) -> None:
+        """The second half of the block in place, a part of the tokens at a time, for inference on a CPU.
+
+        A hidden layer of all tokens would be mapped and page-faulted anew at every call, which costs more than the
+        arithmetic, and what passes between norm and sum stays in the cache.
+        """
+        tokens = x.flatten(0, 1)
+        parts = math.ceil(len(tokens) * self.mlp.fc1.out_features / HIDDEN_VALUES)
+        for part in tokens.split(math.ceil(len(tokens) / parts)):
+            part += self.mlp(self.norm2(part))
 
 
 class Backbone(nn.Module):

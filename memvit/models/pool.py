@@ -35,13 +35,15 @@ def conv_pool(
 ) -> tuple[Tensor, Grid]:
     """Depthwise convolution and LayerNorm of each head; the cls token skips the former.
 
-    `conv` has c channels and the tokens C = heads · c: (B, N, C) → (B, N', C).
+    `norm` has c channels and the tokens C = heads · c; `conv` has c, or C where the repetition is done: (B, N, C) →
+    (B, N', C).
     """
     stride: Grid = (conv.stride[0], conv.stride[1], conv.stride[2])
     padding = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2, conv.kernel_size[2] // 2)
     channels = tokens.shape[2]
-    heads = channels // conv.weight.shape[0]
-    weight = conv.weight.repeat(heads, 1, 1, 1, 1) if heads > 1 else conv.weight
+    heads = channels // norm.normalized_shape[0]
+    repeats = channels // conv.weight.shape[0]
+    weight = conv.weight.repeat(repeats, 1, 1, 1, 1) if repeats > 1 else conv.weight
     volume = as_volume(tokens[:, 1:] if cls_token else tokens, grid)
     volume = F.conv3d(volume, weight, None, stride, padding, groups=channels)
     pooled = as_tokens(volume)
