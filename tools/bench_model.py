@@ -37,7 +37,7 @@ from memvit.models import (
     model_entry,
     packed,
 )
-from memvit.models.linear import PackedLinear
+from memvit.models.onednn import PackedLinear
 from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 

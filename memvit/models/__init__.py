@@ -6,12 +6,12 @@ from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .exported import export_step
 from .inflate import load_image_weights
-from .linear import can_pack
 from .macs import count_macs, count_parameters
 from .memory import Kept, Memory, Recalled
 from .memory_pool import MemoryPool
 from .memvit import MeMViT
 from .mvit import MViT
+from .onednn import can_pack
 from .own import Description, describe, load_own, save_own, state_digest
 from .packed import packed
 from .zoo import MODELS, ModelEntry, Preprocessing, Weights

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .linear import can_pack, spread_linear
+from .onednn import can_pack, spread_linear
 from .position import PositionColumns
 
 UNREADABLE = -6e4

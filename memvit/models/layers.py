@@ -24,7 +24,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, dim) → (…, dim_out)."""
-        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see linear.py
+        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see onednn.py
         return self.fc2(F.gelu(self.fc1(x)) if fused is None else fused(x))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Grid
+from .onednn import PackedConv
 
 
 def pooled_grid(grid: Grid, kernel: Grid, stride: Grid) -> Grid:
@@ -31,21 +32,21 @@ def as_tokens(volume: Tensor) -> Tensor:
 
 
 def conv_pool(
-    tokens: Tensor, grid: Grid, conv: nn.Conv3d, norm: nn.LayerNorm, *, cls_token: bool
+    tokens: Tensor, grid: Grid, conv: nn.Conv3d | PackedConv, norm: nn.LayerNorm, *, cls_token: bool
 ) -> tuple[Tensor, Grid]:
     """Depthwise convolution and LayerNorm of each head; the cls token skips the former.
 
     `norm` has c channels and the tokens C = heads · c; `conv` has c, or C where the repetition is done: (B, N, C) →
     (B, N', C).
     """
-    stride: Grid = (conv.stride[0], conv.stride[1], conv.stride[2])
-    padding = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2, conv.kernel_size[2] // 2)
     channels = tokens.shape[2]
     heads = channels // norm.normalized_shape[0]
-    repeats = channels // conv.weight.shape[0]
-    weight = conv.weight.repeat(repeats, 1, 1, 1, 1) if repeats > 1 else conv.weight
     volume = as_volume(tokens[:, 1:] if cls_token else tokens, grid)
-    volume = F.conv3d(volume, weight, None, stride, padding, groups=channels)
+    if isinstance(conv, PackedConv) or conv.out_channels == channels:
+        volume = conv(volume)
+    else:
+        weight = conv.weight.repeat(heads, 1, 1, 1, 1)
+        volume = F.conv3d(volume, weight, None, conv.stride, conv.padding, groups=channels)
     pooled = as_tokens(volume)
     if cls_token:
         pooled = torch.cat((tokens[:, :1], pooled), dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .config import Grid
-from .linear import SpreadLinear, spread_linear
+from .onednn import SpreadLinear, spread_linear
 
 
 @dataclass(frozen=True)

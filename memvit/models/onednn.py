@@ -1,4 +1,4 @@
-"""Linear layers as a CPU likes them for inference: weights packed once, in float or in 8-bit integers.
+"""Layers as a CPU likes them for inference: weights packed once, in float or in 8-bit integers.
 
 oneDNN multiplies with weights that lie in its own order; packing them once and applying bias and GELU on the way out is
 10 to 25 % faster than a plain linear layer, with the same numbers to rounding. With 8-bit products (weights a scale a
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 LEVELS = 127
 """Of an 8-bit weight on each side of zero."""
+
+ROUNDING = 1.5 * 2.0**23
+"""Added to a small float32, leaves its nearest integer in the lowest byte; several times faster than a conversion."""
 
 
 class PackedLinear(nn.Module):
@@ -62,12 +65,32 @@ class Int8Linear(nn.Module):
         least, most = min(float(ends.min), 0.0), max(float(ends.max), 0.0)
         step = (most - least) / 254 or 1.0  # one level is left for rounding at both ends
         zero = round(-least / step)
-        # In one pass: the conversion cuts off, so half a level more rounds to the nearest.
-        levels = torch.add(torch.tensor(zero + 0.5), x.float(), alpha=1 / step).to(torch.uint8)
+        # A float32 of this size has no bits left for fractions: the sum is rounded, and its lowest byte is the level.
+        levels = torch.add(torch.tensor(zero + ROUNDING), x.float(), alpha=1 / step).view(torch.int32).to(torch.uint8)
         weights = (self._packed, self._scale, self._zeros, self._bias)
         return torch.ops.onednn.qlinear_pointwise(
             levels, step, zero, *weights, 1.0, 0, x.dtype, activation, [], "none" if activation == "gelu" else ""
         )
+
+
+class PackedConv(nn.Module):
+    """(B, in, T, H, W) → (B, out, T', H', W'), channels last in memory. RuntimeError where `can_pack` is not."""
+
+    def __init__(self, conv: nn.Conv3d, heads: int = 1) -> None:
+        """`heads`: a depthwise convolution that heads share gets its weights once a head."""
+        super().__init__()
+        self.stride, self.padding, self.kernel_size = list(conv.stride), list(conv.padding), conv.kernel_size
+        self.out_channels, self.groups = conv.out_channels * heads, conv.groups * heads
+        self.bias = None if conv.bias is None else conv.bias.detach()
+        weight = conv.weight.detach().repeat(heads, 1, 1, 1, 1)
+        self._dilation = list(conv.dilation)
+        sizes = (self.padding, self.stride, self._dilation, self.groups)
+        self._packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *sizes)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """In the volume's type, which is that of the weights."""
+        sizes = (self.padding, self.stride, self._dilation, self.groups)
+        return torch.ops.mkldnn._convolution_pointwise(volume, self._packed, self.bias, *sizes, "none", [], "none")
 
 
 class Parts(nn.Module):
@@ -102,4 +125,5 @@ def can_pack(dtype: torch.dtype = torch.float32, *, int8: bool = False) -> bool:
         return hasattr(torch.ops.onednn, "qlinear_pointwise")
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
-    return dtype in (torch.float32, torch.bfloat16) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    known = all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_convolution_pointwise"))
+    return known and dtype in (torch.float32, torch.bfloat16)
