@@ -3,20 +3,26 @@
     python -m tools.bench_system --model memvit_tiny_8x4 --streams 1 8 32 128 --seconds 20
     python -m tools.bench_system --model memvit_16_16x4.ava_k400 --streams 1 2 --seconds 40 --hop 2
     python -m tools.bench_system --model memvit_tiny_8x4 --streams 1 8 32 --video street.mp4     # decoding, too
+    python -m tools.bench_system --model memvit_16_16x4.ava_k400 --file street.mp4     # how much is the model
 
 Without --video the frames are made beforehand and come at the rate that the model samples: cameras whose decoding is
 somebody else's. With it, every stream decodes the file at its own pace. Streams begin at different times within a hop.
 Late clips are dropped after --max-age seconds, as in `memvit watch`; "held" is the share of clips that was answered.
 Results of the streams that lost none are compared with those of each stream alone.
+
+--file reads a file as fast as can be: how much faster than it plays, and which share of the time is not the model's, by
+running the model over the same clips once more with nothing beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,6 +124,35 @@ def measure(
     }, results
 
 
+def measure_file(engine: Engine, boxes: BoxSource | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of one file from source to results, rounds in turns with the model alone; medians."""
+    Watcher(engine, boxes, hop_seconds=options.hop).warm_up()
+    whole, alone, answers = [], [], []
+    for number in range(options.rounds):
+        watcher = Watcher(engine, boxes, hop_seconds=options.hop)
+        watcher.add(f"file {number}", "", connect=partial(open_source, options.file), is_live=False)
+        began = time.perf_counter()
+        answers = [news for news in watcher.news() if isinstance(news, Answered)]
+        whole.append(time.perf_counter() - began)
+        watcher.close()
+        began = time.perf_counter()
+        for answer in answers:
+            clip = replace(answer.clip, stream_id=f"alone {number}")
+            people = answer.result.boxes
+            engine.step([clip], None if people is None else [people])
+        alone.append(time.perf_counter() - began)
+        engine.forget(f"alone {number}")
+    wall, model = statistics.median(whole), statistics.median(alone)
+    shares = [1 - of_model / of_all for of_model, of_all in zip(alone, whole, strict=True)]
+    return {
+        "clips": len(answers),
+        "seconds": round(wall, 2),
+        "times_real_time": round(len(answers) * options.hop / wall, 2),
+        "seconds_of_the_model": round(model, 2),
+        "share_outside_the_model": round(statistics.median(shares), 3),
+    }
+
+
 def opener(
     engine: Engine, number: int, count: int, rate: float, options: argparse.Namespace, *, alone: bool = False
 ) -> Callable[[], Source]:
@@ -166,6 +201,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="clips at once at most; by default the watcher's choice")
     parser.add_argument("--threads", type=int, help="of the model; by default torch's choice")
     parser.add_argument("--video", type=Path)
+    parser.add_argument("--file", type=Path)
+    parser.add_argument("--rounds", type=int, default=5, help="of --file")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.threads:
@@ -181,7 +218,11 @@ def main() -> None:
         precision=options.precision,
     )
     rows = []
-    for count in options.streams:
+    if options.file:
+        engine, _, boxes = settings.build()
+        rows.append(measure_file(engine, boxes, options))
+        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rows[0].items()), flush=True)
+    for count in options.streams if not options.file else []:
         engine, _, boxes = settings.build()
         row, results = measure(engine, boxes, count, options)
         row["largest_difference"] = largest_difference(engine, boxes, results, options)

@@ -1,5 +1,7 @@
 """What memory costs in training: seconds a step and peak memory, against no memory and against clips twice as long.
 
+"Naive" writes logits and the bias of positions down as (queries × keys), as the published implementations do.
+
 Each row runs in a process of its own, so that peaks are its own. Needs torch and torchvision only.
 
     python tools/bench_training.py                  # MeMViT-16, all its blocks
@@ -15,24 +17,56 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
-from memvit.models import MeMViT, model_entry
+from memvit.models import MeMViT, attention, model_entry
+from memvit.models.attend import Positions
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to train."""
+
+    memory: bool = True
+    double: bool = False
+    """Clips twice as long."""
+    checkpoint: bool = False
+    naive: bool = False
+
 
 ROWS = {
-    "memory": {"memory": True, "double": False, "checkpoint": False},
-    "no memory": {"memory": False, "double": False, "checkpoint": False},
-    "no memory, clips twice as long": {"memory": False, "double": True, "checkpoint": False},
-    "memory, activation checkpointing": {"memory": True, "double": False, "checkpoint": True},
+    "memory": Row(),
+    "memory, activation checkpointing": Row(checkpoint=True),
+    "memory, naive attention": Row(naive=True),
+    "memory, naive attention, activation checkpointing": Row(naive=True, checkpoint=True),
+    "no memory": Row(memory=False),
+    "no memory, clips twice as long": Row(memory=False, double=True),
 }
 
 
-def build(depth: int, *, memory: bool, double: bool, checkpoint: bool) -> MeMViT:
+def naive_attend(
+    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, half_products: bool = False
+) -> Tensor:
+    """`attend` with everything of the size (queries × keys) written down."""
+    cls = q.shape[2] - positions.queries
+    logits = (q * scale) @ k.transpose(2, 3)
+    bias = torch.cat(positions.products, dim=3) @ positions.columns.one_hot.t() * scale
+    logits = logits + F.pad(bias, (0, 0, cls, 0))
+    if positions.unreadable is not None:
+        logits = logits + positions.unreadable[:, None, None]
+    attended = (logits.softmax(3) @ v).transpose(1, 2).flatten(2)
+    attended[:, cls:] += q[:, :, cls:].transpose(1, 2).flatten(2)
+    return attended
+
+
+def build(depth: int, row: Row) -> MeMViT:
     """MeMViT-16 or its first blocks, on AVA's task."""
     config = model_entry("memvit_16_16x4.ava_k400").config
     starts = tuple(start for start in config.stage_starts if start < depth)
@@ -43,18 +77,20 @@ def build(depth: int, *, memory: bool, double: bool, checkpoint: bool) -> MeMViT
         config,
         depth=depth,
         stage_starts=starts,
-        memory=plan if memory else None,
-        frames=config.frames * (2 if double else 1),
+        memory=plan if row.memory else None,
+        frames=config.frames * (2 if row.double else 1),
     )
     model = MeMViT(config)
-    model.backbone.checkpoint_blocks = checkpoint
+    model.backbone.checkpoint_blocks = row.checkpoint
     return model.train()
 
 
 def run_row(name: str, depth: int, steps: int, device: torch.device) -> dict[str, float]:
     """Train for some steps with a steady memory; medians."""
     torch.manual_seed(0)
-    model = build(depth, **ROWS[name]).to(device)
+    if ROWS[name].naive:
+        vars(attention)["attend"] = naive_attend
+    model = build(depth, ROWS[name]).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     config, memory, times = model.config, None, []
     clips = torch.randn(1, 3, config.frames, config.crop, config.crop, device=device)
@@ -95,7 +131,7 @@ def main() -> None:
     for name in ROWS:
         command = [sys.executable, __file__, *arguments, "--row", name]
         found[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    base = found["no memory"]
+    base = found["memory"]
     print("| training step of one clip | s | × | peak GB | × |\n|---|---|---|---|---|")
     for name, row in found.items():
         seconds, peak = row["seconds"], row["peak_gigabytes"]

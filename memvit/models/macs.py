@@ -6,6 +6,7 @@ implementation of the products already counted, and padding is nothing. Norms an
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .config import MViTConfig
+from .memory import Memory
 
 
 class AttentionCounter(TorchFunctionMode):
@@ -45,13 +47,29 @@ class AttentionCounter(TorchFunctionMode):
 
 
 def count_macs(model: nn.Module, *inputs: Any, **keywords: Any) -> int:
-    """Multiply-accumulates of one call, of our models or any other."""
+    """Multiply-accumulates of one call, of our models or any other; ours are counted without computing anything."""
     config = getattr(model, "config", None)
-    attention = AttentionCounter(config.embed_dim // config.heads if isinstance(config, MViTConfig) else None)
+    attention = AttentionCounter(None)
+    if isinstance(config, MViTConfig):
+        attention = AttentionCounter(config.embed_dim // config.heads)
+        model = _shapes_of(model)
+        inputs, keywords = _to_meta(inputs), {name: _to_meta(value) for name, value in keywords.items()}
     products = FlopCounterMode(display=False)
     with torch.no_grad(), products, attention:
         model(*inputs, **keywords)
     return int(products.get_total_flops()) // 2 + attention.macs
+
+
+def _shapes_of(model: nn.Module) -> nn.Module:
+    """The model on the meta device, where attention takes the way that is counted."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor.to("meta") for tensor in tensors})
+
+
+def _to_meta(value: Any) -> Any:
+    if isinstance(value, Tensor | Memory):
+        return value.to("meta")
+    return type(value)(_to_meta(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def count_parameters(model: nn.Module) -> int:
