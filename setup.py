@@ -17,12 +17,14 @@ TEST = [
     "pytorchvideo>=0.1.5",
     "xarray>=2024.10",
     "moto[server]>=5",
+    "onnxruntime>=1.18",
 ]
 RAY = ["ray[train]>=2.40"]
 S3 = ["s3fs>=2024.6"]
 PARQUET = ["pyarrow>=15"]
 SERVE = ["fastapi>=0.115", "uvicorn[standard]>=0.30", "prometheus-client>=0.20"]
 PAGE = ["selenium>=4.20"]
+ONNX = ["onnx>=1.16", "onnxscript>=0.2"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -53,14 +55,15 @@ setup(
         "zarr>=3.1",
     ],
     extras_require={
-        "test": TEST + RAY + S3 + PARQUET + SERVE + PAGE,
+        "test": TEST + RAY + S3 + PARQUET + SERVE + PAGE + ONNX,
         "ray": RAY,
         "serve": SERVE,
         "s3": S3,
         "parquet": PARQUET,
+        "onnx": ONNX,
         "lint": LINT + SERVE,  # mypy reads their types
         "bench": ["pytorchvideo>=0.1.5", "timm>=1.0", "torchcodec>=0.2", "decord>=0.6"],
-        "dev": TEST + RAY + S3 + PARQUET + SERVE + PAGE + LINT,
+        "dev": TEST + RAY + S3 + PARQUET + SERVE + PAGE + ONNX + LINT,
     },
     entry_points={"console_scripts": ["memvit=pipelines.cli:main"]},
 )

@@ -5,6 +5,7 @@ measured matmul peak that makes. Peers that are not installed are left out. Need
 
     python tools/bench_model.py                          # MeMViT-16 against torchvision's and pytorchvideo's MViT
     python tools/bench_model.py --family images          # every size against timm; --family video against torchvision
+    python tools/bench_model.py --family images --batch 8 --model mvitv2_s.in1k
     python tools/bench_model.py --model memvit_24_32x3.ava_k600 --repeats 3 --json bench.json
 """
 
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
 from memvit.models import (
+    Memory,
+    MemoryPool,
     MeMViT,
     MViT,
     can_pack,
@@ -49,8 +52,8 @@ class Contender:
     model: nn.Module
     arguments: tuple[object, ...]
     keywords: dict[str, object]
-    running: nn.Module | None = None
-    """What is called, where that is another form of the model: the engine packs linear layers on a CPU."""
+    running: Callable[..., object] | None = None
+    """What is called, where that is another form of the model: as the engine runs it."""
 
     @property
     def is_peer(self) -> bool:
@@ -96,14 +99,30 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
         for _ in range((config.memory.steps if config.memory else 0) + 1):
             _, memory = model(clips, people, memory)
     running = as_the_engine_does(model)
-    yield Contender(name, model, (clips, people, memory), {}, running)
+    yield Contender(name, model, (clips, people, memory), {}, remembering(running, batch))
     yield Contender(f"{name}, no memory", model, (clips, people), {"remember": False}, running)
 
 
-def as_the_engine_does(model: MeMViT | MViT) -> nn.Module:
+def as_the_engine_does(model: MeMViT | MViT) -> MeMViT | MViT:
     """Packed, on a CPU that can."""
     weights = next(model.parameters())
     return packed(model) if weights.device.type == "cpu" and can_pack(weights.dtype) else model
+
+
+def remembering(model: MeMViT | MViT, batch: int) -> Callable[..., object]:
+    """Steps of streams whose memories lie in a pool."""
+    assert isinstance(model, MeMViT) and model.config.memory is not None
+    pool, stream_ids = MemoryPool(model.config.memory), [str(stream) for stream in range(batch)]
+
+    def step(clips: Tensor, people: list[Tensor] | None, memory: Memory) -> object:
+        if not len(pool):
+            for stream, stream_id in enumerate(stream_ids):
+                pool.restore(stream_id, memory.select([stream]))
+        answer, kept = model.step(clips, people, pool.recall(stream_ids))
+        pool.keep(stream_ids, kept)
+        return answer
+
+    return step
 
 
 def peers(device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
@@ -136,31 +155,32 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Multiply-accumulates a second of the best of several square matmuls, of MKL's and oneDNN's alike."""
+def matmul_peaks(device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Multiply-accumulates a second of the best of several square matmuls: torch's own, and oneDNN's on a CPU."""
     side = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    multiply: list[Callable[[], Tensor]] = [lambda: left @ right]
+    multiply: dict[str, Callable[[], Tensor]] = {"torch": lambda: left @ right}
     if device.type == "cpu" and can_pack(dtype):
         layer = PackedLinear(right, torch.zeros(side, dtype=dtype))
-        multiply.append(lambda: layer(left))
-    for once in multiply:
+        multiply["oneDNN"] = lambda: layer(left)
+    for once in multiply.values():
         once()
-    return side**3 / min(seconds_of(once, device) for _ in range(8) for once in multiply)
+    return {name: side**3 / min(seconds_of(once, device) for _ in range(8)) for name, once in multiply.items()}
 
 
 @torch.inference_mode()
 def measure(contenders: list[Contender], repeats: int, device: torch.device, dtype: torch.dtype) -> list[Row]:
     """Run all contenders in turns, so that a noisy machine is equally noisy to all."""
     times: list[list[float]] = [[] for _ in contenders]
-    peak = matmul_peak(device, dtype)
+    peaks = matmul_peaks(device, dtype)
     for turn in range(repeats + 1):
         for contender, taken in zip(contenders, times, strict=True):
             model = contender.running or contender.model
             seconds = seconds_of(partial(model, *contender.arguments, **contender.keywords), device)
             if turn > 0:  # the first turn warms up
                 taken.append(seconds)
-        peak = max(peak, matmul_peak(device, dtype))
+        peaks = {name: max(peak, peaks[name]) for name, peak in matmul_peaks(device, dtype).items()}
+    peak = max(peaks.values())
     medians = [statistics.median(taken) for taken in times]
     references = [
         next((medians[at] for at in range(place, len(medians)) if contenders[at].is_peer), medians[0])
@@ -180,7 +200,8 @@ def measure(contenders: list[Contender], repeats: int, device: torch.device, dty
                 median / reference,
             )
         )
-    print(f"matmul peak {peak / 1e9:.0f} G multiply-accumulates/s", file=sys.stderr)
+    found = ", ".join(f"{value / 1e9:.0f} ({name})" for name, value in peaks.items())
+    print(f"matmul peak, G multiply-accumulates/s: {found}; shares are of the largest", file=sys.stderr)
     return rows
 
 
@@ -201,7 +222,9 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", choices=list_models(), help="may be given several times")
+    parser.add_argument(
+        "--model", action="append", choices=list_models(), help="several times for several; with --family, those of it"
+    )
     parser.add_argument("--family", choices=tuple(FAMILIES), help="every size of it, each against its peer")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch", type=int, default=1)
@@ -215,9 +238,11 @@ def main() -> None:
     torch.manual_seed(0)
     contenders: list[Contender] = []
     for name in FAMILIES[options.family] if options.family else ():
-        contenders += with_peer(name, device, dtype, options.batch)
-    for name in options.model or ([] if options.family else ["memvit_16_16x4.ava_k400", "mvitv2_s_16x4.k400"]):
-        contenders += ours(name, device, dtype, options.batch)
+        if name in (options.model or [name]):
+            contenders += with_peer(name, device, dtype, options.batch)
+    if not options.family:
+        for name in options.model or ["memvit_16_16x4.ava_k400", "mvitv2_s_16x4.k400"]:
+            contenders += ours(name, device, dtype, options.batch)
     if not (options.no_peers or options.family):
         contenders += peers(device, dtype, options.batch)
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"

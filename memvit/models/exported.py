@@ -82,11 +82,18 @@ def unflat(step: ExportableStep, parts: Sequence[Tensor]) -> Kept:
 
 
 def export_step(model: MeMViT, path: str | Path, *, height: int, width: int, people: int = 1) -> ExportableStep:
-    """Write one stream's step as a `torch.export` program (.pt2), for clips of one size with a fixed number of people.
+    """Write one stream's step as a program, for clips of one size with a fixed number of people.
 
-    `torch.export.load(path).module()` runs it, without this package; see `ExportableStep.forward` for its arguments.
+    `.onnx` makes an ONNX model (needs the `onnx` extra), any other name a `torch.export` program, which
+    `torch.export.load(path).module()` runs, both without this package; see `ExportableStep.forward` for the arguments.
+    ValueError for a model without memory, ImportError where the extra is missing.
     """
-    step = ExportableStep(model.eval(), height, width)
+    step = ExportableStep(model.eval(), height, width).eval()
+    if Path(path).suffix == ".onnx":
+        from .onnx_program import write_onnx
+
+        write_onnx(step, step.example(people), path)
+        return step
     with torch.no_grad():
         program = torch.export.export(step, step.example(people))
     torch.export.save(program, str(path))

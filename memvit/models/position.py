@@ -65,7 +65,7 @@ def axis_lookup(table: Tensor, queries: int, keys: int, guide: tuple[int, int] |
     offset = (guide_k - 1) * k_ratio
     device = table.device
     distance = torch.arange(queries, device=device)[:, None] * q_ratio - torch.arange(keys, device=device) * k_ratio
-    distance = (distance + offset).clamp(0, (guide_q - 1) * q_ratio + offset)
+    distance = (distance + offset).clamp(0.0, (guide_q - 1) * q_ratio + offset)
     return resized(table, 2 * max(guide_q, guide_k) - 1)[distance.long()]
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -45,6 +46,23 @@ def test_an_exported_step_carries_memory_as_the_model_does(tiny: nn.Module, tmp_
     words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
     subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_onnx_runtime_gives_the_same_numbers(tiny: nn.Module, tmp_path: Path) -> None:
+    assert isinstance(tiny, MeMViT)
+    step = export_step(tiny, tmp_path / "step.onnx", height=64, width=96, people=2)
+    generator = torch.Generator().manual_seed(0)
+    clip, boxes = torch.randn(1, 3, 8, 64, 96, generator=generator), torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])
+    past = [torch.randn(part.shape, generator=generator) for part in step.example(2)[3]]
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    for readable in ([[False, True]], [[True, True]], [[False, False]]):
+        arguments = [clip, boxes, torch.tensor(readable), *past]
+        named = {known.name: value.numpy() for known, value in zip(session.get_inputs(), arguments, strict=True)}
+        found = session.run(None, named)
+        expected = step(clip, boxes, torch.tensor(readable), past)
+        for ours, theirs in zip(expected, found, strict=True):
+            torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)
 
 
 def test_a_model_without_memory_needs_no_step() -> None:
