@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class Row:
 
 
 def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Iterator[Contender]:
-    """One of our models; a MeMViT in its steady state, and without memory."""
+    """One of our models; a MeMViT in its steady state, without memory, and with longer clips instead of memory."""
     model = create_model(name).to(device, dtype)
     assert isinstance(model, MeMViT | MViT)
     config = model.config
@@ -101,6 +101,9 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
     running = as_the_engine_does(model)
     yield Contender(name, model, (clips, people, memory), {}, remembering(running, batch))
     yield Contender(f"{name}, no memory", model, (clips, people), {"remember": False}, running)
+    longer = MeMViT(replace(config, frames=2 * config.frames, memory=None)).to(device, dtype).eval()
+    clips = torch.cat((clips, clips), dim=2)
+    yield Contender(f"{name}, no memory, clips twice as long", longer, (clips, people), {}, as_the_engine_does(longer))
 
 
 def as_the_engine_does(model: MeMViT | MViT) -> MeMViT | MViT:

@@ -3,8 +3,7 @@
 MViTv2 adds q·Rt + q·Rh + q·Rw to the logits, see `position`. `widened` puts the products into the width of queries and
 keys: nothing of the size (queries × keys) exists, gradients flow, and kernels that know no bias take it. The others are
 for inference on a CPU, in parts that stay in its cache: `biased` adds the products as a bias, and `multiplied`, for
-long sequences, leaves both matmuls to oneDNN, which is faster at them than attention kernels are: in float32, or in
-bfloat16 (`halved`).
+long sequences, leaves both matmuls to oneDNN, which is faster at them than attention kernels are.
 
 Shapes: queries (B, heads, N, D), keys and values (B, heads, K, D), the cls token first where there is one.
 """
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ LOGIT_VALUES = 2**19
 LONG = 2**20
 """Queries × keys of a head from which `multiplied` is the faster."""
 EVERY = 16
-"""Of how many keys `halved` looks at one to guess a query's largest logit."""
+"""Of how many keys one is looked at to guess a query's largest logit."""
 QUERY_BLOCK = 256
 """Queries that a CPU's attention kernel takes at a time, where it has many."""
 
@@ -70,7 +70,7 @@ def attend(
     halves = q.dtype == torch.bfloat16 or (half_products and can_pack(torch.bfloat16))
     if q.shape[2] * k.shape[2] < LONG or not can_pack(torch.bfloat16 if halves else q.dtype):
         return biased(q, k, v, positions, scale)
-    return (halved if halves else multiplied)(q, k, v, positions, scale)
+    return multiplied(q, k, v, positions, scale, halves=halves)
 
 
 def widened(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
@@ -116,72 +116,51 @@ def biased(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) 
     return attended.transpose(1, 2).flatten(2)
 
 
-def multiplied(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
-    """As `attend`, positions in the width of the first product only."""
-    wide, keys = _wide(q, k, positions, scale, 0, q.dtype)
-    attended = torch.empty_like(q.transpose(1, 2)).transpose(1, 2)
-    for stream, head, of_keys, all_rows in _heads(q, k, positions):
-        logits_of = spread_linear(keys[stream, head])
-        values_of = spread_linear(v[stream, head].t())
-        for rows in all_rows:
-            logits = logits_of(wide[stream, head, rows], of_keys)
-            part = values_of(torch.softmax(logits, dim=1, out=logits), None)
-            cls = 0 if rows.start else q.shape[2] - positions.queries
-            _plus_queries(part, q[stream, head, rows], attended[stream, head, rows], cls)
-    return attended.transpose(1, 2).flatten(2)
+def multiplied(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, halves: bool = False) -> Tensor:
+    """As `attend`, positions in the width of the first product only; with `halves`, products in bfloat16.
 
-
-def halved(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
-    """As `multiplied`, with products and their results in bfloat16.
-
-    A large logit would lose too much in its 8 bits. So a guess of each query's largest one, from a few of the keys, is
-    subtracted within the product, which sums in float32: what comes out near the maximum is small, hence exact.
+    A large logit would lose too much in the 8 bits of a bfloat16. So a guess of each query's largest one, from a few of
+    the keys, is subtracted within the product, which sums in float32: what comes out near the maximum is small, hence
+    exact.
     """
-    wide, keys = _wide(q, k, positions, scale, 1, torch.bfloat16)
-    keys[..., -1] = 1
-    attended = torch.empty_like(q.transpose(1, 2)).transpose(1, 2)
-    for stream, head, of_keys, all_rows in _heads(q, k, positions):
-        of_few = None if of_keys is None else of_keys[::EVERY].to(torch.bfloat16).contiguous()
-        few_of = spread_linear(keys[stream, head, ::EVERY])
-        logits_of = spread_linear(keys[stream, head])
-        values_of = spread_linear(v[stream, head].t().to(torch.bfloat16))
-        for rows in all_rows:
-            queries = wide[stream, head, rows]
-            torch.neg(few_of(queries, of_few).amax(1), out=queries[:, -1])
-            logits = logits_of(queries, None if of_keys is None else of_keys.to(torch.bfloat16))
-            part = values_of(torch.softmax(logits, dim=1, out=logits), None)
-            cls = 0 if rows.start else q.shape[2] - positions.queries
-            _plus_queries(part, q[stream, head, rows], attended[stream, head, rows], cls)
-    return attended.transpose(1, 2).flatten(2)
-
-
-def _wide(
-    q: Tensor, k: Tensor, positions: Positions, scale: float, more: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Queries and scaled keys with the columns of positions, and `more` of zeros, for products in a type."""
     batch, heads, queries, dim = q.shape
-    width = dim + positions.columns.width
-    wide = q.new_empty(batch, heads, queries, width + more, dtype=dtype)
-    wide[..., :dim] = q
-    _fill(wide, positions.products, queries - positions.queries, dim)
-    wide[..., width:] = 0
-    keys = k.new_empty(batch, heads, k.shape[2], width + more, dtype=dtype)
-    keys[..., :dim] = k * scale
-    keys[..., dim:width] = positions.columns.one_hot
-    keys[..., width:] = 0
-    return wide, keys
-
-
-def _heads(q: Tensor, k: Tensor, positions: Positions) -> Iterator[tuple[int, int, Tensor | None, list[slice]]]:
-    """(stream, head, what is added to the logits of its keys, parts of the queries) of each head."""
-    batch, heads, queries, _ = q.shape
+    dtype = torch.bfloat16 if halves else q.dtype
+    wide, keys = _wide(q, k, positions, scale, dtype)
+    unreadable = None if positions.unreadable is None else positions.unreadable.to(dtype)
     room = LOGIT_VALUES * torch.get_num_threads()
     at_a_time = max(1, room // k.shape[2] // QUERY_BLOCK) * QUERY_BLOCK
-    rows = [slice(start, start + at_a_time) for start in range(0, queries, at_a_time)]
-    for stream in range(batch):
-        of_keys = None if positions.unreadable is None else positions.unreadable[stream]
-        for head in range(heads):
-            yield stream, head, of_keys, rows
+    attended = q.new_empty(batch, queries, heads, dim).transpose(1, 2)
+    for stream, head in product(range(batch), range(heads)):
+        of_keys = None if unreadable is None else unreadable[stream]
+        of_few = None if of_keys is None else of_keys[::EVERY].contiguous()
+        few_of = spread_linear(keys[stream, head, ::EVERY]) if halves else None
+        logits_of = spread_linear(keys[stream, head])
+        values_of = spread_linear(v[stream, head].t().to(dtype))
+        for start in range(0, queries, at_a_time):
+            rows = slice(start, start + at_a_time)
+            asking = wide[stream, head, rows]
+            if few_of is not None:
+                torch.neg(few_of(asking, of_few).amax(1), out=asking[:, -1])
+            logits = logits_of(asking, of_keys)
+            part = values_of(torch.softmax(logits, dim=1, out=logits), None)
+            cls = 0 if start else queries - positions.queries
+            _plus_queries(part, q[stream, head, rows], attended[stream, head, rows], cls)
+    return attended.transpose(1, 2).flatten(2)
+
+
+def _wide(q: Tensor, k: Tensor, positions: Positions, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Queries and scaled keys with the columns of positions, and one more: 0 for queries, to be filled, 1 for keys."""
+    batch, heads, queries, dim = q.shape
+    width = dim + positions.columns.width
+    wide = q.new_empty(batch, heads, queries, width + 1, dtype=dtype)
+    wide[..., :dim] = q
+    _fill(wide, positions.products, queries - positions.queries, dim)
+    wide[..., width] = 0
+    keys = k.new_empty(batch, heads, k.shape[2], width + 1, dtype=dtype)
+    keys[..., :dim] = k * scale
+    keys[..., dim:width] = positions.columns.one_hot
+    keys[..., width] = 1
+    return wide, keys
 
 
 def _plus_queries(attended: Tensor, q: Tensor, out: Tensor, cls: int) -> None:
@@ -192,10 +171,10 @@ def _plus_queries(attended: Tensor, q: Tensor, out: Tensor, cls: int) -> None:
 
 def _fill(wide: Tensor, products: list[Tensor], cls: int, start: int) -> int:
     """Write the products of all axes side by side from column `start`; the next column."""
-    for product in products:
-        end = start + product.shape[3]
+    for of_axis in products:
+        end = start + of_axis.shape[3]
         wide[:, :, :cls, start:end] = 0
-        wide[:, :, cls:, start:end] = product
+        wide[:, :, cls:, start:end] = of_axis
         start = end
     return start
 

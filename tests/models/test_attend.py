@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memvit.models import attend as attention
-from memvit.models.attend import UNREADABLE, Positions, attend, biased, halved, multiplied, widened
+from memvit.models.attend import UNREADABLE, Positions, attend, biased, multiplied, widened
 from memvit.models.onednn import can_pack
 from memvit.models.position import PositionColumns, one_hot_columns
 
@@ -92,24 +92,32 @@ def test_every_way_is_the_formula(way: Way, cls: int, past: int) -> None:
 def test_products_in_bfloat16_are_near_and_large_logits_do_not_hurt(cls: int, past: int) -> None:
     q, k, v, positions = call(cls, past)
     exact = by_hand(q, k, v, positions, DIM**-0.5)
-    error = (halved(q, k, v, positions, DIM**-0.5).double() - exact).abs()
+    error = (multiplied(q, k, v, positions, DIM**-0.5, halves=True).double() - exact).abs()
     assert error.mean() < 0.01 and error.max() < 0.1
     # One more for all keys changes no weight, but rounds every logit to whole numbers if nothing is subtracted.
     lifted = Positions([positions.products[0] + 200, *positions.products[1:]], positions.columns, positions.unreadable)
-    error = (halved(q, k, v, lifted, DIM**-0.5).double() - by_hand(q, k, v, lifted, DIM**-0.5)).abs()
+    error = (multiplied(q, k, v, lifted, DIM**-0.5, halves=True).double() - by_hand(q, k, v, lifted, DIM**-0.5)).abs()
     assert error.mean() < 0.05, error.mean()
 
 
 def test_the_way_is_chosen_by_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    for name in ("widened", "biased", "multiplied", "halved"):
-        monkeypatch.setattr(attention, name, lambda *arguments, name=name: taken.append(name) or arguments[0])
-    q, k, v, positions = call(1, 0)
-    attend(q, k, v, positions, 1.0)
+
+    def record(name: str) -> Callable[..., Tensor]:
+        def way(q: Tensor, *_: object, halves: bool = False) -> Tensor:
+            taken.append(f"{name} in halves" if halves else name)
+            return q
+
+        return way
+
+    for name in ("widened", "biased", "multiplied"):
+        monkeypatch.setattr(attention, name, record(name))
+    arguments = call(1, 0)
+    attend(*arguments, 1.0)
     with torch.inference_mode():
-        attend(q, k, v, positions, 1.0)
+        attend(*arguments, 1.0)
         monkeypatch.setattr(attention, "LONG", 1)
-        attend(q, k, v, positions, 1.0)
-        attend(q, k, v, positions, 1.0, half_products=True)
-    packs = ["multiplied", "halved" if can_pack(torch.bfloat16) else "multiplied"] if can_pack() else ["biased"] * 2
-    assert taken == ["widened", "biased", *packs]
+        attend(*arguments, 1.0)
+        attend(*arguments, 1.0, half_products=True)
+    long = ["multiplied", "multiplied in halves" if can_pack(torch.bfloat16) else "multiplied"]
+    assert taken == ["widened", "biased", *(long if can_pack() else ["biased"] * 2)]
