@@ -42,7 +42,8 @@ def test_models_import_torch_and_models_only() -> None:
     allowed = {"torch", "torchvision", "safetensors"} | set(sys.stdlib_module_names)
     for path in python_files("memvit/models"):
         for name in imported(path):
-            assert name.startswith("memvit.models") or name.split(".")[0] in allowed, f"{path} imports {name}"
+            known = allowed | ({"onnxscript"} if path.name == "onnx_program.py" else set())
+            assert name.startswith("memvit.models") or name.split(".")[0] in known, f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.engine", "memvit.video.sampler", "memvit.boxes"])

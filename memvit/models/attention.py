@@ -92,6 +92,10 @@ class PoolingAttention(nn.Module):
         self._columns_of: tuple[Tensor, ...] = ()
         self._columns_state: tuple[tuple[int, int], ...] = ()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Copies look their positions up themselves: they are packed for this processor and cannot be pickled."""
+        return {**self.__dict__, "_columns": {}, "_columns_of": (), "_columns_state": ()}
+
     def _make_position_tables(self, config: MViTConfig, block: BlockConfig) -> None:
         def table(distances: int) -> nn.Parameter:
             return nn.Parameter(nn.init.trunc_normal_(torch.empty(distances, block.head_dim), std=0.02))

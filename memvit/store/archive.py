@@ -32,6 +32,8 @@ LAYOUT = 1
 SMALL_ROWS = 1 << 14
 """Videos with so few clips and people are built in memory: less than 100 MB."""
 MAX_NAME = 80
+UNFINISHED = ".partial"
+"""End of the names of files that Zarr is writing; where it is killed they stay."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ class Archive:
     def create(location: str, provenance: Provenance) -> Archive:
         """Open an archive for writing, or begin it. StoreError if it holds something else, or other results."""
         shown = redact(location)
-        if Path(location).is_dir() and not (Path(location) / "zarr.json").exists() and any(Path(location).iterdir()):
+        inside = (
+            [] if is_url(location) or not Path(location).is_dir() else [path.name for path in Path(location).iterdir()]
+        )
+        if "zarr.json" not in inside and not all(name.endswith(UNFINISHED) for name in inside):
             raise StoreError(f"{shown}: this folder is not empty and not an archive; name another place")
         with store_errors(shown):
             try:
@@ -152,6 +157,8 @@ class Archive:
             content = {**_plain(asdict(state)), "fingerprint": state.fingerprint and asdict(state.fingerprint)}
             del content["id"]
             group.attrs.put(content)
+            if state.state != "running":
+                self._sweep(f"videos/{state.id}", "**/*")
 
     def work(self, video_id: str, segment: int) -> SegmentWork:
         """What is done of a segment of a running video."""
@@ -189,6 +196,14 @@ class Archive:
         with store_errors(self.location):
             if "work" in self.root and next(iter(self._group("work").keys()), None) is None:
                 del self.root["work"]
+            self._sweep("", "*")
+            self._sweep("videos", "*")
+
+    def _sweep(self, folder: str, pattern: str) -> None:
+        """Remove what an earlier run was writing when it was killed; object stores keep nothing unfinished."""
+        if not is_url(self.location):
+            for path in (Path(self.location) / folder).glob(pattern + UNFINISHED):
+                path.unlink(missing_ok=True)
 
     def damaged(self, state: VideoState) -> list[str]:
         """Names of the arrays of a finished video that are not as they were written."""

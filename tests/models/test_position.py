@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import torch
 from torch import nn
 
@@ -75,3 +77,10 @@ def test_cached_lookups_follow_the_weights() -> None:
     rounded = model.to(torch.bfloat16).float()
     fresh.load_state_dict(rounded.state_dict())
     assert torch.equal(rounded(images, box)[0], fresh(images, box)[0])
+
+
+@torch.inference_mode()
+def test_a_model_that_has_answered_can_be_pickled(tiny: nn.Module) -> None:
+    images, box = fill.clip("pickle", (1, 3, 8, 64, 64)), [torch.tensor([[1.0, 1, 40, 40]])]
+    before, _ = tiny(images, box)
+    assert torch.equal(pickle.loads(pickle.dumps(tiny))(images, box)[0], before)

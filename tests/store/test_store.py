@@ -146,6 +146,23 @@ def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["zarr.json"]
 
 
+def test_files_that_a_kill_left_unfinished_are_swept(tmp_path: Path) -> None:
+    """Zarr writes a file under another name and renames it; killed in between, it leaves that."""
+    out = tmp_path / "a.zarr"
+    out.mkdir()
+    (out / "zarr.0.partial").write_bytes(b"{")
+    archive = Archive.create(str(out), MADE_WITH)
+    archive.put(VideoState("v", "v.mp4", "running"))
+    left = [out / "videos/zarr.1.partial", out / "videos/v/zarr.2.partial", out / "videos/v/scores/c/0.3.partial"]
+    left[2].parent.mkdir(parents=True)
+    for path in left:
+        path.write_bytes(b"{")
+    archive.put(VideoState("v", "v.mp4", "failed", "broken"))
+    archive.tidy()
+    assert not list(out.rglob("*.partial"))
+    assert Archive.open(str(out)).video("v") == VideoState("v", "v.mp4", "failed", "broken")
+
+
 @pytest.mark.parametrize("key", ["weights_sha256", "sampling", "boxes", "precision", "stored_as", "classes"])
 def test_results_of_two_makings_do_not_mix(key: str, tmp_path: Path) -> None:
     Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
