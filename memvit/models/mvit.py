@@ -25,6 +25,10 @@ HIDDEN_VALUES = 2**21
 """Of an MLP's hidden layer at a time (8 MB in float32), at inference on a CPU."""
 
 
+BLOCK_VALUES = 2**20
+"""Of a block's input at a time, where a batch has several samples, at inference on a CPU."""
+
+
 class PatchEmbed(nn.Module):
     """Overlapping patches of a clip: (B, 3, T, H, W) → (B, N, C) and the grid they lie on."""
 
@@ -84,6 +88,12 @@ class Block(nn.Module):
             part += self.mlp(self.norm2(part))
 
 
+def few_at_a_time(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    """A block that nothing is remembered of, over as many samples at a time as the cache holds."""
+    parts = [block(part, grid) for part in x.split(max(1, BLOCK_VALUES // x[0].numel()))]
+    return torch.cat([tokens for tokens, _, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
+
+
 class Backbone(nn.Module):
     """Clips in, normalised tokens out; a block listed in `pasts` also reads earlier clips."""
 
@@ -102,7 +112,8 @@ class Backbone(nn.Module):
         """Keep no activations inside blocks while training, and compute them anew in the backward pass."""
 
     def forward(self, clips: Tensor, pasts: Sequence[Past | None] = ()) -> tuple[Tensor, Grid, list[Fresh]]:
-        """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens.
+        """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens
+        (of a model without memory maybe none).
 
         `pasts` has one entry a block, or none at all.
         """
@@ -111,6 +122,9 @@ class Backbone(nn.Module):
         for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
             if self.checkpoint_blocks and self.training:
                 x, grid, left_behind = checkpoint(block, x, grid, past, use_reentrant=False)
+            elif self.config.memory is None and takes_parts(x):
+                x, grid = few_at_a_time(block, x, grid)
+                continue
             else:
                 x, grid, left_behind = block(x, grid, past)
             fresh.append(left_behind)
