@@ -80,3 +80,12 @@ def test_a_model_without_memory_needs_no_step() -> None:
     model = create_model("mvitv2_t.in1k")
     with pytest.raises(ValueError, match="this model has no memory"):
         export_step(model, "unused.pt2", height=64, width=64)  # type: ignore[arg-type]
+
+
+def test_onnx_without_its_extra_says_what_to_install(
+    small: MeMViT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'memvit\[onnx\]'"):
+        export_step(small, tmp_path / "step.onnx", height=64, width=64)
+    assert not list(tmp_path.iterdir())
