@@ -106,9 +106,10 @@ def biased(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) 
     products = q.new_empty(batch, heads, queries, positions.columns.width)
     _fill(products, positions.products, cls, 0)
     attended = q.new_empty(batch, queries, heads, dim).transpose(1, 2)
-    for streams, of_heads, rows in _parts(q.shape, k.shape[2], alone=positions.unreadable is not None):
-        of_keys = None if positions.unreadable is None else positions.unreadable[streams.start]
-        bias = positions.columns.spread(products[streams, of_heads, rows], of_keys)
+    for streams, of_heads, rows in _parts(q.shape, k.shape[2]):
+        bias = positions.columns.spread(products[streams, of_heads, rows], None)
+        if positions.unreadable is not None:
+            bias += positions.unreadable[streams, None, None]
         part = F.scaled_dot_product_attention(
             q[streams, of_heads, rows], k[streams, of_heads], v[streams, of_heads], bias, scale=scale
         )
@@ -179,12 +180,12 @@ def _fill(wide: Tensor, products: list[Tensor], cls: int, start: int) -> int:
     return start
 
 
-def _parts(shape: tuple[int, ...], keys: int, *, alone: bool) -> Iterator[tuple[slice, slice, slice]]:
-    """(streams, heads, queries) of parts whose bias fits the cache; with `alone`, of one stream each."""
+def _parts(shape: tuple[int, ...], keys: int) -> Iterator[tuple[slice, slice, slice]]:
+    """(streams, heads, queries) of parts whose bias fits the cache."""
     batch, heads, queries = shape[:3]
     room = BIAS_VALUES * torch.get_num_threads()
     block = QUERY_BLOCK * torch.get_num_threads()
-    of_streams = 1 if alone else max(1, room // (heads * queries * keys))
+    of_streams = max(1, room // (heads * queries * keys))
     of_heads = heads if of_streams > 1 else min(heads, max(1, room // (queries * keys)))
     of_queries = queries if queries * keys <= room else max(block, room // keys // block * block)
     for stream in range(0, batch, of_streams):
