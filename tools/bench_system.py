@@ -222,7 +222,8 @@ def main() -> None:
         engine, _, boxes = settings.build()
         rows.append(measure_file(engine, boxes, options))
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rows[0].items()), flush=True)
-    for count in options.streams if not options.file else []:
+        options.streams = []
+    for count in options.streams:
         engine, _, boxes = settings.build()
         row, results = measure(engine, boxes, count, options)
         row["largest_difference"] = largest_difference(engine, boxes, results, options)

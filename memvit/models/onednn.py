@@ -24,10 +24,10 @@ ROUNDING = 1.5 * 2.0**23
 class PackedLinear(nn.Module):
     """(…, in) → (…, out), with or without a GELU after it."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        self.bias = None if bias is None else bias.detach()
+        self.bias = bias.detach()
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,18 +79,15 @@ class PackedConv(nn.Module):
     def __init__(self, conv: nn.Conv3d, heads: int = 1) -> None:
         """`heads`: a depthwise convolution that heads share gets its weights once a head."""
         super().__init__()
-        self.stride, self.padding, self.kernel_size = list(conv.stride), list(conv.padding), conv.kernel_size
-        self.out_channels, self.groups = conv.out_channels * heads, conv.groups * heads
         self.bias = None if conv.bias is None else conv.bias.detach()
+        self._sizes = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups * heads
         weight = conv.weight.detach().repeat(heads, 1, 1, 1, 1)
-        self._dilation = list(conv.dilation)
-        sizes = (self.padding, self.stride, self._dilation, self.groups)
-        self._packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *sizes)
+        self._packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._sizes)
 
     def forward(self, volume: Tensor) -> Tensor:
         """In the volume's type, which is that of the weights."""
-        sizes = (self.padding, self.stride, self._dilation, self.groups)
-        return torch.ops.mkldnn._convolution_pointwise(volume, self._packed, self.bias, *sizes, "none", [], "none")
+        arguments = (volume, self._packed, self.bias, *self._sizes)
+        return torch.ops.mkldnn._convolution_pointwise(*arguments, "none", [], "none")
 
 
 class Parts(nn.Module):

@@ -2,8 +2,8 @@
 
 MViTv2 adds q·Rt + q·Rh + q·Rw to the attention logits, where the tables are looked up by the distance of query and key
 along each axis. That sum is itself a dot product: give every query its products with the tables of its row, and every
-key a one-hot of its coordinate. Then plain scaled dot-product attention does the whole work and no
-(queries × keys) tensor of biases exists. A past clip's keys have columns of their own, made from their own tables.
+key a one-hot of its coordinate. What is made of the two is in `attend`; no (queries × keys) tensor of all biases need
+exist. A past clip's keys have columns of their own, made from their own tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PositionColumns:
     """Everything about relative positions that depends only on shapes and weights."""
 
     tables: tuple[Tensor, ...]
-    """Per axis in use (time first, where used): (queries along the axis, head_dim, columns)."""
+    """Per axis in use (time first, where used): (queries along the axis, head_dim, columns), times a factor."""
     axes: tuple[int, ...]
     """Which axis of the grid each table is of: 0 time, 1 height, 2 width."""
     one_hot: Tensor

@@ -94,9 +94,7 @@ class Archive:
     def create(location: str, provenance: Provenance) -> Archive:
         """Open an archive for writing, or begin it. StoreError if it holds something else, or other results."""
         shown = redact(location)
-        inside = (
-            [] if is_url(location) or not Path(location).is_dir() else [path.name for path in Path(location).iterdir()]
-        )
+        inside = [path.name for path in Path(location).iterdir()] if Path(location).is_dir() else []
         if "zarr.json" not in inside and not all(name.endswith(UNFINISHED) for name in inside):
             raise StoreError(f"{shown}: this folder is not empty and not an archive; name another place")
         with store_errors(shown):
