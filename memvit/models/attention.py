@@ -6,6 +6,7 @@ One module serves every family: MViTv2 projects first and pools after (a fused `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +42,10 @@ class Past:
     readable: Tensor
     """(B, R) bool: whether the stream is old enough to have that clip."""
 
+    def select(self, samples: slice) -> Past:
+        """Of some of the B streams."""
+        return Past(self.keys[samples], self.values[samples], self.grid, self.readable[samples])
+
 
 @dataclass(frozen=True)
 class Fresh:
@@ -49,6 +54,12 @@ class Fresh:
     keys: Tensor
     values: Tensor
     grid: Grid
+
+    @staticmethod
+    def stack(parts: Sequence[Fresh]) -> Fresh:
+        """The streams of all parts, one after the other."""
+        keys, values = (torch.cat(of_parts) for of_parts in zip(*((p.keys, p.values) for p in parts), strict=True))
+        return Fresh(keys, values, parts[0].grid)
 
 
 def depthwise(dim: int, kernel: Grid, stride: Grid) -> nn.Conv3d:
@@ -175,11 +186,13 @@ class PoolingAttention(nn.Module):
         same = all(table is known for table, known in zip(tables, self._columns_of, strict=False))
         if not same or self._columns_state != state:
             self._columns, self._columns_of, self._columns_state = {}, tables, state
-        if shapes not in self._columns:
+        columns = self._columns.get(shapes)
+        if columns is None:  # other threads may find the same at the same time
+            columns = self._make_columns(q_grid, k_grid, past, factor)
             if len(self._columns) >= MAX_CACHED_SHAPES:
                 self._columns.clear()
-            self._columns[shapes] = self._make_columns(q_grid, k_grid, past, factor)
-        return self._columns[shapes]
+            self._columns[shapes] = columns
+        return columns
 
     def _position_tables(self) -> tuple[tuple[Tensor, ...], tuple[tuple[int, int], ...]]:
         """The position tables, and what changes with their values: in place, by assignment, or by conversion."""

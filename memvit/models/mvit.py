@@ -20,13 +20,16 @@ from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
 from .pool import as_volume, max_pool
+from .side_by_side import side_by_side
 
 HIDDEN_VALUES = 2**21
 """Of an MLP's hidden layer at a time (8 MB in float32), at inference on a CPU."""
 
-
 BLOCK_VALUES = 2**20
 """Of a block's input at a time, where a batch has several samples, at inference on a CPU."""
+
+CREW_VALUES = 2**17
+"""Of a sample's patches, from which samples of a batch are computed side by side, at inference on a CPU."""
 
 
 class PatchEmbed(nn.Module):
@@ -117,9 +120,25 @@ class Backbone(nn.Module):
 
         `pasts` has one entry a block, or none at all.
         """
+        pasts = pasts or [None] * len(self.blocks)
+        if not (takes_parts(clips) and self._is_worth_a_core(clips)):
+            return self._run(clips, pasts)
+
+        def run(samples: slice) -> tuple[Tensor, Grid, list[Fresh]]:
+            return self._run(clips[samples], [past and past.select(samples) for past in pasts])
+
+        tokens, grids, fresh = zip(*side_by_side(run, len(clips)), strict=True)
+        return torch.cat(tokens), grids[0], [Fresh.stack(parts) for parts in zip(*fresh, strict=True)]
+
+    def _is_worth_a_core(self, clips: Tensor) -> bool:
+        """Whether a sample is so large that Python, which serves one core at a time, holds nobody up."""
+        patches = math.prod(clips.shape[2:]) // math.prod(self.config.patch_stride)
+        return patches * self.config.embed_dim >= CREW_VALUES
+
+    def _run(self, clips: Tensor, pasts: Sequence[Past | None]) -> tuple[Tensor, Grid, list[Fresh]]:
         x, grid = self._embed(clips)
         fresh = []
-        for block, past in zip(self.blocks, pasts or [None] * len(self.blocks), strict=True):
+        for block, past in zip(self.blocks, pasts, strict=True):
             if self.checkpoint_blocks and self.training:
                 x, grid, left_behind = checkpoint(block, x, grid, past, use_reentrant=False)
             elif self.config.memory is None and takes_parts(x):
