@@ -22,11 +22,11 @@ from .layers import Mlp, drop_path, layer_norm
 from .pool import as_volume, max_pool
 from .side_by_side import side_by_side
 
-HIDDEN_VALUES = 2**21
-"""Of an MLP's hidden layer at a time (8 MB in float32), at inference on a CPU."""
+HIDDEN_VALUES = 2**20
+"""A thread, of an MLP's hidden layer at a time (4 MB in float32), at inference on a CPU."""
 
-BLOCK_VALUES = 2**20
-"""Of a block's input at a time, where a batch has several samples, at inference on a CPU."""
+BLOCK_VALUES = 2**19
+"""A thread, of a block's input at a time, where a batch has several samples, at inference on a CPU."""
 
 CREW_VALUES = 2**17
 """Of a sample's patches, from which samples of a batch are computed side by side, at inference on a CPU."""
@@ -86,14 +86,16 @@ class Block(nn.Module):
         arithmetic, and what passes between norm and sum stays in the cache.
         """
         tokens = x.flatten(0, 1)
-        parts = math.ceil(len(tokens) * self.mlp.fc1.out_features / HIDDEN_VALUES)
+        room = HIDDEN_VALUES * torch.get_num_threads()
+        parts = math.ceil(len(tokens) * self.mlp.fc1.out_features / room)
         for part in tokens.split(math.ceil(len(tokens) / parts)):
             part += self.mlp(self.norm2(part))
 
 
 def few_at_a_time(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
     """A block that nothing is remembered of, over as many samples at a time as the cache holds."""
-    parts = [block(part, grid) for part in x.split(max(1, BLOCK_VALUES // x[0].numel()))]
+    room = BLOCK_VALUES * torch.get_num_threads()
+    parts = [block(part, grid) for part in x.split(max(1, room // x[0].numel()))]
     return torch.cat([tokens for tokens, _, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
 
 
