@@ -20,7 +20,7 @@ from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
 from .pool import as_volume, max_pool
-from .side_by_side import side_by_side
+from .side_by_side import crew_count, side_by_side
 
 HIDDEN_VALUES = 2**20
 """A thread, of an MLP's hidden layer at a time (4 MB in float32), at inference on a CPU."""
@@ -123,7 +123,7 @@ class Backbone(nn.Module):
         `pasts` has one entry a block, or none at all.
         """
         pasts = pasts or [None] * len(self.blocks)
-        if not (takes_parts(clips) and self._is_worth_a_core(clips)):
+        if not (takes_parts(clips) and self._is_worth_a_core(clips) and crew_count(len(clips)) > 1):
             return self._run(clips, pasts)
 
         def run(samples: slice) -> tuple[Tensor, Grid, list[Fresh]]:

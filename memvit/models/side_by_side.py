@@ -38,7 +38,7 @@ def crew_count(samples: int) -> int:
     threads = torch.get_num_threads()
     if torch.is_autocast_enabled("cpu"):
         return 1  # a setting of the caller's thread
-    return max(crews for crews in range(1, min(threads, samples) + 1) if threads % crews == 0)
+    return max(crews for crews in range(1, max(1, min(threads, samples)) + 1) if threads % crews == 0)
 
 
 def _without_gradients(work: Callable[[slice], Part]) -> Callable[[slice], Part]:
