@@ -6,12 +6,9 @@ replaced, and its segments go on from their last commit; nothing is ever called 
 
 from __future__ import annotations
 
-import logging
-import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -24,6 +21,7 @@ from memvit.engine import Engine
 from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
 
+from .cluster import first_line
 from .extract.extractor import Extractor
 from .extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
 from .extract.run import read_settings
@@ -73,7 +71,7 @@ class RemoteReading:
             events: list[ReadEvent] = ray.get(request)
         except RayActorError as error:
             self._forget(key)
-            return [ReaderLost(key, f"its decoder died: {_first_line(error)}")]
+            return [ReaderLost(key, f"its decoder died: {first_line(error)}")]
         if not events or isinstance(events[0], ClipRead):
             self._requests[self._decoders[key].next.remote()] = key
         return events
@@ -205,7 +203,7 @@ class RayPool:
         try:
             events, member.effort = ray.get(turn)
         except RayActorError as error:
-            return self._replace(member, f"its worker died: {_first_line(error)}")
+            return self._replace(member, f"its worker died: {first_line(error)}")
         except RayTaskError as error:
             raise _cause(error) from error
         for event in events:
@@ -237,46 +235,6 @@ class RayPool:
             raise _cause(error) from error
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray cluster that was joined, or begun on this machine."""
-
-    gpus: int
-
-    @staticmethod
-    def join(address: str | None) -> Cluster:
-        """MemvitError if it cannot be reached."""
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        try:
-            ray.init(
-                address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise MemvitError(
-                f"--address {address}: no Ray cluster lets us in ({_first_line(error)}); if it asks for a token, set "
-                "RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"
-            ) from error
-        return Cluster(int(ray.cluster_resources().get("GPU", 0)))
-
-    def settled(self, settings: ModelSettings) -> ModelSettings:
-        """The settings with what `auto` means where the workers run, which may have GPUs that this machine lacks."""
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if self.gpus else "cpu"
-        precision = settings.precision
-        if precision == "auto":
-            precision = "float32" if device == "cpu" else "bfloat16"
-        paths = {
-            name: path.absolute()
-            for name in ("checkpoint", "labels", "boxes_weights")
-            if (path := getattr(settings, name)) is not None
-        }
-        boxes = settings.boxes
-        if boxes and boxes.endswith(".csv"):
-            boxes = str(Path(boxes).absolute())
-        return replace(settings, device=device, precision=precision, boxes=boxes, **paths)
-
-
 def ray_pool(
     settings: ModelSettings, options: ExtractOptions, workers: int
 ) -> Callable[[Archive, Engine, BoxSource | None], RayPool]:
@@ -291,9 +249,4 @@ def ray_pool(
 
 def _cause(error: RayTaskError) -> BaseException:
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, MemvitError) else MemvitError(f"a worker failed: {_first_line(cause or error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return cause if isinstance(cause, MemvitError) else MemvitError(f"a worker failed: {first_line(cause or error)}")

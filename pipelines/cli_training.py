@@ -41,16 +41,15 @@ def train_command(
 
     with one_sentence():
         plan = load_recipe(recipe, overrides)
-        if workers > 1 or address:
-            from memvit.assemble import choose_device
-
-            from .train_ray import train_on_ray
-
-            train_on_ray(plan, workers, use_gpu=choose_device(plan.run.device).type == "cuda", address=address)
-            console.print(f"done: {plan.run.out}", markup=False, soft_wrap=True)
-            return
         with TrainProgress(console, plan.schedule.epochs) as progress:
-            state, interrupted = train(plan, progress.update, progress.note)
+            if workers > 1 or address:
+                from .train_ray import train_on_ray
+
+                state, interrupted = train_on_ray(
+                    plan, workers, address=address, on_event=progress.update, on_note=progress.note
+                )
+            else:
+                state, interrupted = train(plan, progress.update, progress.note)
         if interrupted:
             console.print(f"stopped in epoch {state.epoch + 1}; the same command goes on from there", soft_wrap=True)
             raise typer.Exit(INTERRUPTED)

@@ -74,8 +74,13 @@ def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
     return ClassificationTask(recipe, model, entry, world), note
 
 
-def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[str], None]) -> tuple[RunState, bool]:
-    """Run a recipe to its end, or to an interruption (Ctrl-C or SIGTERM), after which a checkpoint is written.
+def train(
+    recipe: Recipe,
+    on_event: Callable[[Event], None],
+    on_note: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[RunState, bool]:
+    """Run a recipe to its end, or to an interruption (Ctrl-C, SIGTERM or `should_stop`), with a checkpoint then.
 
     Returns how far it came, and whether it was interrupted.
     """
@@ -85,7 +90,7 @@ def train(recipe: Recipe, on_event: Callable[[Event], None], on_note: Callable[[
     on_note(note)
     with stop_requested() as stopping:
         trainer = Trainer(task, recipe, device=choose_device(recipe.run.device), world=world)
-        state = trainer.run(on_event, stopping.is_set)
+        state = trainer.run(on_event, lambda: stopping.is_set() or should_stop())
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:
         path = Path(recipe.run.out) / "model.safetensors"

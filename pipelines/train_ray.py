@@ -1,63 +1,177 @@
 """Training on several GPUs or machines through Ray Train: each worker is an ordinary process of the one loop.
 
 Data-parallel: every worker has its share of each batch (of the lanes, for actions), gradients are averaged, and what is
-learned is what one process with the whole batch learns. `run.out` must be a folder that all machines see.
+learned is what one process with the whole batch learns. All machines must see the folder that the driver works in, and
+`run.out`.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from memvit.training.loop import Evaluated, Event
-from memvit.training.recipe import Recipe, load_recipe, recipe_yaml
+from memvit.training.loop import Event
+from memvit.training.recipe import Recipe
+from memvit.training.run_state import RunState
 from memvit.types import MemvitError
 
+from .stopping import stop_requested
 
-def train_on_ray(recipe: Recipe, workers: int, *, use_gpu: bool, address: str | None) -> None:
-    """Run a recipe on `workers` processes of a Ray cluster, or of this machine without an `address`.
+LOOK_SECONDS = 0.3
+"""Between two looks at the board."""
 
-    MemvitError if Ray is not installed or a worker failed; the same call again goes on from the last checkpoint.
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    state: RunState
+    interrupted: bool
+
+
+News: TypeAlias = "Event | str | Ended"
+
+
+class Board:
+    """Between a run's first worker, which tells how it goes, and its driver, which may ask all of them to stop."""
+
+    def __init__(self) -> None:
+        self._news: list[News] = []
+        self._should_stop = False
+
+    def tell(self, news: News) -> bool:
+        """Leave something for the driver; whether to stop."""
+        self._news.append(news)
+        return self._should_stop
+
+    def take(self) -> list[News]:
+        """What was told since the last time."""
+        news, self._news = self._news, []
+        return news
+
+    def stop(self) -> None:
+        """Ask for a checkpoint and an end."""
+        self._should_stop = True
+
+
+def train_on_ray(
+    recipe: Recipe,
+    workers: int,
+    *,
+    address: str | None,
+    on_event: Callable[[Event], None],
+    on_note: Callable[[str], None],
+) -> tuple[RunState, bool]:
+    """As `train`, on `workers` processes of a Ray cluster, or of this machine without an `address`.
+
+    MemvitError if Ray is not installed, there is no room for so many workers, or one failed; the same call again goes
+    on from the last checkpoint.
     """
     try:
         import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
+
+        from .cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
-    out = Path(recipe.run.out).resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    text = out / "recipe.yaml"
-    text.write_text(recipe_yaml(recipe))
+    notes = Path(recipe.run.out).absolute() / "ray"  # Ray wants a folder that all machines see
     started_here = not ray.is_initialized()
-    if started_here:
-        ray.init(address=address, log_to_driver=True, include_dashboard=False)
+    cluster = Cluster.join(address) if started_here else Cluster.joined()
     try:
-        TorchTrainer(
+        use_gpu = recipe.run.device != "cpu" and cluster.gpus > 0
+        if address is None:
+            _check_room(workers, "GPUs" if use_gpu else "CPU cores", cluster.gpus if use_gpu else cluster.cpus)
+        on_note(f"starting {workers} workers")
+        board = ray.remote(num_cpus=0)(Board).remote()
+        trainer = TorchTrainer(
             _worker,
-            train_loop_config={"recipe": str(text), "out": str(out)},
+            train_loop_config={"recipe": recipe, "folder": str(Path.cwd()), "board": board},
             torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
-            run_config=RunConfig(storage_path=str(out / "ray"), failure_config=FailureConfig(max_failures=0)),
-        ).fit()
-    except Exception as error:  # Ray wraps a worker's error in types of its own
-        raise MemvitError(f"a training worker failed: {_innermost(error)}") from error
+            run_config=RunConfig(storage_path=str(notes), failure_config=FailureConfig(max_failures=0)),
+        )
+        return _followed(trainer.fit, board, on_event, on_note)
     finally:
+        shutil.rmtree(notes, ignore_errors=True)
         if started_here:
             ray.shutdown()
 
 
+def _check_room(workers: int, what: str, there: int) -> None:
+    if workers > there:
+        raise MemvitError(
+            f"--workers {workers}: this machine has {there} {what}, and every worker needs one; ask for fewer, or name "
+            "a cluster with --address"
+        )
+
+
+def _followed(
+    fit: Callable[[], object], board: Any, on_event: Callable[[Event], None], on_note: Callable[[str], None]
+) -> tuple[RunState, bool]:
+    """Show what the board says until the run has ended; Ctrl-C asks for a checkpoint first."""
+    import ray
+
+    ended: list[Ended] = []
+    # In a thread of its own: in this one Ray would take Ctrl-C for itself, and end without a checkpoint.
+    fitting = _in_background(fit)
+    with stop_requested() as stopping:
+        is_over = False
+        while not is_over:
+            is_over = bool(wait([fitting], LOOK_SECONDS).done)
+            if stopping.is_set():
+                ray.get(board.stop.remote())
+            for news in ray.get(board.take.remote()):
+                if isinstance(news, Ended):
+                    ended.append(news)
+                elif isinstance(news, str):
+                    on_note(news)
+                else:
+                    on_event(news)
+    try:
+        fitting.result()
+    except Exception as error:  # Ray wraps a worker's error in types of its own
+        raise MemvitError(f"a training worker failed: {_innermost(error)}") from error
+    return ended[-1].state, ended[-1].interrupted
+
+
+def _in_background(work: Callable[[], object]) -> Future[object]:
+    """Not in the way of leaving the process, as a pool's thread would be."""
+    future: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    return future
+
+
 def _worker(config: dict[str, Any]) -> None:
-    """One process of the run."""
+    """One process of the run; the first one tells how it goes."""
+    import ray
+
+    from memvit.training.world import World
+
     from .train import train
 
-    recipe = load_recipe(config["recipe"], [f"run.out={config['out']}"])
+    board, should_stop = config["board"], False
 
-    def report(event: Event) -> None:
-        if isinstance(event, Evaluated):
-            print(f"epoch {event.epoch + 1}: {event.metrics}", flush=True)  # noqa: T201 - Ray shows it to the driver
+    def tell(news: News) -> None:
+        nonlocal should_stop
+        if World.current().is_first:
+            should_stop = ray.get(board.tell.remote(news))
 
-    train(recipe, report, lambda note: None)
+    os.chdir(config["folder"])  # Ray's own folder knows none of the recipe's paths
+    tell(Ended(*train(config["recipe"], tell, tell, lambda: should_stop)))
 
 
 def _innermost(error: BaseException) -> str:

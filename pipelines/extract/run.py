@@ -223,7 +223,8 @@ def set_up(
     if workers == 1 and address is None:
         return Setup(settings, options(choose_device(settings.device).type == "cuda", several=False), None)
     try:
-        from ..actors import Cluster, ray_pool
+        from ..actors import ray_pool
+        from ..cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
     settings = Cluster.join(address).settled(settings)

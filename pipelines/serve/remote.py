@@ -24,7 +24,7 @@ from memvit.live.events import ReaderStatus, StreamTally
 from memvit.live.watcher import Answered, News
 from memvit.types import MemvitError
 
-from ..actors import Cluster
+from ..cluster import Cluster
 from .desk import HUNG_SECONDS, Desk, DeskLike, DeskSettings, OnNews, Order, Standing
 
 log = logging.getLogger("memvit.serve")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -151,12 +152,19 @@ def test_two_workers_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     plain = ["model.dropout=0", "model.drop_path=0", "run.evaluate_every_epochs=0", "schedule.epochs=1"]
     trainer_of(recipe_of(data, tmp_path / "one", *plain)).run()
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(CONFIG), *overrides(data, tmp_path / "two"), *plain]
+    # Relative paths, which mean the folder of the command, not that of a worker.
+    words = [word.replace(f"{tmp_path}/", "") for word in overrides(data, tmp_path / "two")]
+    words = [word.replace(str(data), os.path.relpath(data, tmp_path)) for word in words]
+    command = [sys.executable, "-m", "pipelines.cli", "train", str(CONFIG), *words, *plain, "--workers", "2", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CONFIG.parents[2])}
     done = subprocess.run(
-        [*command, "--workers", "2"], capture_output=True, text=True, timeout=400, env=environment, check=False
+        command, capture_output=True, text=True, timeout=400, env=environment, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout).keys() == {"mAP"}
+    said = [line.split(":")[0] for line in done.stderr.splitlines() if not line.startswith("step ")]
+    assert said == ["starting 2 workers", "weights are new", "epoch 1/1", "the model", "done"], done.stderr
+    assert not (tmp_path / "two" / "ray").exists()
     assert [loss for _, loss in losses(tmp_path / "two")] == pytest.approx(
         [loss for _, loss in losses(tmp_path / "one")], rel=1e-3
     )

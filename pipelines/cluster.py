@@ -1,0 +1,66 @@
+"""A Ray cluster: joined, or begun on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ray
+
+from memvit.assemble import ModelSettings
+from memvit.types import MemvitError
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster that was joined, or begun on this machine."""
+
+    gpus: int
+    cpus: int
+
+    @staticmethod
+    def join(address: str | None) -> Cluster:
+        """MemvitError if it cannot be reached."""
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            ray.init(
+                address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MemvitError(
+                f"--address {address}: no Ray cluster lets us in ({first_line(error)}); if it asks for a token, set "
+                "RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"
+            ) from error
+        return Cluster.joined()
+
+    @staticmethod
+    def joined() -> Cluster:
+        """The one that this process is in."""
+        resources = ray.cluster_resources()
+        return Cluster(int(resources.get("GPU", 0)), int(resources.get("CPU", 0)))
+
+    def settled(self, settings: ModelSettings) -> ModelSettings:
+        """The settings with what `auto` means where the workers run, which may have GPUs that this machine lacks."""
+        device = settings.device
+        if device == "auto":
+            device = "cuda" if self.gpus else "cpu"
+        precision = settings.precision
+        if precision == "auto":
+            precision = "float32" if device == "cpu" else "bfloat16"
+        paths = {
+            name: path.absolute()
+            for name in ("checkpoint", "labels", "boxes_weights")
+            if (path := getattr(settings, name)) is not None
+        }
+        boxes = settings.boxes
+        if boxes and boxes.endswith(".csv"):
+            boxes = str(Path(boxes).absolute())
+        return replace(settings, device=device, precision=precision, boxes=boxes, **paths)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, or what it is."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
