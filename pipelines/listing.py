@@ -8,21 +8,15 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from memvit.models import MODELS, MeMViT, count_macs, count_parameters, create_model, list_models
+from memvit.models import MODELS, count_clip_macs, count_parameters, create_model, list_models
 
 
 @functools.cache
 def _counted(name: str) -> tuple[int, int]:
     """Parameters, and multiply-accumulates of one view, with memory where there is one; counted on shapes alone."""
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         model = create_model(name)
-        config = MODELS[name].config
-        size = (config.crop, config.crop) if config.frames == 1 else (config.frames, config.crop, config.crop)
-        inputs: list[Any] = [torch.empty(1, 3, *size)]
-        if isinstance(model, MeMViT):
-            inputs.append([torch.empty(1, 4)] if config.head.kind == "action" else None)
-            inputs.append(model(*inputs)[1])
-        return count_parameters(model), count_macs(model, *inputs)
+    return count_parameters(model), count_clip_macs(model)
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:

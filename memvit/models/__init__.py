@@ -6,7 +6,7 @@ from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
 from .exported import export_step
 from .inflate import load_image_weights
-from .macs import count_macs, count_parameters
+from .macs import count_clip_macs, count_macs, count_parameters
 from .memory import Kept, Memory, Recalled
 from .memory_pool import MemoryPool
 from .memvit import MeMViT
@@ -35,6 +35,7 @@ __all__ = [
     "Recalled",
     "Weights",
     "can_pack",
+    "count_clip_macs",
     "count_macs",
     "count_parameters",
     "create_model",
