@@ -19,26 +19,29 @@ HELD_OUT_SEED = 2_000_000
 """Scenes from here on are used in no training."""
 
 
-def long_cue_map(engine: Engine, labels: Labels, *, videos: int, seconds: float = 24.0) -> float:
-    """mAP of what actors showed, over held-out videos that are written, decoded and watched; 0..1."""
+def write_held_out(folder: Path, *, videos: int, seconds: float = 24.0) -> None:
+    """Videos that no training used, with their boxes, and `truth.csv`: what `long_cue_map` watches."""
+    rows = []
+    for number in range(videos):
+        scene = Scene(HELD_OUT_SEED + number, seconds=seconds, width=384, height=384, frames_per_second=25)
+        write_video(scene, folder / f"v{number}.mp4")
+        write_boxes(scene, f"v{number}", folder / f"v{number}.csv")
+        rows.append((folder / f"v{number}.csv").read_text())
+    (folder / "truth.csv").write_text("".join(rows))
+
+
+def long_cue_map(engine: Engine, labels: Labels, folder: Path) -> float:
+    """mAP of what actors showed, over the held-out videos of a folder, decoded and watched; 0..1."""
     saw = {len(SHOWS) + number: name for number, name in enumerate(SAW, 1)}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        detections = folder / "found.csv"
-        truth = folder / "truth.csv"
+        detections = Path(name) / "found.csv"
         with AvaCsvWriter(detections, labels) as writer:
-            for number in range(videos):
-                scene = Scene(HELD_OUT_SEED + number, seconds=seconds, width=384, height=384, frames_per_second=25)
-                video = f"v{number}"
-                write_video(scene, folder / f"{video}.mp4")
-                write_boxes(scene, video, folder / f"{video}.csv")
-                with truth.open("a") as file:
-                    file.write((folder / f"{video}.csv").read_text())
-                boxes = open_boxes(str(folder / f"{video}.csv"))
-                sampler = ClipSampler.for_model(video, engine.preprocessing, hop_seconds=1.0)
-                with open_source(folder / f"{video}.mp4") as source:
+            for path in sorted(folder.glob("v*.mp4")):
+                boxes = open_boxes(str(path.with_suffix(".csv")))
+                sampler = ClipSampler.for_model(path.stem, engine.preprocessing, hop_seconds=1.0)
+                with open_source(path) as source:
                     for clip in sampler.clips(source):
                         writer.write(engine.step([clip], boxes.boxes([clip]))[0])
-                engine.forget(video)
-        expected = read_table(truth)
+                engine.forget(path.stem)
+        expected = read_table(folder / "truth.csv")
         return evaluate(expected, of_boxes(read_table(detections), expected), label_map=saw)["mAP@0.5IOU"]
