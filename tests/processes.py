@@ -65,8 +65,8 @@ class Command:
         return self._process.exitcode, " ".join(self.output.read_text().split())
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Until `condition()` is true; an AssertionError if that takes too long."""
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
+    """Until `condition()` is true; an AssertionError if that takes too long. The limit is for the busiest machine."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"

@@ -1,6 +1,6 @@
 """What is asked of the tokens: the class of a clip, or the actions of each person in it.
 
-torchvision is needed for RoIAlign only. Parameter names inside the heads are those of the official checkpoints.
+Parameter names inside the heads are those of the official checkpoints.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .attend import UNREADABLE
 from .config import Grid, HeadConfig
 from .layers import Mlp, layer_norm
+from .roi_align import roi_align
 
 ROI_SIZE = 7
 
@@ -105,13 +106,11 @@ class ActionHead(nn.Module):
         `pasts` holds, a box block, (B, R, slots, C); `readable` is (B, R). Also returns the features (sum N_i, C) that
         the logits are read from, and the fresh (B, slots, C) of each block.
         """
-        from torchvision.ops import roi_align  # takes seconds to import, and most uses of this package never need it
-
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
         # RoIAlign knows no bfloat16 on a CPU, and box coordinates want the precision anyhow.
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         rois = [box.to(device=maps.device, dtype=maps.dtype) for box in boxes]
-        aligned = roi_align(maps, rois, ROI_SIZE, 1 / self.spatial_stride, sampling_ratio=0, aligned=True)
+        aligned = roi_align(maps, rois, size=ROI_SIZE, spatial_scale=1 / self.spatial_stride)
         features = aligned.amax(dim=(2, 3)).to(tokens.dtype)
         fresh: list[Tensor] = []
         if len(self.box_blocks):

@@ -29,7 +29,11 @@ def arguments(tiny_file: Path, out: object, *inputs: object) -> list[str]:
 
 def committed(archive: Path) -> int:
     """Parts that are on disk now."""
-    return len(list(archive.glob("work/*/*/part-*/c/0")))
+    while True:
+        try:
+            return len(list(archive.glob("work/*/*/part-*/c/0")))
+        except FileNotFoundError:  # a video was finished, and its parts removed, while this looked
+            continue
 
 
 def kill_after(command: Command, archive: Path, parts: int) -> None:

@@ -78,7 +78,7 @@ def test_killed_actors_are_replaced(undisturbed: Path, videos: Path, tiny_file: 
     command = Command([*words, "--report", report])
     for kind in ("Decoder", "Worker"):
         wanted = committed(out) + 2
-        wait_for(lambda wanted=wanted: committed(out) >= wanted, 90)
+        wait_for(lambda wanted=wanted: committed(out) >= wanted)
         for victim in actors(kind):
             os.kill(victim, signal.SIGKILL)
     code, output = command.finish(180)

@@ -64,7 +64,7 @@ def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
     try:
-        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()), 60)
+        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()))
         found = ADDRESS.search(output.read_text())
         assert found, output.read_text()
         wait_for(lambda: is_ready(found[1]))
