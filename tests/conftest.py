@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from memvit.models import create_model
 from tests.golden import fill
+from tests.processes import Command
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,6 +26,13 @@ def filled(model: nn.Module) -> nn.Module:
 def official_state(stem: str) -> dict[str, torch.Tensor]:
     """A full state dict in an official layout."""
     return fill.state_dict(json.loads((GOLDEN / f"{stem}.shapes.json").read_text()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_command_outlives_the_tests() -> Iterator[None]:
+    """A server that a failed test left would keep pytest from ending, and its actors would be found by the next run."""
+    yield
+    Command.kill_all()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 PRELOADED = [
     "pipelines.cli",
@@ -29,6 +30,8 @@ PRELOADED = [
 class Command:
     """A running command; its output goes to a file."""
 
+    started: ClassVar[list[Command]] = []
+
     def __init__(self, words: Sequence[object]) -> None:
         handle, name = tempfile.mkstemp(suffix=".txt")
         os.close(handle)
@@ -37,6 +40,7 @@ class Command:
         context.set_forkserver_preload(PRELOADED)
         self._process = context.Process(target=_main, args=([str(word) for word in words], str(self.output)))
         self._process.start()
+        self.started.append(self)
 
     @property
     def pid(self) -> int:
@@ -51,6 +55,13 @@ class Command:
         """SIGKILL: it gets no chance to do anything."""
         os.kill(self.pid, signal.SIGKILL)
         self._process.join()
+
+    @classmethod
+    def kill_all(cls) -> None:
+        """What a test that failed has left."""
+        for command in cls.started:
+            if command.is_running:
+                command.kill()
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
