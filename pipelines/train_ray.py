@@ -121,20 +121,22 @@ def _followed(
     ended: list[Ended] = []
     # In a thread of its own: in this one Ray would take Ctrl-C for itself, and end without a checkpoint.
     fitting = _in_background(fit)
-    with stop_requested() as stopping:
-        is_over = False
-        while not is_over:
-            is_over = bool(wait([fitting], LOOK_SECONDS).done)
-            if stopping.is_set():
-                ray.get(board.stop.remote())
-            for news in ray.get(board.take.remote()):
-                if isinstance(news, Ended):
-                    ended.append(news)
-                elif isinstance(news, str):
-                    on_note(news)
-                else:
-                    on_event(news)
     try:
+        with stop_requested() as stopping:
+            is_over = is_asked = False
+            while not is_over:
+                is_over = bool(wait([fitting], LOOK_SECONDS).done)
+                if stopping.is_set() and not is_asked:
+                    is_asked = True
+                    on_note("stopping after the step at hand; Ctrl-C again ends at once")
+                    ray.get(board.stop.remote())
+                for news in ray.get(board.take.remote()):
+                    if isinstance(news, Ended):
+                        ended.append(news)
+                    elif isinstance(news, str):
+                        on_note(news)
+                    else:
+                        on_event(news)
         fitting.result()
     except Exception as error:  # Ray wraps a worker's error in types of its own
         raise MemvitError(f"a training worker failed: {_innermost(error)}") from error
