@@ -27,6 +27,10 @@ PRELOADED = [
 ]
 
 
+START_SECONDS = 180
+"""Until a command that imports everything, or Ray, has started on a busy machine."""
+
+
 class Command:
     """A running command; its output goes to a file."""
 
@@ -76,8 +80,8 @@ class Command:
         return self._process.exitcode, " ".join(self.output.read_text().split())
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
-    """Until `condition()` is true; an AssertionError if that takes too long. The limit is for the busiest machine."""
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Until `condition()` is true; an AssertionError if that takes too long."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"

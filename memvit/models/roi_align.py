@@ -5,7 +5,6 @@ Its Python side brings torch's compiler along, for programs that are traced; the
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -21,7 +20,7 @@ def roi_align(maps: Tensor, boxes: Sequence[Tensor], *, size: int, spatial_scale
 
     Samples lie between pixels (`aligned`), as many as a box has pixels.
     """
-    if not _is_plain(maps) or "torchvision" in sys.modules or not _operator_loads():
+    if not _is_plain(maps) or not _operator_loads():
         from torchvision.ops import roi_align
 
         return roi_align(maps, list(boxes), size, spatial_scale, sampling_ratio=0, aligned=True)

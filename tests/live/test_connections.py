@@ -18,7 +18,7 @@ from memvit.streams import StreamFailed, StreamOpened
 from memvit.types import Clip
 from tests.live.servers import Answer, live, server, silent, status, then_silent, transport_stream
 from tests.live.test_watcher import Stub
-from tests.processes import Command, wait_for
+from tests.processes import START_SECONDS, Command, wait_for
 
 QUICK = LivePolicy(
     late="wait",
@@ -153,7 +153,7 @@ def test_ending_while_a_read_is_blocked_takes_less_than_two_seconds(tmp_path: Pa
             ["watch", f"http://127.0.0.1:{port}/a.ts", "rtsp://127.0.0.1:1/b", "--model", "memvit_tiny_8x4",
              "--random-weights", "--boxes", "full", "--late", "wait", "--out", out]
         )  # fmt: skip
-        wait_for(lambda: any(path.stat().st_size for path in out.glob("*.jsonl")))
+        wait_for(lambda: any(path.stat().st_size for path in out.glob("*.jsonl")), START_SECONDS)
         time.sleep(0.5)
         asked = time.monotonic()
         command.send(signal.SIGTERM)

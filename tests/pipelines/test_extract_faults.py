@@ -19,7 +19,7 @@ from memvit.store.errors import StoreError
 from pipelines.extract.job import Job
 from pipelines.extract.planning import MAX_ATTEMPTS, Choices, Planner
 from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, TaskEvent
-from tests.processes import Command, actors, wait_for
+from tests.processes import START_SECONDS, Command, actors, wait_for
 
 from .archives import arguments, committed, differences, kill_after, run, small_video
 
@@ -78,7 +78,7 @@ def test_killed_actors_are_replaced(undisturbed: Path, videos: Path, tiny_file: 
     command = Command([*words, "--report", report])
     for kind in ("Decoder", "Worker"):
         wanted = committed(out) + 2
-        wait_for(lambda wanted=wanted: committed(out) >= wanted)
+        wait_for(lambda wanted=wanted: committed(out) >= wanted, START_SECONDS)
         for victim in actors(kind):
             os.kill(victim, signal.SIGKILL)
     code, output = command.finish(180)

@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from memvit.datasets.long_cue import Scene, write_video
+from tests.processes import START_SECONDS
 
 pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
 pytest.importorskip("selenium", reason="the page is tested with selenium")
@@ -64,7 +65,7 @@ def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
     try:
-        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()))
+        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()), START_SECONDS)
         found = ADDRESS.search(output.read_text())
         assert found, output.read_text()
         wait_for(lambda: is_ready(found[1]))

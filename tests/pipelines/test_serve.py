@@ -46,7 +46,7 @@ from pipelines.serve.run import check_address
 from pipelines.serve.service import ServeOptions, Service
 from pipelines.serve.sources import SourceRefused, SourceRules, ffmpeg_options
 from tests.live.servers import server
-from tests.processes import Command, actors, wait_for
+from tests.processes import START_SECONDS, Command, actors, wait_for
 
 TINY = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full"]
 
@@ -395,10 +395,10 @@ class Server:
 
     def __init__(self, *words: object) -> None:
         self.command = Command(["serve", *words, *TINY, "--port", 0])
-        wait_for(lambda: "serves at" in self.command.output.read_text())
+        wait_for(lambda: "serves at" in self.command.output.read_text(), START_SECONDS)
         self.address = re.search(r"http://[\d.:]+", self.command.output.read_text())[0]  # type: ignore[index]
         self.client = httpx.Client(base_url=self.address, timeout=20)
-        wait_for(self.is_ready)
+        wait_for(self.is_ready, START_SECONDS)
 
     def is_ready(self) -> bool:
         try:
@@ -519,13 +519,13 @@ def test_engines_on_ray_share_the_streams_and_are_replaced_when_they_die(folder:
     running = Server("--allow-folder", folder, "--engines", 2)
     for name in ("a", "b"):
         added(running.client, folder / "long.mp4", id=name, pace=True)
-    wait_for(lambda: all((state_of(running.client, name)["seconds"] or 0) >= 2 for name in "ab"))
+    wait_for(lambda: all((state_of(running.client, name)["seconds"] or 0) >= 2 for name in "ab"), 60)
     victims = actors("DeskActor")
     assert len(victims) == 2
     os.kill(victims[0], signal.SIGKILL)
     before = {name: state_of(running.client, name)["seconds"] for name in "ab"}
-    wait_for(lambda: len(set(actors("DeskActor")) - set(victims)) == 1)
-    wait_for(lambda: all(state_of(running.client, name)["seconds"] >= before[name] + 3 for name in "ab"))
+    wait_for(lambda: len(set(actors("DeskActor")) - set(victims)) == 1, 60)
+    wait_for(lambda: all(state_of(running.client, name)["seconds"] >= before[name] + 3 for name in "ab"), 60)
     assert running.client.get("/health").status_code == 200
     assert sorted(state_of(running.client, name)["session"] for name in "ab") in ([0, 0], [0, 1])
     assert "memvit_clips_total" in running.client.get("/metrics").text
