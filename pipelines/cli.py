@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 import memvit
 
 from .cli_archive import export_command, extract_command, info_command
+from .cli_options import CommandWithRenamedOptions
 from .cli_training import ava_map_command, evaluate_command, train_command
 from .cli_watch import serve_command, watch_command
 from .terminal import console, one_sentence
@@ -53,8 +54,8 @@ def main_options(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
 
 
-app.command("watch")(watch_command)
-app.command("serve")(serve_command)
+app.command("watch", cls=CommandWithRenamedOptions)(watch_command)
+app.command("serve", cls=CommandWithRenamedOptions)(serve_command)
 
 
 @app.command("models")
@@ -80,7 +81,7 @@ app.command("evaluate")(evaluate_command)
 app.command("ava-map")(ava_map_command)
 app.command("extract")(extract_command)
 app.command("info")(info_command)
-app.command("export")(export_command)
+app.command("export", cls=CommandWithRenamedOptions)(export_command)
 
 
 @import_app.command("cvat")

@@ -178,11 +178,11 @@ def export_command(
     table: Annotated[
         str, typer.Option(help="actions: a row a person (or clip) and action; features: a row a clip.")
     ] = "actions",
-    least: Annotated[float, typer.Option(min=0, max=1, help="Least score of an action.")] = 0.05,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,
 ) -> None:
     """Write the actions or the features of an archive as a table."""
     from .export import export
 
     with one_sentence():
-        rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, least)
+        rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, min_score)
         console.print(f"{rows} rows of {videos} videos → {out}", markup=False, soft_wrap=True)

@@ -1,11 +1,42 @@
-"""Options that several commands have, with one help text each."""
+"""Options that several commands have, with one help text each, and the options that have a new name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand
+
+from .terminal import console
+
+RENAMED_OPTIONS = {
+    "--late": "--overflow",
+    "--keep-memory": "--memory-timeout",
+    "--pace": "--realtime",
+    "--least": "--min-score",
+}
+"""Old name → new name. A command that has the new option accepts the old name as well, with a note."""
+
+
+class CommandWithRenamedOptions(TyperCommand):
+    """A command that still accepts the old names of its options; pass it as `cls` to `app.command`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Replace old names by new ones, then parse; each old name is mentioned once, on standard error."""
+        known = {name for param in self.params for name in param.opts}
+        replaced: dict[str, str] = {}
+        end = args.index("--") if "--" in args else len(args)
+        for place, argument in enumerate(args[:end]):
+            old, equals, value = argument.partition("=")
+            new = RENAMED_OPTIONS.get(old)
+            if new in known and old not in known:
+                args[place] = f"{new}{equals}{value}"
+                replaced[old] = new
+        for old, new in replaced.items():
+            console.print(f"note: {old} is now called {new}; the old name still works", markup=False, soft_wrap=True)
+        return super().parse_args(ctx, args)
+
 
 _MODEL, _PEOPLE, _TIME = "Model", "People", "Time"
 

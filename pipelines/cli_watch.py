@@ -33,10 +33,12 @@ MaxAge: TypeAlias = Annotated[
     float,
     typer.Option(min=0, help="Seconds a clip may wait before the stream skips to its newest.", rich_help_panel=_LIVE),
 ]
-KeepMemory: TypeAlias = Annotated[
+MemoryTimeout: TypeAlias = Annotated[
     float,
     typer.Option(
-        min=0, help="A stream that was away for longer than so many seconds starts afresh.", rich_help_panel=_LIVE
+        min=0,
+        help="Memory is kept over an interruption of at most this many seconds; after a longer one it starts empty.",
+        rich_help_panel=_LIVE,
     ),
 ]
 
@@ -64,20 +66,20 @@ def watch_command(
     ] = None,
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
-    late: Annotated[
+    overflow: Annotated[
         str,
         typer.Option(
-            help="What happens to clips the model has no time for: `drop` skips to the newest, `wait` makes the source "
-            "wait; auto drops for live sources.",
+            help="What to do when clips come faster than the model answers: `drop` skips to the newest clip, `wait` "
+            "makes the source wait; `auto` drops for live sources and waits for files.",
             rich_help_panel=_LIVE,
         ),
     ] = "auto",
     max_age: MaxAge = 2.0,
-    keep_memory: KeepMemory = 30.0,
-    pace: Annotated[
+    memory_timeout: MemoryTimeout = 30.0,
+    realtime: Annotated[
         bool,
         typer.Option(
-            "--pace", help="Play files at their own speed, over and over, like cameras.", rich_help_panel=_LIVE
+            "--realtime", help="Play files at their own speed, again and again, like cameras.", rich_help_panel=_LIVE
         ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the results.", rich_help_panel="Results")] = Path("watch"),
@@ -137,8 +139,8 @@ def watch_command(
             until_seconds=until,
             frames_per_second=frames_per_second,
             start_seconds=start,
-            policy=LivePolicy(late=cast("Late", late), max_age_seconds=max_age, keep_memory_seconds=keep_memory),
-            pace=pace,
+            policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
+            pace=realtime,
         )
         with WatchProgress(console, options.hop_seconds) as progress:
 
@@ -171,10 +173,12 @@ def serve_command(
     boxes_weights: BoxesWeights = None,
     boxes_threshold: BoxesThreshold = None,
     hop: Hop = 1.0,
-    pace: Annotated[
+    realtime: Annotated[
         bool,
         typer.Option(
-            "--pace", help="Play the files among SOURCE at their own speed, over and over.", rich_help_panel=_LIVE
+            "--realtime",
+            help="Play the files among SOURCE at their own speed, again and again.",
+            rich_help_panel=_LIVE,
         ),
     ] = False,
     max_streams: Annotated[int, typer.Option(min=1, help="At most so many streams.", rich_help_panel=_LIVE)] = 64,
@@ -258,5 +262,5 @@ def serve_command(
             engines=engines,
             address=address,
         )
-        service.begin_with(sources or (), pace=pace)
+        service.begin_with(sources or (), pace=realtime)
         serve(service, host, port, token, console)

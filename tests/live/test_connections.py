@@ -151,7 +151,7 @@ def test_ending_while_a_read_is_blocked_takes_less_than_two_seconds(tmp_path: Pa
     with server([then_silent(live(video, rate=50, seconds=8, share=0.7))]) as port:
         command = Command(
             ["watch", f"http://127.0.0.1:{port}/a.ts", "rtsp://127.0.0.1:1/b", "--model", "memvit_tiny_8x4",
-             "--random-weights", "--boxes", "full", "--late", "wait", "--out", out]
+             "--random-weights", "--boxes", "full", "--overflow", "wait", "--out", out]
         )  # fmt: skip
         wait_for(lambda: any(path.stat().st_size for path in out.glob("*.jsonl")), START_SECONDS)
         time.sleep(0.5)

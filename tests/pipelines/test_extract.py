@@ -274,7 +274,7 @@ def test_export(archive: Path, tmp_path: Path) -> None:
     import pyarrow.parquet
 
     for form in ("parquet", "csv", "jsonl"):
-        code, output = run("export", archive, "--out", tmp_path / f"actions.{form}", "--least", 0.5)
+        code, output = run("export", archive, "--out", tmp_path / f"actions.{form}", "--min-score", 0.5)
         assert code == 0 and "of 4 videos" in output, output
     table = pyarrow.parquet.read_table(tmp_path / "actions.parquet").to_pylist()
     lines = [json.loads(line) for line in (tmp_path / "actions.jsonl").read_text().splitlines()]

@@ -55,8 +55,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server in a process of its own, and its address."""
     output = tmp_path_factory.mktemp("server") / "stderr.txt"
-    words = ("serve", videos / "entrance.mp4", "--pace", "--model", "memvit_tiny_8x4", "--random-weights", "--boxes",
-             "full", "--device", "cpu", "--port", 0, "--allow-folder", videos)  # fmt: skip
+    words = ("serve", videos / "entrance.mp4", "--realtime", "--model", "memvit_tiny_8x4", "--random-weights",
+             "--boxes", "full", "--device", "cpu", "--port", 0, "--allow-folder", videos)  # fmt: skip
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", *map(str, words)],
