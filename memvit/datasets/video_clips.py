@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as images
 
 from memvit.datasets.video_lists import LabelledVideo
-from memvit.datasets.views import dense_indices, dense_positions, uniform_indices
+from memvit.datasets.views import dense_indices, uniform_indices, view_indices
 from memvit.models import Preprocessing
 from memvit.types import SourceError
 from memvit.video.pick import LEAD_SECONDS, pick_frames
@@ -45,7 +45,7 @@ class VideoClips:
         if self.sampling == "uniform":
             wanted = uniform_indices(_total_frames(info), self.preprocessing.num_frames, generator)
         else:
-            wanted = self._dense(info, generator.random())
+            wanted = dense_indices(*self._span(info), generator.random())
         return _resized(_frames(path, info, wanted), short_side, enlarge=False)
 
     def views(self, index: int, temporal_views: int, spatial_crops: Literal[1, 3]) -> Tensor:
@@ -59,17 +59,17 @@ class VideoClips:
         if self.sampling == "uniform":
             clips = [uniform_indices(_total_frames(info), self.preprocessing.num_frames)] * temporal_views
         else:
-            clips = [self._dense(info, position) for position in dense_positions(temporal_views)]
+            clips = [view_indices(*self._span(info), view, temporal_views) for view in range(temporal_views)]
         wanted = sorted({frame for clip in clips for frame in clip})
         decoded = _resized(_frames(path, info, wanted), side, enlarge=True)
         place = {frame: row for row, frame in enumerate(wanted)}
         rows = [[place[frame] for frame in clip] for clip in clips]
         return torch.stack([crop for clip in rows for crop in spatial_views(decoded[clip], side, spatial_crops)])
 
-    def _dense(self, info: SourceInfo, position: float) -> list[int]:
+    def _span(self, info: SourceInfo) -> tuple[int, float, int, int]:
+        """Length and rate of a video, and the frames of a clip: what dense sampling follows from."""
         rate = info.frames_per_second or FALLBACK_FRAMES_PER_SECOND
-        plan = self.preprocessing
-        return dense_indices(_total_frames(info), rate, plan.num_frames, plan.frame_interval, position)
+        return _total_frames(info), rate, self.preprocessing.num_frames, self.preprocessing.frame_interval
 
 
 def spatial_views(clip: Tensor, side: int, crops: Literal[1, 3]) -> list[Tensor]:

@@ -9,26 +9,50 @@ import itertools
 import math
 import random
 
+import torch
+
 from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
+
+
+def view_indices(
+    total_frames: int, frames_per_second: float, num_frames: int, frame_interval: int, view: int, views: int
+) -> list[int]:
+    """Kinetics, test: the frames of temporal view number `view` (from 0) of `views`.
+
+    The published accuracies were measured with offset sampling: the views start at whole multiples of one distance, the
+    first with the video, the last as late as possible. A single view lies in the middle. ValueError if there is no such
+    view.
+    """
+    if not 0 <= view < views:
+        raise ValueError(f"view={view} is not one of {views} views, which count from 0")
+    clip_frames = _clip_frames(frames_per_second, num_frames, frame_interval)
+    spare_frames = max(total_frames - clip_frames, 0.0)
+    start = math.floor(spare_frames / 2) if views == 1 else view * math.floor(spare_frames / (views - 1))
+    return _spread(start, clip_frames, num_frames, total_frames)
 
 
 def dense_indices(
     total_frames: int, frames_per_second: float, num_frames: int, frame_interval: int, position: float
 ) -> list[int]:
-    """Kinetics: T frames spread over a clip of `num_frames × frame_interval / 30` seconds.
-
-    `position` is where the clip begins, 0 (as early as possible) to 1 (as late as possible). The last of the T frames
-    is the last of the clip, so their spacing is a little more than the interval. Indices are clamped to the video.
-    """
-    clip_frames = num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND * frames_per_second
+    """Kinetics, training: a clip that begins at `position`, 0 (as early as possible) to 1 (as late as possible)."""
+    clip_frames = _clip_frames(frames_per_second, num_frames, frame_interval)
     start = max(total_frames - clip_frames, 0.0) * position
-    step = (clip_frames - 1) / (num_frames - 1) if num_frames > 1 else 0.0
-    return [min(max(math.floor(start + step * i), 0), total_frames - 1) for i in range(num_frames)]
+    return _spread(start, clip_frames, num_frames, total_frames)
 
 
-def dense_positions(views: int) -> list[float]:
-    """Where the clips of multi-view testing begin: view k of N begins at k / N of what is possible."""
-    return [view / views for view in range(views)]
+def _clip_frames(frames_per_second: float, num_frames: int, frame_interval: int) -> float:
+    """How many frames of the video a clip covers: `num_frames × frame_interval` at 30 frames per second."""
+    return num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND * frames_per_second
+
+
+def _spread(start: float, clip_frames: float, num_frames: int, total_frames: int) -> list[int]:
+    """T indices from the first to the last frame of a clip, so their spacing is a little more than the interval.
+
+    In float32 and cut off, as in the reference: where a position is almost whole, its rounding decides the frame.
+    Indices outside the video become its first or last.
+    """
+    places = torch.linspace(start, start + clip_frames - 1, num_frames, dtype=torch.float32)
+    return [int(place) for place in places.clamp(0, total_frames - 1)]
 
 
 def uniform_indices(total_frames: int, num_frames: int, generator: random.Random | None = None) -> list[int]:

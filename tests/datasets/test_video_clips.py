@@ -9,7 +9,7 @@ import torch
 
 from memvit.datasets.video_clips import VideoClips, spatial_views
 from memvit.datasets.video_lists import LabelledVideo
-from memvit.datasets.views import dense_indices
+from memvit.datasets.views import view_indices
 from memvit.models import Preprocessing
 from memvit.types import SourceError
 from tests.video.make import counted, number_of, write
@@ -30,7 +30,7 @@ def numbers(clip: torch.Tensor) -> list[int]:
 def test_dense_views_are_the_frames_of_the_plan(video: LabelledVideo) -> None:
     views = VideoClips([video], PLAN).views(0, temporal_views=3, spatial_crops=1)
     assert views.shape == (3, 4, 3, 32, 32)
-    assert [numbers(view) for view in views] == [dense_indices(50, 30, 4, 2, k / 3) for k in range(3)]
+    assert [numbers(view) for view in views] == [view_indices(50, 30, 4, 2, k, 3) for k in range(3)]
 
 
 def test_uniform_view(video: LabelledVideo) -> None:
