@@ -8,7 +8,7 @@ N streams give the results of N engines.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memvit.models import Answer, Memory, MemoryPool, MeMViT, MViT, Preprocessing, can_pack, packed
+from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Preprocessing, can_pack, packed
 from memvit.results import Result
 from memvit.snapshot import StreamSnapshot
 from memvit.types import Clip, PersonBoxes
@@ -47,6 +47,16 @@ class _Said(NamedTuple):
     scores: NDArray[np.float32]
     features: NDArray[np.float32]
     box_features: NDArray[np.float32] | None
+
+
+class _Commit(NamedTuple):
+    """What an answered batch leaves behind; written once nothing can fail any more, so that a retry is safe."""
+
+    clips: list[Clip]
+    size: FrameSize
+    pool: MemoryPool | None
+    keep: Callable[[], None]
+    """Writes the clips into the memories of their streams."""
 
 
 class Engine:
@@ -93,15 +103,20 @@ class Engine:
         """Results of clips of different streams, in the order given; `boxes` are theirs, for an action model.
 
         ValueError if a stream comes twice, or a clip is not the one that follows its stream's last: a memory must
-        neither see a clip twice nor skip one unknowingly.
+        neither see a clip twice nor skip one unknowingly. After any error the engine is as it was before the call: the
+        same clips may be passed again.
         """
         self._check_order(clips)
         found: Sequence[PersonBoxes | None] = boxes if boxes is not None else [None] * len(clips)
         results: dict[str, Result] = {}
+        commits: list[_Commit] = []
         for size in sorted({clip.frames.shape for clip in clips}):
             batch = [(clip, box) for clip, box in zip(clips, found, strict=True) if clip.frames.shape == size]
-            for result in self._run([clip for clip, _ in batch], [box for _, box in batch]):
-                results[result.stream_id] = result
+            answered, commit = self._run([clip for clip, _ in batch], [box for _, box in batch])
+            results |= {result.stream_id: result for result in answered}
+            commits.append(commit)
+        for commit in commits:
+            self._commit(commit)
         return [results[clip.stream_id] for clip in clips]
 
     def forget(self, stream_id: str) -> None:
@@ -139,40 +154,50 @@ class Engine:
                 raise ValueError(f"stream {clip.stream_id}: clip {expected} is next, got clip {clip.index}")
 
     @torch.inference_mode()
-    def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Result]:
+    def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> tuple[list[Result], _Commit]:
+        """Results of clips of one size, and what is to be remembered of them. Changes nothing that a result shows."""
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device, non_blocking=True)
         images = model_input(frames, self.preprocessing, self.dtype)
+        stream_ids = [clip.stream_id for clip in clips]
+        pool: MemoryPool | None = None
+        kept: Kept | None = None
         if isinstance(self._running, MViT):
             answer = self._running.answer(images)
         else:
-            answer = self._answer(clips, images, self._in_pixels(boxes, images) if self.wants_boxes else None)
-        states = [self._streams.setdefault(clip.stream_id, StreamState()) for clip in clips]
+            pixels = self._in_pixels(boxes, images) if self.wants_boxes else None
+            if self.plan is None:
+                answer = self._running.answer(images, pixels, remember=False)
+            else:
+                pool = self._pool_of(clips, images)
+                answer, kept = self._running.step(images, pixels, pool.recall(stream_ids))
+        states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
         said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
         results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
-        for clip, state in zip(clips, states, strict=True):
+        keep = pool.prepare(stream_ids, kept) if pool is not None and kept is not None else _nothing
+        return results, _Commit(clips, (images.shape[3], images.shape[4]), pool, keep)
+
+    @torch.inference_mode()
+    def _commit(self, commit: _Commit) -> None:
+        """Write memory, indices and centres of an answered batch."""
+        commit.keep()
+        if commit.pool is not None:
+            self._pools[commit.size] = commit.pool
+        for clip in commit.clips:
+            state = self._streams.setdefault(clip.stream_id, StreamState())
             state.next_index = clip.index + 1
             if self.plan is not None:
+                state.size = commit.size
                 state.centres_seconds.append(clip.centre_seconds)
                 while len(state.centres_seconds) > self.reach_clips:
                     state.centres_seconds.popleft()
-        return results
 
-    def _answer(self, clips: list[Clip], images: Tensor, pixels: list[Tensor] | None) -> Answer:
-        """What a model with memory says; the memories of these streams have moved on afterwards."""
-        assert isinstance(self._running, MeMViT)
-        if self.plan is None:
-            return self._running.answer(images, pixels, remember=False)
-        size = (images.shape[3], images.shape[4])
-        pool = self._pools.get(size) or MemoryPool(self.plan)
+    def _pool_of(self, clips: list[Clip], images: Tensor) -> MemoryPool:
+        """Where the memories of these streams are, or will be."""
+        assert self.plan is not None
+        pool = self._pools.get((images.shape[3], images.shape[4])) or MemoryPool(self.plan)
         for clip in clips:
             self._check_memory(clip.stream_id, images, pool)
-        stream_ids = [clip.stream_id for clip in clips]
-        answer, kept = self._running.step(images, pixels, pool.recall(stream_ids))
-        pool.keep(stream_ids, kept)
-        self._pools[size] = pool
-        for stream_id in stream_ids:
-            self._streams.setdefault(stream_id, StreamState()).size = size
-        return answer
+        return pool
 
     def _check_memory(self, stream_id: str, images: Tensor, pool: MemoryPool) -> None:
         """ValueError if what a stream remembers does not fit its clip; a restored memory goes where it fits."""
@@ -227,6 +252,10 @@ class Engine:
             missed_clips=clip.missed_clips,
             condition=clip.condition,
         )
+
+
+def _nothing() -> None:
+    """What a model without memory writes."""
 
 
 def _softmax(logits: Tensor) -> Tensor:

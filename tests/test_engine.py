@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from memvit.engine import Engine
-from memvit.models import MODELS, Preprocessing
+from memvit.models import MODELS, MemoryPool, Preprocessing
 from memvit.results import Result
 from memvit.types import Clip, PersonBoxes
 from memvit.video.transforms import model_input
@@ -114,3 +114,40 @@ def test_a_snapshot_of_another_model_or_size_is_refused_by_the_next_clip(tiny: n
     assert other.step([clip("a", 1)], [people(1)])[0].memory_clips == 1, "it was not lost"
     with pytest.raises(ValueError, match="which its memory does not fit; forget the stream first"):
         other.step([clip("a", 2, width=96)], [people(1)])
+
+
+def kept_of(engine: Engine, name: str) -> list[object]:
+    """All that the engine keeps of a stream."""
+    snapshot = engine.snapshot(name)
+    assert snapshot.memory is not None
+    tensors = [value for value in snapshot.memory.state_dict().values() if isinstance(value, torch.Tensor)]
+    return [snapshot.next_index, snapshot.centres_seconds, *(tensor.numpy().tobytes() for tensor in tensors)]
+
+
+@pytest.mark.parametrize(("owner", "method"), [(Engine, "_result"), (MemoryPool, "prepare")])
+def test_after_an_error_the_same_clips_can_be_passed_again(
+    tiny: nn.Module, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    """Two sizes in a batch; the error comes with the second of them. Memory, indices and centres stay as they were."""
+    engine, undisturbed = Engine(tiny, PREPROCESSING), Engine(tiny, PREPROCESSING)
+    original, calls = getattr(owner, method), 0
+
+    def fail_at_the_second_call(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise RuntimeError("out of memory")
+        return original(*arguments)
+
+    boxes = [people(1), people(2)]
+    for index in range(4):
+        clips = [clip("a", index), clip("b", index, width=96)]
+        before = [kept_of(engine, name) for name in "ab"] if index else []
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="out of memory"):
+            calls = 0
+            patch.setattr(owner, method, fail_at_the_second_call)
+            engine.step(clips, boxes)
+        assert not index or [kept_of(engine, name) for name in "ab"] == before
+        for found, wanted in zip(engine.step(clips, boxes), undisturbed.step(clips, boxes), strict=True):
+            assert np.array_equal(found.scores, wanted.scores)
+            assert found.memory_offsets_seconds == wanted.memory_offsets_seconds

@@ -6,7 +6,7 @@ the clips that are read (attention wants them side by side in any case) and writ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -60,19 +60,32 @@ class MemoryPool:
 
     def keep(self, stream_ids: Sequence[str], kept: Kept) -> None:
         """Write one clip of each of these streams; new ones get a row."""
+        self.prepare(stream_ids, kept)()
+
+    def prepare(self, stream_ids: Sequence[str], kept: Kept) -> Callable[[], None]:
+        """As `keep`, in two parts: this call allocates what is needed and may fail, the returned one writes.
+
+        The pool must not change in between. A call that fails, or whose write is never made, leaves no trace.
+        """
         parts = [part for layer in kept.layers for part in (layer.keys, layer.values)] + list(kept.boxes)
         self._grids = [layer.grid for layer in kept.layers]
         if not self._rings:
             self._rings = [part.new_zeros(self._capacity, self._plan.steps, *part.shape[1:]) for part in parts]
-        places = [self._row(stream_id) for stream_id in stream_ids]
-        rows = torch.tensor(places, device=self._rings[0].device)
-        slots = torch.tensor(
-            [self._ages[stream_id] % self._plan.steps for stream_id in stream_ids], device=self._rings[0].device
-        )
-        for ring, part in zip(self._rings, parts, strict=True):
-            ring[rows, slots] = part.to(ring.dtype)
-        for stream_id in stream_ids:
-            self._ages[stream_id] += 1
+        device = self._rings[0].device
+        ages = {stream_id: self._ages.get(stream_id, 0) for stream_id in stream_ids}
+        places, free = self._places(stream_ids)
+        rows = torch.tensor(places, device=device)
+        slots = torch.tensor([age % self._plan.steps for age in ages.values()], device=device)
+        values = [part.to(ring.dtype) for ring, part in zip(self._rings, parts, strict=True)]
+
+        def write() -> None:
+            for ring, value in zip(self._rings, values, strict=True):
+                ring[rows, slots] = value
+            self._rows |= dict(zip(stream_ids, places, strict=True))
+            self._ages |= {stream_id: age + 1 for stream_id, age in ages.items()}
+            self._free = free
+
+        return write
 
     def forget(self, stream_id: str) -> None:
         """Give a stream's row back; its successor never reads what is in it."""
@@ -103,20 +116,22 @@ class MemoryPool:
         if not self._rings:
             self._grids = [layer.compressed.grid for layer in memory.layers]
             self._rings = [part.new_zeros(self._capacity, *part.shape) for part in parts]
-        row, age = self._row(stream_id), int(memory.ages[0])
+        (row,), free = self._places([stream_id])
+        age = int(memory.ages[0])
         order = [(age + step) % self._plan.steps for step in range(self._plan.steps)]
         for ring, part in zip(self._rings, parts, strict=True):
             ring[row, order] = part.to(ring.device, ring.dtype)
-        self._ages[stream_id] = age
+        self._rows[stream_id], self._ages[stream_id], self._free = row, age, free
 
-    def _row(self, stream_id: str) -> int:
-        if stream_id not in self._rows:
-            if not self._free:
-                self._grow()
-            self._rows[stream_id], self._ages[stream_id] = self._free.pop(), 0
-        return self._rows[stream_id]
+    def _places(self, stream_ids: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Rows of these streams, those of new ones not given yet; and the rows that are free once they are."""
+        while len(self._free) < sum(stream_id not in self._rows for stream_id in stream_ids):
+            self._grow()
+        free = list(self._free)
+        places = [self._rows[stream_id] if stream_id in self._rows else free.pop() for stream_id in stream_ids]
+        return places, free
 
     def _grow(self) -> None:
         self._rings = [torch.cat((ring, torch.zeros_like(ring))) for ring in self._rings]
-        self._free = list(range(self._capacity, 2 * self._capacity))
+        self._free += range(self._capacity, 2 * self._capacity)
         self._capacity *= 2

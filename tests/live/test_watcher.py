@@ -260,7 +260,7 @@ def test_a_size_that_cannot_be_answered_leaves_the_other_sizes_alone(tiny: nn.Mo
     made = watcher(tiny)
     answer = made.engine._run
 
-    def refuse(clips: list[Clip], boxes: object) -> list[Result]:
+    def refuse(clips: list[Clip], boxes: object) -> object:
         if clips[0].frames.shape[1] > clips[0].frames.shape[2] and clips[0].index == 2:
             raise RuntimeError("out of memory")
         return answer(clips, boxes)  # type: ignore[arg-type]
