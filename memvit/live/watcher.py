@@ -14,6 +14,7 @@ import numpy as np
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
 from memvit.live.cutting import Resumption
+from memvit.live.device import DeviceLost, device_answers
 from memvit.live.events import LiveEvent, SessionBegan
 from memvit.live.policy import LivePolicy
 from memvit.live.reader import LiveReader
@@ -135,7 +136,10 @@ class Watcher:
         return self._sampler("").lead_seconds
 
     def step(self, timeout_seconds: float = POLL_SECONDS) -> list[News]:
-        """Wait until something is ready, at most so long, and answer it. Streams that ended are gone afterwards."""
+        """Wait until something is ready, at most so long, and answer it. Streams that ended are gone afterwards.
+
+        DeviceLost if the device has failed for good: no stream can be answered in this process any more.
+        """
         news: list[News] = []
         clips: list[Clip] = []
         for event in self._group.ready(timeout_seconds, most=self.max_batch_clips):
@@ -167,6 +171,11 @@ class Watcher:
         try:
             return self._answer_batch(clips)
         except Exception as error:  # a clip that the model cannot answer must not take the others with it
+            if not device_answers(self.engine.device):
+                first_line = str(error).partition("\n")[0]
+                raise DeviceLost(
+                    f"{self.engine.device}: the device has failed and does not recover ({first_line}); start again"
+                ) from error
             if len(clips) > 1:
                 return [news for clip in clips for news in self._answer([clip])]
             stream_id = clips[0].stream_id

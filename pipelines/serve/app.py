@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 import memvit
 
 from .board import Event, Viewer
+from .desk import EngineDown
 from .guard import Guard
 from .pictures import BOUNDARY, Painter
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
@@ -26,7 +27,14 @@ from .sources import SourceRefused
 PAGE = Path(__file__).parent / "page"
 KEEP_ALIVE_SECONDS = 15.0
 MAX_VIEWERS = 64
-STATUS_OF = {UnknownStream: 404, StreamExists: 409, SourceRefused: 403, TooManyStreams: 503, TooBusy: 503}
+STATUS_OF = {
+    UnknownStream: 404,
+    StreamExists: 409,
+    SourceRefused: 403,
+    TooManyStreams: 503,
+    TooBusy: 503,
+    EngineDown: 503,
+}
 Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -234,9 +242,9 @@ def _add_figures(app: FastAPI, service: Service) -> None:
 
     @app.get("/health", responses=problems(503))
     async def get_health() -> dict[str, str]:
-        """Whether the server lives; 503 once its watching thread hangs: restart it then."""
+        """Whether the server lives; 503 once an engine hangs or has ended: restart the server then."""
         if not service.is_well:
-            raise HTTPException(503, "the watching thread hangs")
+            raise HTTPException(503, service.trouble)
         return {"status": "well"}
 
     @app.get("/ready", responses=problems(503))

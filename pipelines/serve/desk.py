@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -10,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
@@ -20,14 +21,21 @@ from memvit.live.policy import LivePolicy
 from memvit.live.reader import LiveReader
 from memvit.live.watcher import Answered, News, Watcher
 from memvit.snapshot import StreamSnapshot
+from memvit.streams import StreamFailed
+from memvit.types import MemvitError
 from memvit.video.location import is_always_live, is_url
 
 from .sources import open_checked
 
+log = logging.getLogger("memvit.serve")
 Returned = TypeVar("Returned")
 OnNews = Callable[[Sequence[News]], None]
 HUNG_SECONDS = 120.0
 """A batch may be slow on a CPU; a thread that says nothing for longer is not well."""
+
+
+class EngineDown(MemvitError):
+    """The engine hangs, or has ended: nothing can be added, removed or saved."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,10 @@ class DeskLike(Protocol):
     def is_well(self) -> bool:
         """Whether it gets on with its work."""
 
+    @property
+    def failure(self) -> str | None:
+        """Why it has ended by itself, for good; None if it has not."""
+
     def start(self, on_news: OnNews) -> None:
         """Begin; `on_news` is called from a thread of the desk."""
 
@@ -97,7 +109,7 @@ class DeskLike(Protocol):
         """End; returns where every stream stood."""
 
     def add(self, order: Order) -> None:
-        """Watch a stream; its name is new."""
+        """Watch a stream; its name is new. This and what follows: EngineDown if the engine does not answer."""
 
     def remove(self, stream_id: str) -> None:
         """Stop watching."""
@@ -110,6 +122,28 @@ class DeskLike(Protocol):
 
     def standing(self, stream_id: str) -> Standing:
         """What is needed to go on with a stream; KeyError if it is not here."""
+
+
+@dataclass(frozen=True)
+class _Command:
+    """Something to do between two batches."""
+
+    call: Callable[[], Any]
+    done: Future[Any]
+
+    def run(self) -> None:
+        """Do it, unless whoever asked has given up."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        try:
+            self.done.set_result(self.call())
+        except BaseException as error:
+            self.done.set_exception(error)
+
+    def refuse(self, reason: str) -> None:
+        """It will never be done."""
+        if self.done.set_running_or_notify_cancel():
+            self.done.set_exception(EngineDown(reason))
 
 
 class Desk:
@@ -129,10 +163,12 @@ class Desk:
         """Session and centre of the last answered clip."""
         self._standings: dict[str, Standing] = {}
         """Of streams that were taken up, from an earlier run."""
-        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._beat = time.monotonic()
         self._thread: threading.Thread | None = None
+        self.failure: str | None = None
+        """See `DeskLike`."""
 
     @property
     def is_well(self) -> bool:
@@ -153,6 +189,8 @@ class Desk:
             self._thread.join(timeout=30)
             if self._thread.is_alive():  # it hangs in a batch
                 return {}
+        if self.failure is not None:  # memory cannot be read from a device that has failed; what was saved stands
+            return {}
         standings = {stream_id: self._standing(stream_id) for stream_id in self._readers}
         self._watcher.close()
         return standings
@@ -183,38 +221,52 @@ class Desk:
     def _do(self, command: Callable[[], Returned]) -> Returned:
         """Have the watching thread do something between two batches."""
         if not self.is_well:
-            raise TimeoutError("the watching thread hangs")
+            raise EngineDown(self.failure or "the engine hangs; start the server again")
         done: Future[Returned] = Future()
-
-        def run() -> None:
-            if not done.set_running_or_notify_cancel():
-                return  # whoever asked has given up
-            try:
-                done.set_result(command())
-            except BaseException as error:
-                done.set_exception(error)
-
-        self._commands.put(run)
+        self._commands.put(_Command(command, done))
+        if self.failure is not None:  # it ended meanwhile
+            self._refuse_commands()
         try:
             return done.result(timeout=HUNG_SECONDS)
         except TimeoutError:
             if not done.cancel():  # it is being done just now
                 return done.result(timeout=HUNG_SECONDS)
-            raise
+            raise EngineDown("the engine hangs; start the server again") from None
 
     def _run(self, on_news: OnNews) -> None:
-        while not self._stopping.is_set():
-            while not self._commands.empty():
-                self._commands.get()()
-            news = self._watcher.step()
-            for item in news:
-                if isinstance(item, Answered):
-                    self._last[item.stream_id] = item.result.session, item.result.centre_seconds
-            if news:
-                on_news(news)
-            self._beat = time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                self._do_commands()
+                news = self._watcher.step()
+                for item in news:
+                    if isinstance(item, Answered):
+                        self._last[item.stream_id] = item.result.session, item.result.centre_seconds
+                if news:
+                    on_news(news)
+                self._beat = time.monotonic()
+            self._do_commands()
+        except Exception as error:
+            self._end(error, on_news)
+
+    def _end(self, error: Exception, on_news: OnNews) -> None:
+        """The engine is no more: say so everywhere, stop reading, and refuse what is asked."""
+        self.failure = str(error) if isinstance(error, MemvitError) else f"the engine has ended ({error!r})"
+        log.error("%s", self.failure, exc_info=None if isinstance(error, MemvitError) else error)
+        failed = list(self._watcher.streams)
+        self._watcher.close()
+        for stream_id in failed:
+            self._readers[stream_id].give_up(self.failure)
+        on_news([StreamFailed(stream_id, self.failure) for stream_id in failed])
+        self._refuse_commands()
+
+    def _do_commands(self) -> None:
         while not self._commands.empty():
-            self._commands.get()()
+            self._commands.get().run()
+
+    def _refuse_commands(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._commands.get_nowait().refuse(self.failure or "")
 
     def _add(self, order: Order) -> None:
         stream_id, standing = order.stream_id, order.standing

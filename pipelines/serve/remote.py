@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from memvit.assemble import ModelSettings
 from memvit.live.events import ReaderStatus, StreamTally
@@ -25,7 +25,7 @@ from memvit.live.watcher import Answered, News
 from memvit.types import MemvitError
 
 from ..cluster import Cluster
-from .desk import HUNG_SECONDS, Desk, DeskLike, DeskSettings, OnNews, Order, Standing
+from .desk import HUNG_SECONDS, Desk, DeskLike, DeskSettings, EngineDown, OnNews, Order, Standing
 
 log = logging.getLogger("memvit.serve")
 POLL_SECONDS = 0.5
@@ -44,6 +44,8 @@ class Report:
     news: list[News]
     statuses: dict[str, ReaderStatus]
     is_well: bool
+    failure: str | None = None
+    """Why the engine has ended, if it has."""
 
 
 class DeskActor:
@@ -72,7 +74,7 @@ class DeskActor:
         for name in list(self._names):
             with suppress(KeyError):
                 statuses[name] = self._desk.status(name)
-        return Report(news, statuses, self._desk.is_well)
+        return Report(news, statuses, self._desk.is_well, self._desk.failure)
 
     def add(self, order: Order) -> ReaderStatus:
         """Watch a stream."""
@@ -127,6 +129,8 @@ class RemoteDesk:
         self._heard_at = time.monotonic()
         self._says_it_is_well = True
         self._thread: threading.Thread | None = None
+        self.failure: str | None = None
+        """See `DeskLike`: never, as an engine that ends is replaced."""
 
     @property
     def is_well(self) -> bool:
@@ -200,7 +204,10 @@ class RemoteDesk:
         return known.standing
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_SECONDS)
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_SECONDS)
+        except GetTimeoutError:
+            raise EngineDown(f"an engine has not answered for {CALL_SECONDS:.0f} s") from None
 
     def _hear(self, on_news: OnNews) -> None:
         while not self._stopping.is_set():
@@ -210,6 +217,11 @@ class RemoteDesk:
                 self._statuses |= {name: status for name, status in report.statuses.items() if name in self._streams}
                 if report.news:
                     on_news(report.news)
+                if report.failure is not None:
+                    log.warning("an engine has ended (%s) and is replaced", report.failure)
+                    ray.kill(self._actor)
+                    self._replace()
+                    continue
                 self._ask_one_standing()
             except RayActorError as error:
                 if not self._stopping.is_set():
@@ -223,7 +235,7 @@ class RemoteDesk:
         due_at = time.monotonic() - STANDING_EVERY_SECONDS
         for name, known in list(self._streams.items()):
             if known.asked_at < due_at:
-                with suppress(KeyError, RayTaskError):
+                with suppress(KeyError, RayTaskError, EngineDown):
                     self.standing(name)
                 return
 

@@ -19,7 +19,7 @@ from memvit.types import MemvitError
 from memvit.video.location import is_url, redact, source_name
 
 from .board import Board
-from .desk import DeskLike, DeskSettings, Order, Standing
+from .desk import DeskLike, DeskSettings, EngineDown, Order, Standing
 from .metrics import Metrics
 from .requests import ServerInfo, StreamRequest, StreamStatus
 from .sources import SourceRules
@@ -130,6 +130,12 @@ class Service:
     def is_well(self) -> bool:
         """Whether all that watches lives and gets on."""
         return all(desk.is_well for desk in self._desks)
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not well."""
+        failures = [desk.failure for desk in self._desks if desk.failure is not None]
+        return failures[0] if failures else "an engine hangs; start the server again"
 
     @property
     def is_ready(self) -> bool:
@@ -287,7 +293,7 @@ class Service:
             entry.saved_at = time.monotonic()
             try:
                 standing = entry.desk.standing(stream_id)
-            except (KeyError, TimeoutError):
+            except (KeyError, EngineDown):
                 return
             self._write(stream_id, entry, standing)
 

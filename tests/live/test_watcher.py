@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from memvit.boxes import open_boxes
 from memvit.datasets.long_cue import Scene, write_video
 from memvit.engine import Engine
+from memvit.live.device import DeviceLost, device_answers
 from memvit.live.policy import LivePolicy
 from memvit.live.watcher import Answered, News, Watcher
 from memvit.models import MODELS
@@ -223,6 +225,52 @@ def test_a_clip_that_the_model_cannot_answer_is_its_streams_failure_only(videos:
     (failed,) = [item for item in news if isinstance(item, StreamFailed)]
     assert failed.reason == "bad: the model cannot answer (out of memory)"
     assert sum(isinstance(item, Answered) and item.stream_id == "good" for item in news) == 6
+
+
+@pytest.mark.parametrize("error", [RuntimeError, torch.AcceleratorError])
+def test_a_device_that_has_failed_for_good_ends_the_watcher_and_not_stream_after_stream(
+    videos: list[Path], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(clips: list[Clip]) -> None:
+        raise error("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr("memvit.live.watcher.device_answers", lambda device: False)
+    stub = Stub(fail)
+    made = Watcher(stub)  # type: ignore[arg-type]
+    for name in "ab":
+        made.add(name, str(videos[0]))
+    with pytest.raises(DeviceLost, match=r"does not recover \(CUDA error: an illegal memory access was encountered\)"):
+        list(made.news())
+    assert len(stub.batches) == 1 and set(made.streams) == {"a", "b"}, "nothing was tried again, no stream was blamed"
+    made.close()
+
+
+def test_an_error_that_the_device_survives_is_its_streams_only(videos: list[Path]) -> None:
+    def fail(clips: list[Clip]) -> None:
+        if any(clip.stream_id == "bad" for clip in clips):
+            raise torch.AcceleratorError("CUDA error: invalid configuration argument")
+
+    made = Watcher(Stub(fail))  # type: ignore[arg-type]
+    for name in ("bad", "good"):
+        made.add(name, str(videos[0]))
+    news = list(made.news())
+    assert [item.stream_id for item in news if isinstance(item, StreamFailed)] == ["bad"]
+    assert sum(isinstance(item, Answered) for item in news) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "answers"), [(torch.OutOfMemoryError("full"), True), (torch.AcceleratorError("CUDA error"), False)]
+)
+def test_a_device_is_asked_to_compute_something(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, answers: bool
+) -> None:
+    def fail(*sizes: int, device: torch.device) -> torch.Tensor:
+        raise error
+
+    assert device_answers(torch.device("cpu"))
+    assert not device_answers(torch.device("meta")), "it holds no numbers"
+    monkeypatch.setattr(torch, "ones", fail)
+    assert device_answers(torch.device("cuda")) == answers
 
 
 def test_latency_does_not_listen_to_the_wall_clock(

@@ -29,23 +29,18 @@ from starlette.websockets import WebSocketDisconnect
 from torch import nn
 from typer.testing import CliRunner
 
-from memvit.boxes import open_boxes
 from memvit.datasets.long_cue import Scene, write_video
-from memvit.engine import Engine
 from memvit.labels import labels_for
 from memvit.live.events import StreamStalled
-from memvit.models import MODELS
 from memvit.types import MemvitError
 from pipelines.cli import app as cli
 from pipelines.serve.app import make_app
 from pipelines.serve.board import KEPT_EVENTS, VIEWER_QUEUE, Board
-from pipelines.serve.desk import Desk, DeskSettings
 from pipelines.serve.guard import MAX_BODY_BYTES, is_loopback
-from pipelines.serve.requests import ServerInfo
 from pipelines.serve.run import check_address
-from pipelines.serve.service import ServeOptions, Service
 from pipelines.serve.sources import SourceRefused, SourceRules, ffmpeg_options
 from tests.live.servers import server
+from tests.pipelines.serving import added, make_service, state_of
 from tests.processes import START_SECONDS, Command, actors, wait_for
 
 TINY = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full"]
@@ -67,19 +62,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def make_service(
-    tiny: nn.Module, folder: Path, *, model: str = "tiny", max_streams: int = 8, **options: Any
-) -> Service:
-    engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
-    labels = labels_for(80, "ava")
-    info = ServerInfo(
-        version="0", model=model, classes=list(labels.names), hop_seconds=1.0, clip_seconds=1.0, engines=1,
-        max_streams=max_streams, memory_reads=[2, 4],
-    )  # fmt: skip
-    chosen = ServeOptions(info, SourceRules(folders=(folder,)), **options)
-    return Service([Desk(engine, open_boxes("full"), DeskSettings())], labels, chosen)
-
-
 @pytest.fixture
 def client(tiny: nn.Module, folder: Path) -> Iterator[TestClient]:
     app = make_app(make_service(tiny, folder, max_streams=3))
@@ -98,18 +80,6 @@ def url(tiny: nn.Module, folder: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
     running.should_exit = running.force_exit = True
     thread.join(20)
-
-
-def added(client: TestClient | httpx.Client, source: object, **more: Any) -> dict[str, Any]:
-    answer = client.post("/api/streams", json={"source": str(source), **more})
-    assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def state_of(client: TestClient | httpx.Client, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"/api/streams/{name}").json()
-    return found
 
 
 def test_streams_are_added_listed_and_removed(client: TestClient, folder: Path) -> None:
