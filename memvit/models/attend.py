@@ -55,7 +55,9 @@ class Positions:
 
 def takes_parts(q: Tensor) -> bool:
     """Whether `attend` works in parts: for inference on a CPU. It wants undivided products then."""
-    return q.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if q.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return False  # packed products know nothing of autocast
+    return not torch.compiler.is_compiling()
 
 
 def attend(

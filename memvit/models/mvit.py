@@ -63,21 +63,21 @@ class Block(nn.Module):
     def forward(self, x: Tensor, grid: Grid, past: Past | None = None) -> tuple[Tensor, Grid, Fresh]:
         """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered."""
         block = self.config
+        dtype = x.dtype
         normed = self.norm1(x)
         attended, pooled_grid, fresh = self.attn(normed, grid, past)
         grows_in_attention = block.attention_dim != block.dim
         # NOTE: where the width grows, the skip path starts from the normalised input, as in the reference.
         skip = self.proj(normed) if self.proj is not None and grows_in_attention else x
-        x = max_pool(skip, grid, block.q_stride, cls_token=self.cls_token)
-        # In place on the branch, which no backward pass needs: one buffer of all tokens less.
-        x = drop_path(attended, block.drop_path, self.training).add_(x)
+        skip = max_pool(skip.to(dtype), grid, block.q_stride, cls_token=self.cls_token)
+        x = _add(drop_path(attended, block.drop_path, self.training), skip)
         grows_in_mlp = self.proj is not None and not grows_in_attention
         if takes_parts(x) and not grows_in_mlp:
             self._add_mlp_in_parts(x)
             return x, pooled_grid, fresh
         normed = self.norm2(x)
-        skip = self.proj(normed) if self.proj is not None and grows_in_mlp else x
-        return drop_path(self.mlp(normed), block.drop_path, self.training).add_(skip), pooled_grid, fresh
+        skip = self.proj(normed).to(dtype) if self.proj is not None and grows_in_mlp else x
+        return _add(drop_path(self.mlp(normed), block.drop_path, self.training), skip), pooled_grid, fresh
 
     def _add_mlp_in_parts(self, x: Tensor) -> None:
         """The second half of the block in place, a part of the tokens at a time, for inference on a CPU.
@@ -90,6 +90,14 @@ class Block(nn.Module):
         parts = math.ceil(len(tokens) * self.mlp.fc1.out_features / room)
         for part in tokens.split(math.ceil(len(tokens) / parts)):
             part += self.mlp(self.norm2(part))
+
+
+def _add(branch: Tensor, skip: Tensor) -> Tensor:
+    """The sum in the type of the skip path, which stays float32 where autocast computes the branch in a shorter type.
+
+    In place on the branch where the types are equal: no backward pass needs it, and it saves a buffer of all tokens.
+    """
+    return branch.add_(skip) if branch.dtype == skip.dtype else skip + branch
 
 
 def few_at_a_time(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
@@ -153,6 +161,7 @@ class Backbone(nn.Module):
 
     def _embed(self, clips: Tensor) -> tuple[Tensor, Grid]:
         x, grid = self.patch_embed(clips)
+        x = x.to(self.norm.weight.dtype)  # autocast makes it shorter
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         return x, grid

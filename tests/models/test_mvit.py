@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from memvit.models import create_model
+from memvit.models import MODELS, create_model
+from memvit.models.build import build
 from tests.golden import fill
 
 
@@ -42,3 +45,16 @@ def test_large_models_take_large_images(name: str, pixels: int) -> None:
     with torch.device("meta"), torch.no_grad():
         model = create_model(name)
         assert model(torch.empty(1, 3, pixels, pixels)).shape == (1, model.config.head.num_classes)
+
+
+@pytest.mark.parametrize("wants_gradient", [True, False])
+@pytest.mark.parametrize("changes", [{}, {"cls_token": False}, {"dim_mul_in_attention": False}])
+def test_autocast_leaves_the_residual_stream_in_float32(changes: dict[str, object], wants_gradient: bool) -> None:
+    """Only the branches are computed in a shorter type; sixteen sums in bfloat16 would lose what is small."""
+    model = build(replace(MODELS["mvitv2_tiny_8x4"].config, **changes)).train(wants_gradient)
+    types = []
+    for block in model.backbone.blocks:
+        block.register_forward_hook(lambda _, arguments, result: types.append((arguments[0].dtype, result[0].dtype)))
+    with torch.set_grad_enabled(wants_gradient), torch.autocast("cpu", torch.bfloat16):
+        model(torch.zeros(1, 3, 8, 64, 64))
+    assert types == [(torch.float32, torch.float32)] * len(model.backbone.blocks)
