@@ -3,7 +3,12 @@
 As `PascalBoxes_Precision/mAP@0.5IOU` of ActivityNet's evaluator: a detection counts as right if the ground-truth box
 of its keyframe and action that it overlaps most reaches an IoU of 0.5 and no earlier line has taken that box. (Earlier
 in the file, not better: the evaluator sorts a keyframe's detections only where it suppresses overlapping ones, and here
-it does not.)
+it does not.) Detections without area are left out.
+
+Of detections with equal scores, the order decides. The evaluator sorts with numpy's default sort, which is not stable
+and differs between processors; this module hands the same scores in the same order to the same sort. So both give the
+same number on one machine, and scores with few digits may give another number on another machine.
+
 Precision is made monotone and integrated over all recalls. Actions without ground truth are left out of the mean.
 """
 
@@ -53,6 +58,9 @@ def evaluate(
     if not len(truth):
         raise MemvitError("no line of the ground truth is of an action of the label map in a keyframe that counts")
     frames = _keyframes(truth, found)
+    order = _by_first_line(frames[1])
+    order = order[(found.boxes[order, :2] < found.boxes[order, 2:]).all(axis=1)]
+    found, frames = found.where(order), (frames[0], frames[1][order])
     truth_keys, found_keys = (
         frame * (max(names) + 1) + table.actions for frame, table in zip(frames, (truth, found), strict=True)
     )
@@ -122,9 +130,15 @@ def _overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArra
     return shared / np.maximum(areas[0] + areas[1] - shared, 1e-300)
 
 
+def _by_first_line(frames: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows with those of a keyframe together, keyframes in the order of their first rows: as the evaluator reads."""
+    _, first, inverse = np.unique(frames, return_index=True, return_inverse=True)
+    return np.argsort(first[inverse], kind="stable")
+
+
 def _by_score(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows, best first; of equal ones the later first, which is what the reference's reversed sort gives."""
-    return np.argsort(scores, kind="stable")[::-1]
+    """Rows, best first, with the evaluator's sort; see the module about equal scores."""
+    return np.argsort(scores)[::-1]
 
 
 def _average_precision(scores: NDArray[np.float64], is_right: NDArray[np.bool_], truths: int) -> float:

@@ -115,3 +115,71 @@ def test_empty_fields_are_no_action_and_no_score(tmp_path: Path) -> None:
     found = read_table(tmp_path / "t.csv")
     assert found.actions.tolist() == [-1, 5]
     assert found.last[0] == 0.995518 and np.isnan(found.last[1])
+
+
+def average_precisions(truth: AvaTable, found: AvaTable) -> dict[int, float]:
+    """The measure as it is defined, one box after the other, with numpy's default sort."""
+    precisions = {}
+    frames = list(dict.fromkeys(zip(found.videos, found.seconds, strict=True)))
+    for action in np.unique(truth.actions):
+        scores, right = [], []
+        for video, second in frames:
+            boxes = truth.boxes[(truth.videos == video) & (truth.seconds == second) & (truth.actions == action)]
+            is_free = [True] * len(boxes)
+            rows = (found.videos == video) & (found.seconds == second) & (found.actions == action)
+            for (x1, y1, x2, y2), score in zip(found.boxes[rows], found.last[rows], strict=True):
+                if not (x1 < x2 and y1 < y2):
+                    continue
+                best, overlap = -1, 0.0
+                for place, (left, top, right_side, bottom) in enumerate(boxes):
+                    shared = max(min(x2, right_side) - max(x1, left), 0) * max(min(y2, bottom) - max(y1, top), 0)
+                    area = (x2 - x1) * (y2 - y1) + (right_side - left) * (bottom - top) - shared
+                    if shared / area > overlap:
+                        best, overlap = place, shared / area
+                scores.append(score)
+                right.append(overlap >= 0.5 and is_free[best])
+                if overlap >= 0.5:
+                    is_free[best] = False
+        count = (truth.actions == action).sum()
+        hits = np.cumsum(np.array(right)[np.argsort(np.array(scores))[::-1]])
+        precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+        precisions[int(action)] = float((np.diff(hits, prepend=0) * precision).sum() / count)
+    return precisions
+
+
+def rounded(found: AvaTable, digits: int) -> AvaTable:
+    return AvaTable(found.videos, found.seconds, found.boxes, found.actions, found.last.round(digits))
+
+
+def test_equal_scores_and_boxes_without_area_count_as_the_official_evaluator_counts_them() -> None:
+    """Scores of one to three digits; the lines of a keyframe lie apart; some boxes are lines or points."""
+    generator = np.random.default_rng(0)
+    rows = 600
+    corners = generator.integers(0, 3, (rows, 2)) / 4
+    boxes = np.concatenate((corners, corners + generator.integers(0, 3, (rows, 2)) / 4), axis=1)
+    seconds, actions = generator.integers(902, 912, rows), generator.integers(1, 4, rows)
+    videos = np.array(["v", "w"])[generator.integers(0, 2, rows)]
+    truth = AvaTable(videos, seconds, boxes, actions, np.zeros(rows))
+    truth = truth.where((boxes[:, :2] < boxes[:, 2:]).all(axis=1))
+    order = generator.permutation(rows)
+    found = AvaTable(videos, seconds, boxes, actions, generator.random(rows)).where(order)
+    for digits in (1, 2, 3):
+        coarse = rounded(found, digits)
+        wanted = average_precisions(truth, coarse)
+        metrics = evaluate(truth, coarse, label_map={number: str(number) for number in wanted})
+        assert metrics["AP@0.5IOU"] == pytest.approx({str(number): ap for number, ap in wanted.items()}, abs=1e-12)
+
+
+def test_the_golden_detections_in_three_digits(detections: Path) -> None:
+    truth, found = read_table(FOLDER / "groundtruth.csv"), rounded(read_table(detections), 3)
+    wanted = average_precisions(truth, found.where(np.isin(found.actions, list(read_label_map(None)))))
+    metrics = evaluate(truth, found)
+    for number, name in read_label_map(None).items():
+        if name in metrics["AP@0.5IOU"]:
+            assert metrics["AP@0.5IOU"][name] == pytest.approx(wanted[number], abs=1e-9), name
+
+
+@pytest.mark.parametrize("box", [[0.2, 0.2, 0.2, 0.8], [0.2, 0.2, 0.8, 0.2], [0.5, 0.5, 0.5, 0.5]])
+def test_a_detection_without_area_is_left_out(box: list[float]) -> None:
+    found = [("v", 902, LEFT, 1, 0.9), ("v", 902, RIGHT, 1, 0.8), ("v", 903, LEFT, 1, 0.7)]
+    assert evaluate(TRUTH, table([("v", 902, box, 1, 0.95), *found]), label_map=NAMES)["mAP@0.5IOU"] == 1.0
