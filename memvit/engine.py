@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memvit.boxes.pixels import boxes_in_pixels
 from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Preprocessing, can_pack, packed
 from memvit.results import Result
 from memvit.snapshot import StreamSnapshot
@@ -164,7 +165,7 @@ class Engine:
         if isinstance(self._running, MViT):
             answer = self._running.answer(images)
         else:
-            pixels = self._in_pixels(boxes, images) if self.wants_boxes else None
+            pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
             if self.plan is None:
                 answer = self._running.answer(images, pixels, remember=False)
             else:
@@ -225,12 +226,15 @@ class Engine:
         parts = zip(scores, features, of_boxes, strict=True)
         return [_Said(rows.numpy(), row, of_people.numpy()) for rows, row, of_people in parts]
 
-    def _in_pixels(self, boxes: list[PersonBoxes | None], images: Tensor) -> list[Tensor]:
-        height, width = images.shape[3:]
-        size = torch.tensor([width, height, width, height], dtype=torch.float32)
-        if any(box is None for box in boxes):
-            raise ValueError("this model answers for people: pass their boxes with the clips")
-        return [(torch.from_numpy(box.xyxy) * size).to(self.device) for box in boxes if box is not None]
+    @staticmethod
+    def _in_pixels(clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Tensor]:
+        found = []
+        for clip, box in zip(clips, boxes, strict=True):
+            if box is None:
+                raise ValueError("this model answers for people: pass their boxes with the clips")
+            size = (clip.frames.shape[2], clip.frames.shape[1])
+            found.append(torch.from_numpy(boxes_in_pixels(box.xyxy, size, clip.source_size)))
+        return found
 
     def _result(self, clip: Clip, boxes: PersonBoxes | None, said: _Said, state: StreamState) -> Result:
         centres, plan = state.centres_seconds, self.plan

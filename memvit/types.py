@@ -39,6 +39,8 @@ class Clip:
     """Presentation time of the last frame used."""
     frames: NDArray[np.uint8]
     """(T, height, width, 3) uint8 RGB, resized for the model."""
+    source_size: tuple[int, int] | None = None
+    """(width, height) of the source's frames, of which `frames` are the whole; None if they are cut out or unknown."""
     centre_image: Image | None = None
     """The frame nearest the centre at the source's resolution, when a detector wants it."""
     preview: tuple[PreviewFrame, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -151,3 +153,15 @@ def test_after_an_error_the_same_clips_can_be_passed_again(
         for found, wanted in zip(engine.step(clips, boxes), undisturbed.step(clips, boxes), strict=True):
             assert np.array_equal(found.scores, wanted.scores)
             assert found.memory_offsets_seconds == wanted.memory_offsets_seconds
+
+
+def test_boxes_are_placed_by_the_size_of_the_source(tiny: nn.Module) -> None:
+    """As the reference places them: one factor for both axes, nothing beyond the last pixel."""
+    person = PersonBoxes(np.array([[0.25, 0.5, 0.75, 1.0]], dtype=np.float32), np.ones(1, np.float32))
+    shown = replace(clip("a", 0, width=85), source_size=(640, 480))
+    factor = 85 / 640
+    pixels = torch.tensor([[160 * factor, 240 * factor, 480 * factor, 63.0]])  # 479 · 85/640 is beyond
+    images = model_input(torch.from_numpy(shown.frames[None]), PREPROCESSING)
+    with torch.inference_mode():
+        expected = tiny(images, [pixels])[0].sigmoid().numpy()
+    np.testing.assert_allclose(Engine(tiny, PREPROCESSING).step([shown], [person])[0].scores, expected, atol=1e-5)

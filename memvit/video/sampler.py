@@ -168,6 +168,7 @@ class ClipSampler:
 
     def _start(self, frame: Frame) -> None:
         self._size = self.size = self.size_of(frame)
+        self._source_size = (frame.width, frame.height)
         if self._preview_width is not None:
             width = max(2, min(self._preview_width, frame.width // 2 * 2))
             self._preview_size = width, max(2, 2 * round(width * frame.height / frame.width / 2))
@@ -229,6 +230,7 @@ class ClipSampler:
             start_seconds=clip.times_seconds[0],
             end_seconds=clip.times_seconds[-1],
             frames=np.stack(clip.images),
+            source_size=self._source_size if self._crop == "none" else None,
             centre_image=clip.centre_image,
             preview=tuple(clip.preview),
         )

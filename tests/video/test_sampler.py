@@ -301,3 +301,11 @@ def test_a_change_of_resolution_keeps_the_size() -> None:
     clips = list(sampler(16, 4, 0.5, short_side=4, preview_width=4).clips(frames))
     assert {clip.frames.shape for clip in clips} == {(16, 4, 8, 3)}
     assert {picture.image.shape for clip in clips for picture in clip.preview} == {(2, 4, 3)}
+
+
+def test_a_clip_knows_the_size_of_the_frames_that_it_shows_whole() -> None:
+    times = [index / 30 for index in range(40)]
+    (whole, *_) = sampler(short_side=3).clips(frames_at(times, width=9, height=6))
+    assert whole.source_size == (9, 6) and whole.frames.shape[1:3] == (3, 4)
+    (cut_out, *_) = sampler(short_side=3, crop="center").clips(frames_at(times, width=9, height=6))
+    assert cut_out.source_size is None
