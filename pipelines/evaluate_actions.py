@@ -12,7 +12,7 @@ import numpy as np
 from memvit.assemble import choose_device
 from memvit.datasets.ava import read_annotations
 from memvit.datasets.ava_files import AvaTable, read_exclusions, read_label_map, read_table
-from memvit.evaluation.actions import detect
+from memvit.evaluation.actions import as_table, score_keyframes
 from memvit.evaluation.ava import Metrics, evaluate
 from memvit.models import MeMViT
 from memvit.training.actions import open_footage
@@ -47,7 +47,7 @@ def evaluate_actions(
     files = ([], [data.val_boxes]) if data.val_boxes else ([data.val_groundtruth], [])
     videos = read_annotations(*files, num_classes=classes, score_threshold=data.score_threshold)
     on_start(sum(len(video.keyframes) for video in videos))
-    found = detect(
+    scored = score_keyframes(
         model.to(choose_device(recipe.run.device)),
         entry.preprocessing,
         videos,
@@ -57,6 +57,7 @@ def evaluate_actions(
         remember=remember,
         on_progress=on_progress,
     )
+    found = as_table(scored)
     out.mkdir(parents=True, exist_ok=True)
     write_detections(found, out / "detections.csv")
     exclusions = read_exclusions(data.val_exclusions) if data.val_exclusions else None

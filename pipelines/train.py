@@ -79,17 +79,22 @@ def train(
     on_event: Callable[[Event], None],
     on_note: Callable[[str], None],
     should_stop: Callable[[], bool] = lambda: False,
+    device: torch.device | None = None,
 ) -> tuple[RunState, bool]:
     """Run a recipe to its end, or to an interruption (Ctrl-C, SIGTERM or `should_stop`), with a checkpoint then.
 
-    Returns how far it came, and whether it was interrupted.
+    `device` is that of this process, where whatever started it knows it. Returns how far it came, and whether it was
+    interrupted.
     """
-    world = World.current()
+    world = World.join()
+    device = device or world.device(choose_device(recipe.run.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where libraries put what has no device of its own
     task, note = build_task(recipe, world)
     labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
     on_note(note)
     with stop_requested() as stopping:
-        trainer = Trainer(task, recipe, device=choose_device(recipe.run.device), world=world)
+        trainer = Trainer(task, recipe, device=device, world=world)
         state = trainer.run(on_event, lambda: stopping.is_set() or should_stop())
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+
 from memvit.training.loop import Event
 from memvit.training.recipe import Recipe
 from memvit.training.run_state import RunState
+from memvit.training.world import STEP_TIMEOUT
 from memvit.types import MemvitError
 
 from .stopping import stop_requested
@@ -85,15 +88,16 @@ def train_on_ray(
     started_here = not ray.is_initialized()
     cluster = Cluster.join(address) if started_here else Cluster.joined()
     try:
-        use_gpu = recipe.run.device != "cpu" and cluster.gpus > 0
+        use_gpu = uses_gpus(recipe.run.device, cluster.gpus)
         if address is None:
             _check_room(workers, "GPUs" if use_gpu else "CPU cores", cluster.gpus if use_gpu else cluster.cpus)
         on_note(f"starting {workers} workers")
         board = ray.remote(num_cpus=0)(Board).remote()
         trainer = TorchTrainer(
-            _worker,
-            train_loop_config={"recipe": recipe, "folder": str(Path.cwd()), "board": board},
-            torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+            worker,
+            train_loop_config={"recipe": recipe, "folder": str(Path.cwd()), "board": board, "use_gpu": use_gpu},
+            # Of the default group, which carries gradients only: see memvit.training.world.
+            torch_config=TorchConfig("nccl" if use_gpu else "gloo", timeout_s=int(STEP_TIMEOUT.total_seconds())),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
             run_config=RunConfig(storage_path=str(notes), failure_config=FailureConfig(max_failures=0)),
         )
@@ -102,6 +106,15 @@ def train_on_ray(
         shutil.rmtree(notes, ignore_errors=True)
         if started_here:
             ray.shutdown()
+
+
+def uses_gpus(device: str, gpus: int) -> bool:
+    """Whether each worker gets a GPU; MemvitError if `run.device` asks for what a cluster cannot give."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise MemvitError(f"run.device={device}: workers on Ray take run.device=auto, cuda or cpu; Ray deals GPUs out")
+    if device == "cuda" and not gpus:
+        raise MemvitError("run.device=cuda: Ray finds no GPU in this cluster; use run.device=cpu")
+    return device != "cpu" and gpus > 0
 
 
 def _check_room(workers: int, what: str, there: int) -> None:
@@ -157,23 +170,26 @@ def _in_background(work: Callable[[], object]) -> Future[object]:
     return future
 
 
-def _worker(config: dict[str, Any]) -> None:
+def worker(config: dict[str, Any]) -> None:
     """One process of the run; the first one tells how it goes."""
     import ray
-
-    from memvit.training.world import World
+    from ray.train import get_context
+    from ray.train.torch import get_device
 
     from .train import train
 
     board, should_stop = config["board"], False
+    is_first = get_context().get_world_rank() == 0
 
     def tell(news: News) -> None:
         nonlocal should_stop
-        if World.current().is_first:
+        if is_first:
             should_stop = ray.get(board.tell.remote(news))
 
     os.chdir(config["folder"])  # Ray's own folder knows none of the recipe's paths
-    tell(Ended(*train(config["recipe"], tell, tell, lambda: should_stop)))
+    # Ray knows which GPU it has assigned to this process. Without one, get_device() would still say cuda:0.
+    device = get_device() if config["use_gpu"] else torch.device("cpu")
+    tell(Ended(*train(config["recipe"], tell, tell, lambda: should_stop, device)))
 
 
 def _innermost(error: BaseException) -> str:

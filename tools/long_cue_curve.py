@@ -14,7 +14,7 @@ import numpy as np
 
 from memvit.datasets.ava import Footage, read_annotations
 from memvit.datasets.ava_files import AvaTable, read_label_map, read_table
-from memvit.evaluation.actions import detect
+from memvit.evaluation.actions import as_table, score_keyframes
 from memvit.evaluation.ava import evaluate, of_boxes
 from memvit.models import MeMViT
 from memvit.training.recipe import load_recipe
@@ -73,7 +73,9 @@ def main() -> None:
         assert isinstance(model, MeMViT)
         for remember, name in ((True, title), (False, "memory off")):
             if name not in curves:
-                found = detect(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
+                found = as_table(
+                    score_keyframes(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
+                )
                 curves[name] = {age: precision_at(age, truth, ages, found, names) for age in AGES}
         print(title, f"receptive field {model.receptive_field} clips", flush=True)
     print("| cue age, s | " + " | ".join(curves) + " |\n|" + "---|" * (len(curves) + 1))

@@ -40,8 +40,7 @@ def epoch_batches(
     With several processes each gets its part of every batch, so the number of processes changes nothing.
     """
     order = np.random.default_rng((seed, epoch)).permutation(size)
-    share = batch_size // world_size
     for step in range(first_step, steps_per_epoch(size, batch_size)):
         places = range(step * batch_size, min((step + 1) * batch_size, size))
-        mine = places[rank * share : (rank + 1) * share]
+        mine = places[rank * len(places) // world_size : (rank + 1) * len(places) // world_size]
         yield [Draw(int(order[place]), mixed_seed(seed, epoch, place)) for place in mine]

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from memvit.datasets.ava import AnnotatedVideo, Footage
 from memvit.datasets.ava_files import AvaTable
 from memvit.datasets.lanes import read_lane, share_out, span_seconds, walk
 from memvit.engine import Engine
 from memvit.models import MeMViT, Preprocessing
-from memvit.results import Result
 from memvit.video.sampler import ClipSampler
 
 
-def detect(
+@dataclass(frozen=True, eq=False)
+class KeyframeScores:
+    """What a model says of the people of a keyframe."""
+
+    video: str
+    second: int
+    boxes: NDArray[np.float32]
+    """(N, 4) xyxy, 0 to 1."""
+    scores: NDArray[np.float32]
+    """(N, classes)."""
+
+
+def score_keyframes(
     model: MeMViT,
     preprocessing: Preprocessing,
     videos: Sequence[AnnotatedVideo],
@@ -27,11 +40,11 @@ def detect(
     remember: bool = True,
     device: torch.device | None = None,
     on_progress: Callable[[int], None] = lambda keyframes: None,
-) -> AvaTable:
-    """Scores of every action for the boxes of every keyframe, as rows of AVA's detection format.
+) -> list[KeyframeScores]:
+    """Scores of every action for the boxes of every keyframe, in no particular order.
 
     As in the reference, a video's keyframes are those that have boxes, and memory counts these. `lanes` videos run side
-    by side in one batch. Order of rows: by video, then by time.
+    by side in one batch.
     """
     device = device or next(model.parameters()).device
     engine = Engine(model, preprocessing, device=device, remember=remember)
@@ -42,32 +55,32 @@ def detect(
 
     plan = share_out(videos, min(lanes, len(videos)), seed=None)
     last = {video.name: video.keyframes[-1] for video in videos}
-    answers: dict[tuple[str, int], Result] = {}
+    found: list[KeyframeScores] = []
     for row in walk([read_lane(lane, footage, sampler, hop_seconds, span) for lane in plan]):
         steps = [step for step in row if step is not None]
         results = engine.step([step.clip for step in steps], [step.keyframe.boxes for step in steps])
         for step, result in zip(steps, results, strict=True):
-            answers[step.video, step.keyframe.second] = result
+            assert result.boxes is not None
+            found.append(KeyframeScores(step.video, step.keyframe.second, result.boxes.xyxy, result.scores))
             if step.keyframe is last[step.video]:
                 engine.forget(step.video)
-        on_progress(len(answers))
-    return as_table([(video, second, answers[video, second]) for video, second in sorted(answers)])
+        on_progress(len(found))
+    return found
 
 
-def as_table(answers: Sequence[tuple[str, int, Result]]) -> AvaTable:
-    """One row for every box and action."""
+def as_table(found: Sequence[KeyframeScores]) -> AvaTable:
+    """One row for every box and action, by video, then by time."""
     parts = []
-    for video, second, result in answers:
-        assert result.boxes is not None
-        people, classes = result.scores.shape
+    for keyframe in sorted(found, key=lambda keyframe: (keyframe.video, keyframe.second)):
+        people, classes = keyframe.scores.shape
         rows = people * classes
         parts.append(
             AvaTable(
-                np.full(rows, video),
-                np.full(rows, second),
-                np.repeat(result.boxes.xyxy.astype(np.float64), classes, axis=0),
+                np.full(rows, keyframe.video),
+                np.full(rows, keyframe.second),
+                np.repeat(keyframe.boxes.astype(np.float64), classes, axis=0),
                 np.tile(np.arange(1, classes + 1), people),
-                result.scores.astype(np.float64).reshape(-1),
+                keyframe.scores.astype(np.float64).reshape(-1),
             )
         )
     return AvaTable.join(parts)

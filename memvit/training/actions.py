@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from memvit.datasets.ava import AnnotatedVideo, Footage, folders_of, read_annotations
 from memvit.datasets.ava_files import read_exclusions, read_label_map, read_table
 from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_out, span_seconds, walk
-from memvit.evaluation.actions import detect
+from memvit.evaluation.actions import KeyframeScores, as_table, score_keyframes
 from memvit.evaluation.ava import evaluate
 from memvit.models import Memory, MeMViT, ModelEntry
 from memvit.training.augment import seeded
@@ -113,6 +113,7 @@ class ActionTask:
         data, classes = recipe.data, model.config.head.num_classes
         self.footage = open_footage(data)
         self.lanes = world.share(recipe.run.batch_size)
+        """This process's."""
         read = partial(read_annotations, num_classes=classes, score_threshold=data.score_threshold)
         self.train_videos = read(data.train_boxes, data.train_predicted) if data.train_boxes else []
         self.test_videos = read([], [data.val_boxes]) if data.val_boxes else read([data.val_groundtruth])
@@ -137,7 +138,7 @@ class ActionTask:
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[LaneBatch]:
         """See `Task`."""
-        mine = self._plan(epoch)[self.world.rank * self.lanes : (self.world.rank + 1) * self.lanes]
+        mine = self._plan(epoch)[self.lanes.start : self.lanes.stop]
         augment = LaneAugmentation(self.recipe.augment, self.side, self.recipe.run.seed, epoch)
         readers = [self._read(begun_at(lane, first_batch), augment) for lane in mine]
         if first_batch == 0:
@@ -145,7 +146,7 @@ class ActionTask:
         for steps in walk(readers):
             yield self._batch(steps, augment)
         while True:  # other processes' lanes may be longer
-            yield self._batch([None] * self.lanes, augment)
+            yield self._batch([None] * len(self.lanes), augment)
 
     def _read(self, lane: list[Any], augment: LaneAugmentation) -> Iterator[LaneStep]:
         data = self.recipe.data
@@ -197,32 +198,49 @@ class ActionTask:
         return batch.names
 
     def evaluate(self) -> dict[str, float]:
-        """See `Task`. The first process tests; the others wait for its numbers."""
-        metric = 0.0
-        if self.world.is_first:
-            metric = self.mean_precision()
-        return {"mAP": self.world.sum_floats(metric)[0]}
+        """See `Task`. Every process tests its share of the videos; the first one measures."""
+        shares = self.world.gather(self._test())
+        metric = self._mean_precision([row for share in shares for row in share]) if shares else None
+        return {"mAP": self.world.tell(metric)}
 
-    def mean_precision(self) -> float:
-        """The official mAP at 0.5 IoU on the test set."""
-        data = self.recipe.data
+    def _test(self) -> list[KeyframeScores]:
+        """Of this process's share of the test videos."""
         model = self.model
         assert isinstance(model, MeMViT)
-        found = detect(model, self.preprocessing, self.test_videos, self.footage, data.hop_seconds, self.lanes)
+        mine = [part.video for part in share_out(self.test_videos, self.world.size, seed=None)[self.world.rank]]
+        if not mine:
+            return []
+        hop_seconds = self.recipe.data.hop_seconds
+        return score_keyframes(model, self.preprocessing, mine, self.footage, hop_seconds, len(self.lanes))
+
+    def _mean_precision(self, found: list[KeyframeScores]) -> float:
+        """The official mAP at 0.5 IoU on the test set."""
+        data = self.recipe.data
         metrics = evaluate(
             read_table(data.val_groundtruth),
-            found,
+            as_table(found),
             read_exclusions(data.val_exclusions) if data.val_exclusions else None,
             label_map=read_label_map(data.label_map),
         )
         return metrics["mAP@0.5IOU"]
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Task`: the memory of the lanes."""
-        return {"memory": self.memory.state_dict() if self.memory is not None else None}
+        """See `Task`: the memory of this process's lanes."""
+        return {"memory": self.memory.to("cpu").state_dict() if self.memory is not None else None}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """See `Task`."""
-        memory = state["memory"]
+    def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
+        """See `Task`. Lanes lie in the order of the processes, so any number of processes can share them out again."""
+        parts = [Memory.from_state_dict(state["memory"]) for state in states if state["memory"] is not None]
         device = next(self.model.parameters()).device
-        self.memory = Memory.from_state_dict(memory).to(device) if memory is not None else None
+        if not parts:
+            self.memory = None
+        elif len(states) == self.world.size:
+            self.memory = parts[self.world.rank].to(device)
+        else:
+            try:
+                lanes = Memory.stack(parts)
+            except ValueError as error:
+                raise MemvitError(
+                    f"the lanes of this run differ in the size of their frames; go on with {len(states)} processes"
+                ) from error
+            self.memory = lanes.select(list(self.lanes)).to(device)

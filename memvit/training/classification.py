@@ -139,7 +139,7 @@ class ClassificationTask:
         )
         self.test_set = TestSamples(open_samples(data.val or data.train, data, entry, self.num_classes), data)
         self.mix = BatchAugmentation(recipe.augment, self.num_classes)
-        world.share(self._draws)
+        world.share(min(self._draws, len(samples)))  # every process needs a part of every batch
 
     @property
     def _draws(self) -> int:
@@ -195,14 +195,15 @@ class ClassificationTask:
         counts = evaluate(self.model, batches, self.preprocessing, next(self.model.parameters()).device)
         for failure in counts.failures:
             logger.warning("%s; it counts as wrong", failure)
-        sums = self.world.sum_floats(counts.samples, counts.top1, counts.top5)
-        return TopK(round(sums[0]), round(sums[1]), round(sums[2])).metrics
+        shares = self.world.gather((counts.samples, counts.top1, counts.top5))
+        sums = [sum(column) for column in zip(*shares, strict=True)] if shares else None
+        return TopK(*self.world.tell(sums)).metrics
 
     def state_dict(self) -> dict[str, Any]:
         """See `Task`: nothing is carried from batch to batch."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
         """See `Task`."""
 
 

@@ -47,10 +47,10 @@ class Task(Protocol):
         """Metrics on held-out data, the same in every process."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the task carries from batch to batch, for a checkpoint."""
+        """What this process carries from batch to batch, for a checkpoint, on the CPU."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
+    def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
+        """Take this process's part of what all processes carried, which may have been more or fewer than now."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Trainer:
 
     def __init__(self, task: Task, recipe: Recipe, *, device: torch.device, world: World | None = None) -> None:
         self.task, self.recipe, self.device = task, recipe, device
-        self.world = world or World.current()
+        self.world = world or World.join()
         self.folder = Path(recipe.run.out)
         self.recipe_text = recipe_yaml(recipe)
         task.model.to(device)
@@ -107,7 +107,7 @@ class Trainer:
         if recipe.run.compile:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
         if self.world.size > 1:
-            ids = [device.index or 0] if device.type == "cuda" else None
+            ids = [device] if device.type == "cuda" else None
             # The first clips of a stream read no memory, so not every parameter has a gradient in every step.
             self.network = DistributedDataParallel(self.network, device_ids=ids, find_unused_parameters=True)
 
@@ -223,23 +223,14 @@ class Trainer:
         check_same_recipe(content["recipe"], self.recipe, self.folder)
         self.task.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.task.load_state_dict(content["tasks"][self.world.rank])
+        self.task.load_state_dicts(content["tasks"])
         self.state = RunState(**content["state"])
         return True
 
     def _save(self) -> None:
-        tasks = self._gather(self.task.state_dict())
+        tasks = self.world.gather(self.task.state_dict())
         if self.world.is_first:
             rest = {"optimizer": self.optimizer.state_dict(), "tasks": tasks}
             model = self.task.model.state_dict()
             save_run(self.folder, self.state, self.recipe_text, model, rest, self.recipe.run.keep_checkpoints)
         self.world.barrier()
-
-    def _gather(self, mine: dict[str, Any]) -> list[dict[str, Any]]:
-        if self.world.size == 1:
-            return [mine]
-        from torch import distributed as dist
-
-        gathered: list[Any] = [None] * self.world.size
-        dist.all_gather_object(gathered, mine)
-        return gathered

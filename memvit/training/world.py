@@ -1,12 +1,29 @@
-"""The processes of a training run, as a value: one by default, several over torch.distributed."""
+"""The processes of a training run, as a value: one by default, several over torch.distributed.
+
+The default process group belongs to DistributedDataParallel: gradients travel over it, on the device that it needs.
+Everything else that processes tell each other is small and goes through gloo groups as CPU values, whatever the
+default backend is. NCCL takes no CPU tensor, and a CUDA tensor that is pickled for another process names a device that
+process may not use.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch import distributed as dist
+
+from memvit.types import MemvitError
+
+Value = TypeVar("Value")
+STEP_TIMEOUT = timedelta(minutes=30)
+"""How long processes wait for each other within a step; a step that takes longer hangs."""
+PATIENT_TIMEOUT = timedelta(hours=48)
+"""How long they wait for the slowest share of an evaluation, and for a checkpoint. One that dies is noticed at once,
+since its connection closes."""
 
 
 @dataclass(frozen=True)
@@ -15,38 +32,74 @@ class World:
 
     rank: int = 0
     size: int = 1
+    step_group: Any = None
+    """A gloo group for what is exchanged in every step."""
+    patient_group: Any = None
+    """A gloo group for what may wait for hours."""
 
     @staticmethod
-    def current() -> World:
-        """As torch.distributed says, or this process alone."""
-        if dist.is_available() and dist.is_initialized():
-            return World(dist.get_rank(), dist.get_world_size())
-        return World()
+    def join() -> World:
+        """The world of torch.distributed, or this process alone. All processes call it, once each."""
+        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+            return World()
+        step_group = dist.new_group(backend="gloo", timeout=STEP_TIMEOUT)
+        patient_group = dist.new_group(backend="gloo", timeout=PATIENT_TIMEOUT)
+        return World(dist.get_rank(), dist.get_world_size(), step_group, patient_group)
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def share(self, total: int) -> int:
-        """This process's part of a batch; ValueError if it cannot be divided."""
-        if total % self.size:
-            raise ValueError(f"a batch of {total} cannot be shared out evenly over {self.size} processes")
-        return total // self.size
+    def device(self, chosen: torch.device) -> torch.device:
+        """The device of this process, where `run.device` is `chosen`: of several processes each has a GPU of its own,
+        by its number on its machine. MemvitError if there are too few."""
+        if self.size == 1 or chosen.type != "cuda":
+            return chosen
+        if chosen != torch.device("cuda"):
+            raise MemvitError(
+                f"run.device={chosen} names one GPU, but {self.size} processes train; use run.device=cuda, and every "
+                "process takes one"
+            )
+        local_rank, count = int(os.environ.get("LOCAL_RANK", self.rank)), torch.cuda.device_count()
+        if count == 1:  # what started the processes shows each its own
+            return torch.device("cuda", 0)
+        if local_rank >= count:
+            raise MemvitError(
+                f"process {local_rank} of this machine finds {count} GPUs, and every process needs one; start fewer"
+            )
+        return torch.device("cuda", local_rank)
 
-    def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes."""
-        if self.size > 1:
-            values = values.clone()
-            dist.all_reduce(values)
-        return values
+    def share(self, total: int) -> range:
+        """This process's places in a batch of `total`. MemvitError if there is not one for every process."""
+        if total < self.size:
+            raise MemvitError(f"a batch of {total} cannot be shared out over {self.size} processes; use fewer of them")
+        return range(self.rank * total // self.size, (self.rank + 1) * total // self.size)
 
     def sum_floats(self, *values: float) -> list[float]:
         """Sums over all processes, in double precision."""
-        total: list[float] = self.sum(torch.tensor(values, dtype=torch.float64)).tolist()
-        return total
+        total = torch.tensor(values, dtype=torch.float64)
+        if self.size > 1:
+            dist.all_reduce(total, group=self.step_group)
+        return [float(value) for value in total]
+
+    def gather(self, value: Value) -> list[Value] | None:
+        """The values of all processes, by rank, in the first process; None in the others. Values must be on the CPU."""
+        if self.size == 1:
+            return [value]
+        gathered: list[Any] | None = [None] * self.size if self.is_first else None
+        dist.gather_object(value, gathered, dst=0, group=self.patient_group)
+        return gathered
+
+    def tell(self, value: Value | None) -> Value:
+        """What the first process passes, in every process."""
+        told: list[Any] = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(told, src=0, group=self.patient_group)
+        received: Value = told[0]
+        return received
 
     def barrier(self) -> None:
-        """Wait for the others."""
+        """Wait for the others, for as long as a checkpoint or an evaluation takes."""
         if self.size > 1:
-            dist.barrier()
+            dist.barrier(group=self.patient_group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from memvit.datasets.draws import epoch_batches, mixed_seed, steps_per_epoch
 
 
@@ -18,9 +20,11 @@ def test_an_epoch_begun_in_the_middle_is_the_rest_of_the_whole() -> None:
     assert list(epoch_batches(20, 5, seed=1, epoch=3, first_step=2)) == whole[2:]
 
 
-def test_processes_share_every_batch() -> None:
-    whole = list(epoch_batches(24, 6, seed=1, epoch=0))
-    shares = [list(epoch_batches(24, 6, seed=1, epoch=0, rank=rank, world_size=3)) for rank in range(3)]
+@pytest.mark.parametrize(("size", "batch_size"), [(24, 6), (24, 8), (4, 8)])
+def test_processes_share_every_batch(size: int, batch_size: int) -> None:
+    whole = list(epoch_batches(size, batch_size, seed=1, epoch=0))
+    shares = [list(epoch_batches(size, batch_size, seed=1, epoch=0, rank=rank, world_size=3)) for rank in range(3)]
+    assert all(batch for share in shares for batch in share), "every process has something to do"
     assert [[draw for part in parts for draw in part] for parts in zip(*shares, strict=True)] == whole
 
 
