@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from memvit.boxes import BoxSource, open_boxes
+from memvit.boxes.ava_csv import AvaBoxes
 from memvit.engine import Engine, Precision
 from memvit.labels import Labels, check_labels, labels_for, read_labels
 from memvit.models import (
@@ -120,6 +122,13 @@ class ModelSettings:
     boxes: str | None = None
     boxes_weights: Path | None = None
     boxes_threshold: float | None = None
+
+    def check_boxes(self, videos: Sequence[str]) -> None:
+        """Look at a CSV file of boxes before a model is loaded. MemvitError if it has boxes of none of these videos."""
+        if self.boxes is not None and self.boxes.endswith(".csv"):
+            boxes = open_boxes(self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
+            if isinstance(boxes, AvaBoxes):
+                boxes.check_videos(videos)
 
     def build(self) -> tuple[Engine, Labels, BoxSource | None]:
         """The engine, the names of its classes, and where its people come from. MemvitError if one is not to be had."""

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvit.labels import Labels
+from memvit.os_errors import sentence_of
 from memvit.types import MemvitError, PersonBoxes
 
 
@@ -167,9 +168,7 @@ class TextSink:
         try:
             self._file: TextIO = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 closed by close()
         except OSError as error:
-            raise MemvitError(
-                f"{path}: results cannot be written there ({error.strerror}); name another folder"
-            ) from error
+            raise MemvitError(sentence_of(error, path)) from error
         self.path = Path(path)
 
     def line(self, text: str) -> None:
@@ -178,7 +177,7 @@ class TextSink:
             self._file.write(text + "\n")
             self._file.flush()
         except OSError as error:
-            raise MemvitError(f"{self.path}: writing failed ({error.strerror}); what was written stands") from error
+            raise MemvitError(f"{sentence_of(error, self.path)}; what was written is kept") from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

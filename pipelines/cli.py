@@ -127,8 +127,10 @@ def demo_command(
 ) -> None:
     """Make a small video that needs memory, watch it with and without, and leave results, pictures and both mAPs."""
     from .demo import run_demo
+    from .outputs import check_folder
 
-    with one_sentence():
+    with one_sentence(out):
+        check_folder(out)
         code = run_demo(out, seconds, seed, console)
     raise typer.Exit(code)
 

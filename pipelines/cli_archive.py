@@ -98,13 +98,19 @@ def extract_command(
 ) -> None:
     """Features and actions of many videos into one Zarr store. Run it again after any interruption: it goes on."""
     from memvit.assemble import ModelSettings
+    from memvit.video.location import is_url, source_name
 
     from .extract.inputs import find_videos
     from .extract.planning import Choices
     from .extract.progress import ExtractProgress
     from .extract.run import extract, set_up, write_report
+    from .outputs import check_file, check_folder
 
-    with one_sentence():
+    with one_sentence(out):
+        if not is_url(out):
+            check_folder(Path(out))
+        if report is not None:
+            check_file(report, "--report")
         locations = find_videos(inputs)
         settings = ModelSettings(
             model,
@@ -118,6 +124,7 @@ def extract_command(
             boxes_weights,
             boxes_threshold,
         )
+        settings.check_boxes([source_name(location) for location in locations])
         setup = set_up(
             settings,
             workers,
@@ -182,7 +189,9 @@ def export_command(
 ) -> None:
     """Write the actions or the features of an archive as a table."""
     from .export import export
+    from .outputs import check_file
 
-    with one_sentence():
+    with one_sentence(out):
+        check_file(out)
         rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, min_score)
         console.print(f"{rows} rows of {videos} videos → {out}", markup=False, soft_wrap=True)

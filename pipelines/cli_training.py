@@ -36,11 +36,14 @@ def train_command(
     """Train a model by a recipe. The same command again goes on where an interrupted run ended, exactly."""
     from memvit.training.recipe import load_recipe
 
+    from .outputs import check_folder
     from .train import train
     from .train_progress import TrainProgress
 
     with one_sentence():
         plan = load_recipe(recipe, overrides)
+    with one_sentence(plan.run.out):
+        check_folder(Path(plan.run.out), "run.out=…")
         with TrainProgress(console, plan.schedule.epochs) as progress:
             if workers > 1 or address:
                 from .train_ray import train_on_ray
@@ -73,7 +76,10 @@ def evaluate_command(
     """Measure a model on a recipe's test data: top-1 and top-5 of a classifier, the official mAP of an action model."""
     from memvit.training.recipe import ActionRecipe, load_recipe
 
-    with one_sentence():
+    from .outputs import check_folder
+
+    with one_sentence(out):
+        check_folder(out)
         plan = load_recipe(recipe, overrides)
         if isinstance(plan, ActionRecipe):
             _evaluate_actions(plan, checkpoint, out, remember=not no_memory, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
@@ -109,11 +110,14 @@ def watch_command(
     from memvit.live.policy import LivePolicy
     from memvit.live.watcher import Answered
     from memvit.results import to_json
+    from memvit.video.location import unique_names
+    from memvit.video.preflight import check_sources
 
+    from .outputs import check_folder
     from .progress import WatchProgress
-    from .watch import WatchOptions, watch
+    from .watch import WatchOptions, open_location, watch
 
-    with one_sentence():
+    with one_sentence(out):
         settings = ModelSettings(
             model,
             checkpoint,
@@ -126,7 +130,6 @@ def watch_command(
             boxes_weights,
             boxes_threshold,
         )
-        engine, names, people = settings.build()
         options = WatchOptions(
             out=out,
             hop_seconds=hop,
@@ -142,6 +145,10 @@ def watch_command(
             policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
             pace=realtime,
         )
+        check_folder(out)
+        check_sources(sources, partial(open_location, options=options))
+        settings.check_boxes(unique_names(sources))
+        engine, names, people = settings.build()
         with WatchProgress(console, options.hop_seconds) as progress:
 
             def on_event(stream: Any, event: Any) -> None:

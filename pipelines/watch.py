@@ -15,6 +15,7 @@ from memvit.labels import Labels
 from memvit.live.events import StreamTally
 from memvit.live.policy import LivePolicy
 from memvit.live.watcher import Answered, News, Watcher
+from memvit.os_errors import sentence_of
 from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip, MemvitError
@@ -113,11 +114,11 @@ class StreamFiles:
     def close(self) -> None:
         """Finish the files, and draw the timeline of what was seen."""
         self._stack.close()
-        if self._timeline:
+        results, self._timeline = self._timeline, []
+        if results:
             from memvit.plots import draw_timeline
 
-            draw_timeline(self._timeline, self._labels, self._path(".png"), title=self._summary.stream_id)
-            self._timeline = []
+            draw_timeline(results, self._labels, self._path(".png"), title=self._summary.stream_id)
 
     def _path(self, suffix: str) -> Path:
         path = self._options.out / f"{self._summary.stream_id}{suffix}"
@@ -155,7 +156,7 @@ def watch(
                 stream_id,
                 location,
                 policy=options.policy,
-                connect=partial(_open, location, options, max(1, DECODER_THREADS // len(locations))),
+                connect=partial(open_location, location, options, max(1, DECODER_THREADS // len(locations))),
                 is_patient=is_playlist(location),
                 until_seconds=options.until_seconds,
             )
@@ -175,13 +176,14 @@ def watch(
                 watcher.remove(news.stream_id)
                 news = failure
             if isinstance(news, StreamEnded | StreamFailed):
-                _finish(news, summary, files.get(news.stream_id))
+                news = _finish(news, summary, files.get(news.stream_id))
             on_event(summary, news)
         interrupted = stopping.is_set()
     return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
 
 
-def _open(location: str, options: WatchOptions, threads: int) -> Source:
+def open_location(location: str, options: WatchOptions, threads: int = 1) -> Source:
+    """Open a source as `watch` does."""
     again = partial(
         open_source,
         location,
@@ -208,10 +210,17 @@ def _write(
     return None
 
 
-def _finish(event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None) -> None:
+def _finish(
+    event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None
+) -> StreamEnded | StreamFailed:
+    """Close the files of a stream; how it ended, as told to others."""
     if files is not None:
-        files.close()
+        try:
+            files.close()
+        except OSError as error:
+            event = StreamFailed(summary.stream_id, sentence_of(error, summary.files[-1]))
     if isinstance(event, StreamFailed):
         summary.failure = event.reason
     else:
         summary.note = str(event.counts)
+    return event

@@ -42,7 +42,7 @@ class AvaBoxes:
     def __init__(self, path: str | Path, *, video: str | None = None, score_threshold: float | None = None) -> None:
         """Read the file. MemvitError if a line is malformed or `video` is not in it.
 
-        `video` is the name to look up; by default that of each clip's stream, or the file's only one.
+        `video` is the name to look up; by default that of each clip's stream.
         """
         self.path = Path(path)
         threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
@@ -59,6 +59,11 @@ class AvaBoxes:
         if video is not None:
             self._seconds(video)
 
+    def check_videos(self, names: Sequence[str]) -> None:
+        """MemvitError if the file has boxes of none of these videos: it is the file of another."""
+        if names and not any(name in self._boxes for name in names):
+            self._seconds(names[0])
+
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
         """Boxes of each clip; MemvitError if its video is not in the file."""
         return [self._at(self._video or clip.stream_id, clip.centre_seconds) for clip in clips]
@@ -71,10 +76,11 @@ class AvaBoxes:
     def _seconds(self, video: str) -> dict[int, dict[tuple[str, ...], float]]:
         if video in self._boxes:
             return self._boxes[video]
-        if len(self._boxes) == 1 and self._video is None:
-            return next(iter(self._boxes.values()))
         some = ", ".join(list(self._boxes)[:3]) + (", …" if len(self._boxes) > 3 else "")
-        raise MemvitError(f"{self.path}: there are no boxes of a video {video!r} in it; it has {some}")
+        raise MemvitError(
+            f"{self.path}: there are no boxes of a video {video!r} in it; it has {some}; name the file with the boxes "
+            "of this video, or give the video and its rows in the first column the same name"
+        )
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -14,6 +14,7 @@ from memvit.results import Result
 from memvit.streams import StreamFailed
 from memvit.types import MemvitError
 from memvit.video.location import is_camera, is_playlist, is_url, unique_names
+from memvit.video.preflight import check_sources
 
 log = logging.getLogger("memvit.watch")
 
@@ -53,7 +54,8 @@ def watch(
         Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where.
 
     Raises:
-        MemvitError: the model, its weights or the boxes are not to be had; or the last source that was left has failed.
+        MemvitError: no source can be opened; the model, its weights or the boxes are not to be had; or the last
+            source that was left has failed.
     """
     locations = [str(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
     settings = ModelSettings(
@@ -66,6 +68,8 @@ def watch(
         remember=remember,
         boxes=boxes,
     )
+    check_sources(locations)
+    settings.check_boxes(unique_names(locations))
     engine, names, people = settings.build()
     watcher = Watcher(engine, people, hop_seconds=hop_seconds)
     if any(is_url(location) or is_camera(location) for location in locations):

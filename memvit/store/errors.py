@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from memvit.os_errors import REASONS
 from memvit.types import MemvitError
-
-REASONS = {
-    errno.ENOSPC: "the disk is full; make room and run the same command again",
-    errno.EDQUOT: "the disk quota is used up; make room and run the same command again",
-    errno.EFBIG: "the largest allowed file size is reached; raise it and run the same command again",
-    errno.EROFS: "the disk is read-only; name a place that can be written",
-    errno.EACCES: "permission denied; name a place that can be written",
-    errno.EPERM: "permission denied; name a place that can be written",
-}
 
 
 class StoreError(MemvitError):

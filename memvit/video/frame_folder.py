@@ -6,7 +6,7 @@ import bisect
 import itertools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from av.video.codeccontext import VideoCodecContext
 
 from memvit.types import Image, SourceError
 from memvit.video.convert import to_rgb, upright_size, wanted_size
-from memvit.video.location import source_name
+from memvit.video.location import VIDEO_SUFFIXES, source_name
 from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 
 _NUMBERED = re.compile(r"(?!\.)(?P<prefix>.*?)(?P<number>\d+)\.(?P<kind>jpe?g|png)", re.IGNORECASE)
 SAME_SECONDS = 1e-6
+MIN_EVEN_IMAGES = 10
+"""So many evenly numbered images (every fifth frame, say) are frames of a video; fewer may be any pictures."""
 _CODECS = {"jpg": "mjpeg", "jpeg": "mjpeg", "png": "png"}
 
 
@@ -131,11 +133,21 @@ class FrameFolder(Source):
 
 
 def list_images(folder: Path) -> list[NumberedImage]:
-    """The numbered images of a folder, by number. Raises SourceError if there are none or they are of two videos."""
+    """The numbered images of a folder, by number.
+
+    Raises SourceError if there are none, or they are of two videos, or look like other pictures than a video's frames.
+    """
     try:
-        found = [(path, match) for path in folder.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise SourceError(f"{folder}: the folder cannot be read ({error.strerror}); check its permissions") from error
+    videos = [path.name for path in entries if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        raise SourceError(
+            f"{folder}: a folder is read as the frames of one video, but there are videos in it ({videos[0]}"
+            f"{', …' if len(videos) > 1 else ''}); name the videos themselves, for example {folder / videos[0]}"
+        )
+    found = [(path, match) for path in entries if (match := _NUMBERED.fullmatch(path.name))]
     if not found:
         raise SourceError(
             f"{folder}: there are no numbered images in this folder; frames are named like VIDEO_000001.jpg"
@@ -152,7 +164,20 @@ def list_images(folder: Path) -> list[NumberedImage]:
             raise SourceError(
                 f"{folder}: {image.path.name} and {following.path.name} have the same number; remove one of them"
             )
+    _check_gaps(folder, [image.number for image in images])
     return images
+
+
+def _check_gaps(folder: Path, numbers: Sequence[int]) -> None:
+    """SourceError if most numbers are missing, unless the images are many and evenly spaced."""
+    count, whole = len(numbers), numbers[-1] - numbers[0] + 1
+    steps = {following - number for number, following in itertools.pairwise(numbers)}
+    is_even = count >= MIN_EVEN_IMAGES and len(steps) == 1
+    if whole > 2 * count and not is_even:
+        raise SourceError(
+            f"{folder}: these {count} images are numbered {numbers[0]} to {numbers[-1]}, so {whole - count} of {whole} "
+            "frames are missing; if they are frames of a video, extract them again, else name a video"
+        )
 
 
 def decode_image(path: Path) -> VideoFrame | None:

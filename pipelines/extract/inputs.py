@@ -9,32 +9,8 @@ from pathlib import Path
 
 from memvit.labels import read_text
 from memvit.types import MemvitError
-from memvit.video.location import is_url, redact
+from memvit.video.location import VIDEO_SUFFIXES, is_url, redact
 
-VIDEO_SUFFIXES = frozenset(
-    {
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".f4v",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    }
-)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 COLUMNS = ("location", "path", "video", "file", "url")
 
@@ -77,7 +53,8 @@ def _videos_of(text: str) -> Iterator[str]:
 
 def _in_folder(folder: Path) -> Iterator[str]:
     entries = sorted(folder.iterdir())
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries) and not any(map(_is_video, entries)):
+    has_more = any(entry.is_dir() or _is_video(entry) for entry in entries)
+    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries) and not has_more:
         yield str(folder)
         return
     for entry in entries:

@@ -54,13 +54,21 @@ def test_ground_truth_merges_the_labels_of_a_box(tmp_path: Path) -> None:
         boxes.boxes([clip("other")])
 
 
+def test_boxes_of_another_video_are_never_used(tmp_path: Path) -> None:
+    """Also where the file has those of one video only."""
+    boxes = open_boxes(csv_file(tmp_path, "shapes,0902,0.1,0.1,0.5,0.9,1,0\n"))
+    assert len(boxes.boxes([clip("shapes")])[0]) == 1
+    with pytest.raises(MemvitError, match=r"boxes\.csv: there are no boxes of a video 'gym' in it; it has shapes;"):
+        boxes.boxes([clip("gym")])
+
+
 def test_detections_keep_what_scores_enough(tmp_path: Path) -> None:
     path = csv_file(
         tmp_path, "1j20qq1JyX4,0902,0.036,0.098,0.550,0.979,,0.995518\n1j20qq1JyX4,0902,0.1,0.1,0.2,0.2,,0.85\n"
     )
-    (found,) = open_boxes(path).boxes([clip("anything: the file has one video only")])
+    (found,) = open_boxes(path).boxes([clip("1j20qq1JyX4")])
     assert found.scores.tolist() == pytest.approx([0.995518])
-    assert len(open_boxes(path, score_threshold=0.8).boxes([clip()])[0]) == 2
+    assert len(open_boxes(path, score_threshold=0.8).boxes([clip("1j20qq1JyX4")])[0]) == 2
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def test_a_folder_means_all_below_it(tree: Path) -> None:
     assert names(find_videos([str(tree)]), tree) == expected
 
 
+def test_a_picture_beside_folders_of_videos_does_not_hide_them(tree: Path) -> None:
+    (tree / "top").mkdir()
+    (tree / "top/poster_1.jpg").write_bytes(b"")
+    (tree / "deep").rename(tree / "top/deep")
+    assert names(find_videos([str(tree / "top")]), tree) == ["top/deep/c.webm", "top/deep/er/d.avi", "top/deep/frames"]
+
+
 def test_patterns_files_and_urls_each_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     found = find_videos(["**/*.webm", "b.mp4", str(tree / "b.mp4"), "https://host/x.mp4", "deep/er"])

@@ -111,6 +111,25 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
         open_source(tmp_path / "two", frames_per_second=0)
 
 
+def test_a_few_pictures_beside_videos_are_not_frames(tmp_path: Path) -> None:
+    make.write_images(tmp_path, [1, 2, 3], name="IMG_{:04d}.jpg")
+    (tmp_path / "holiday.MP4").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"there are videos in it \(holiday\.MP4\); name the videos themselves"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("numbers", [[1, 1012], [7, 8, 9, 500], [*range(1, 40), 900]])
+def test_pictures_with_most_numbers_missing_are_not_frames(tmp_path: Path, numbers: list[int]) -> None:
+    make.write_images(tmp_path, numbers)
+    with pytest.raises(SourceError, match=rf"numbered {numbers[0]} to {numbers[-1]}, so \d+ of \d+ frames are missing"):
+        open_source(tmp_path)
+
+
+def test_every_fifth_frame_is_a_video(tmp_path: Path) -> None:
+    source = open_source(make.write_images(tmp_path, range(0, 60, 5)))
+    assert [frame.pts_seconds for frame in source] == pytest.approx([number / 30 for number in range(0, 60, 5)])
+
+
 def test_a_closed_folder_says_so(tmp_path: Path) -> None:
     source = open_source(make.write_images(tmp_path, [1]))
     source.close()
