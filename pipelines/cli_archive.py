@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from memvit.video.limits import DEFAULT_LIMITS
+
 from .cli_options import (
     Boxes,
     BoxesThreshold,
@@ -18,6 +20,7 @@ from .cli_options import (
     FramesPerSecond,
     Hop,
     LabelFile,
+    Limits,
     ModelName,
     NoMemory,
     Precision,
@@ -46,6 +49,7 @@ def extract_command(
     boxes_weights: BoxesWeights = None,
     boxes_threshold: BoxesThreshold = None,
     hop: Hop = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
     segment: Annotated[
         float | None,
         typer.Option(
@@ -135,6 +139,7 @@ def extract_command(
             commit_clips=commit,
             frames_per_second=frames_per_second,
             start_seconds=start,
+            limits=limits,
         )
         with ExtractProgress(console) as progress:
             summary = extract(

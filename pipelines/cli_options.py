@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from memvit.video.limits import VideoLimits, parse_limits
+
 from .terminal import console
 
 RENAMED_OPTIONS = {
@@ -91,4 +93,24 @@ FramesPerSecond: TypeAlias = Annotated[
 ]
 Start: TypeAlias = Annotated[
     float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel=_TIME)
+]
+
+
+def _limits(text: str | VideoLimits) -> VideoLimits:
+    try:
+        return parse_limits(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Limits: TypeAlias = Annotated[
+    VideoLimits,
+    typer.Option(
+        parser=_limits,
+        metavar="NAME=NUMBER,…",
+        help="Largest video that is read: longer side (side) and pixels of a frame, aspect ratio (aspect), declared "
+        "seconds, tokens of a clip.",
+        show_default=False,
+        rich_help_panel="Video",
+    ),
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
+from memvit.video.limits import DEFAULT_LIMITS
+
 from .cli_options import (
     Boxes,
     BoxesThreshold,
@@ -18,6 +20,7 @@ from .cli_options import (
     FramesPerSecond,
     Hop,
     LabelFile,
+    Limits,
     ModelName,
     NoMemory,
     Precision,
@@ -62,6 +65,7 @@ def watch_command(
     boxes_weights: BoxesWeights = None,
     boxes_threshold: BoxesThreshold = None,
     hop: Hop = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
     until: Annotated[
         float | None, typer.Option(min=0, help="Watch only up to this second.", rich_help_panel="Time")
     ] = None,
@@ -142,6 +146,7 @@ def watch_command(
             until_seconds=until,
             frames_per_second=frames_per_second,
             start_seconds=start,
+            limits=limits,
             policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
             pace=realtime,
         )
@@ -180,6 +185,7 @@ def serve_command(
     boxes_weights: BoxesWeights = None,
     boxes_threshold: BoxesThreshold = None,
     hop: Hop = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
     realtime: Annotated[
         bool,
         typer.Option(
@@ -263,6 +269,7 @@ def serve_command(
             settings,
             rules,
             hop_seconds=hop,
+            limits=limits,
             max_streams=max_streams,
             state=state,
             save_every_seconds=save_every,

@@ -20,6 +20,7 @@ from memvit.results import AvaCsvWriter, JsonLinesWriter, Result
 from memvit.streams import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip, MemvitError
 from memvit.video.draw import AnnotatedVideo
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.location import is_camera, is_playlist, is_url, redact, unique_names
 from memvit.video.paced import PacedSource
 from memvit.video.source import DECODER_THREADS, Source, open_source
@@ -46,6 +47,7 @@ class WatchOptions:
     start_seconds: float = 0.0
     """Presentation time of a folder's first frame."""
     policy: LivePolicy = field(default_factory=LivePolicy)
+    limits: VideoLimits = DEFAULT_LIMITS
     pace: bool = False
     """Play files at their own speed, over and over, as if they were cameras."""
 
@@ -145,7 +147,9 @@ def watch(
         for stream_id, location in zip(unique_names(locations), locations, strict=True)
     }
     preview_width = options.annotate_width if options.annotate else None
-    watcher = Watcher(engine, boxes, hop_seconds=options.hop_seconds, preview_width=preview_width)
+    watcher = Watcher(
+        engine, boxes, hop_seconds=options.hop_seconds, preview_width=preview_width, limits=options.limits
+    )
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
         stack.callback(watcher.close)
@@ -188,6 +192,7 @@ def open_location(location: str, options: WatchOptions, threads: int = 1) -> Sou
         open_source,
         location,
         decoder_threads=threads,
+        limits=options.limits,
         frames_per_second=options.frames_per_second,
         start_seconds=options.start_seconds,
         open_timeout_seconds=options.policy.open_timeout_seconds,

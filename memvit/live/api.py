@@ -13,6 +13,7 @@ from memvit.live.watcher import Answered, News, Watcher
 from memvit.results import Result
 from memvit.streams import StreamFailed
 from memvit.types import MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.location import is_camera, is_playlist, is_url, unique_names
 from memvit.video.preflight import check_sources
 
@@ -32,6 +33,7 @@ def watch(
     precision: str = "auto",
     remember: bool = True,
     policy: LivePolicy | None = None,
+    limits: VideoLimits = DEFAULT_LIMITS,
     on_news: Callable[[News], None] | None = None,
 ) -> Iterator[Result]:
     """What happens in a video or stream, or in several at once, clip by clip, as it becomes known.
@@ -48,6 +50,7 @@ def watch(
         precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
         remember: False answers from each clip alone.
         policy: what happens to late clips, silence and broken connections.
+        limits: larger videos are refused.
         on_news: is told everything, results included: openings, losses, new sessions, ends.
 
     Yields:
@@ -71,7 +74,7 @@ def watch(
     check_sources(locations)
     settings.check_boxes(unique_names(locations))
     engine, names, people = settings.build()
-    watcher = Watcher(engine, people, hop_seconds=hop_seconds)
+    watcher = Watcher(engine, people, hop_seconds=hop_seconds, limits=limits)
     if any(is_url(location) or is_camera(location) for location in locations):
         watcher.warm_up()
     try:

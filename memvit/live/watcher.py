@@ -21,6 +21,7 @@ from memvit.live.reader import LiveReader
 from memvit.results import Latency, Result
 from memvit.streams import ReaderGroup, StreamEnded, StreamFailed
 from memvit.types import Clip, PersonBoxes
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.location import is_always_live
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import Source, open_source
@@ -62,12 +63,13 @@ class Watcher:
         max_batch_clips: int | None = None,
         preview_width: int | None = None,
         preview_frames_per_second: float | None = None,
+        limits: VideoLimits = DEFAULT_LIMITS,
     ) -> None:
         """`boxes` are needed for a model that answers for people. At most `max_batch_clips` streams share a batch: a
         clip waits for one batch that it is not in, and larger ones take longer. None lets the device decide.
         """
         self.engine, self.boxes = engine, boxes if engine.wants_boxes else None
-        self.hop_seconds = hop_seconds
+        self.hop_seconds, self._limits = hop_seconds, limits
         self._preview = {"preview_width": preview_width, "preview_frames_per_second": preview_frames_per_second}
         self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
         self._group: ReaderGroup[LiveEvent] = ReaderGroup()
@@ -93,7 +95,7 @@ class Watcher:
         policy = policy or LivePolicy()
         reader = LiveReader(
             stream_id,
-            connect or partial(open_with, location, policy),
+            connect or partial(open_with, location, policy, self._limits),
             partial(self._sampler, stream_id),
             policy=policy,
             is_live=is_always_live(location) if is_live is None else is_live,
@@ -202,6 +204,7 @@ class Watcher:
             self.engine.preprocessing,
             hop_seconds=self.hop_seconds,
             want_centre_image=self.boxes is not None and self.boxes.wants_centre_image,
+            limits=self._limits,
             **self._preview,
         )
 
@@ -210,12 +213,13 @@ WHOLE_FRAME = PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.fl
 CPU_BATCH_CLIPS, GPU_BATCH_CLIPS = 4, 64
 
 
-def open_with(location: str, policy: LivePolicy) -> Source:
+def open_with(location: str, policy: LivePolicy, limits: VideoLimits) -> Source:
     """Open a source with the time-outs of a policy."""
     return open_source(
         location,
         open_timeout_seconds=policy.open_timeout_seconds,
         read_timeout_seconds=policy.read_timeout_seconds,
+        limits=limits,
     )
 
 

@@ -77,6 +77,12 @@ _OPENING: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         "FFmpeg does not know this protocol; use http, rtsp, rtmp, udp or a file",
     ),
     (
+        (av.error.ArgumentError,),
+        "data",
+        "this is not a video that can be read (a text, a picture or a playlist is none, whatever its name); "
+        "name the video itself",
+    ),
+    (
         (av.error.InvalidDataError,),
         "data",
         "this is not a video, or its index is missing (an MP4 whose recording was cut off has none); "

@@ -16,6 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from memvit.types import Image, SourceError
 from memvit.video.convert import to_rgb, upright_size, wanted_size
+from memvit.video.limits import VideoLimits
 from memvit.video.location import VIDEO_SUFFIXES, source_name
 from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 
@@ -23,6 +24,8 @@ _NUMBERED = re.compile(r"(?!\.)(?P<prefix>.*?)(?P<number>\d+)\.(?P<kind>jpe?g|pn
 SAME_SECONDS = 1e-6
 MIN_EVEN_IMAGES = 10
 """So many evenly numbered images (every fifth frame, say) are frames of a video; fewer may be any pictures."""
+BYTES_PER_PIXEL = 8
+"""Of the largest uncompressed image, four times 16 bits."""
 _CODECS = {"jpg": "mjpeg", "jpeg": "mjpeg", "png": "png"}
 
 
@@ -73,6 +76,7 @@ class FrameFolder(Source):
         frames_per_second: float,
         start_seconds: float,
         max_consecutive_corrupt: int,
+        limits: VideoLimits,
     ) -> None:
         """See `open_source`."""
         if frames_per_second <= 0:
@@ -80,7 +84,7 @@ class FrameFolder(Source):
         self.counts = ReadCounts()
         self._folder, self._start_seconds = folder, start_seconds
         self._frames_per_second = frames_per_second
-        self._max_consecutive_corrupt = max_consecutive_corrupt
+        self._max_consecutive_corrupt, self._limits = max_consecutive_corrupt, limits
         self._images = list_images(folder)
         first, last = self._images[0].number, self._images[-1].number
         self.counts.missing_images = last - first + 1 - len(self._images)
@@ -123,8 +127,10 @@ class FrameFolder(Source):
         for tried, candidate in enumerate(_outward(index, len(self._images))):
             if tried > self._max_consecutive_corrupt:
                 break
-            decoded = decode_image(self._images[candidate].path)
+            path = self._images[candidate].path
+            decoded = decode_image(path, self._limits)
             if decoded is not None:
+                self._limits.check_frame(str(path), decoded.width, decoded.height)
                 return decoded
             self.counts.corrupt_images += tried == 0
         raise SourceError(
@@ -180,13 +186,16 @@ def _check_gaps(folder: Path, numbers: Sequence[int]) -> None:
         )
 
 
-def decode_image(path: Path) -> VideoFrame | None:
-    """A JPEG or PNG as FFmpeg decodes it, or None if it is damaged or gone."""
+def decode_image(path: Path, limits: VideoLimits) -> VideoFrame | None:
+    """A JPEG or PNG as FFmpeg decodes it, or None if it is damaged, gone, or of more pixels than allowed."""
     context = CodecContext.create(_CODECS[path.suffix[1:].lower()], "r")
     assert isinstance(context, VideoCodecContext)
     context.thread_type = "NONE"  # one image: threads would only be started and stopped
-    context.options = {"err_detect": "explode"}  # without it half an image passes for a whole one
+    # Without "explode" half an image passes for a whole one.
+    context.options = {"err_detect": "explode", "max_pixels": str(limits.pixels)}
     try:
+        if path.stat().st_size > BYTES_PER_PIXEL * limits.pixels:
+            return None
         frames = context.decode(Packet(path.read_bytes()))
     except (FFmpegError, OSError):
         return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memvit.types import Clip, Image, PreviewFrame
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.source import Frame
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class ClipSampler:
         preview_width: int | None = None,
         preview_frames_per_second: float | None = None,
         perturb: Callable[[int], Sequence[float]] | None = None,
+        limits: VideoLimits = DEFAULT_LIMITS,
     ) -> None:
         """Describe the clips to cut.
 
@@ -71,6 +73,7 @@ class ClipSampler:
             preview_frames_per_second: of these frames, keep no more than so many a second.
             perturb: the clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
                 most half their distance: augmentation in training.
+            limits: a stream whose clips have more tokens is refused with a SourceError.
 
         Raises:
             ValueError: a number is not positive, the preview width is odd, or the crop is unknown.
@@ -85,7 +88,7 @@ class ClipSampler:
         if preview_width is not None and (preview_width < 2 or preview_width % 2):
             raise ValueError(f"preview_width must be even and at least 2, got {preview_width}")
         self.stream_id, self.skipped = stream_id, 0
-        self._perturb = perturb
+        self._perturb, self._limits = perturb, limits
         self.hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
         self._want_centre_image, self._preview_width = want_centre_image, preview_width
         self.shows_preview = preview_width is not None
@@ -167,7 +170,11 @@ class ClipSampler:
         return len({id(image) for clip in self._open for image in clip.images})
 
     def _start(self, frame: Frame) -> None:
-        self._size = self.size = self.size_of(frame)
+        size = self.size_of(frame)
+        side = min(size)
+        clip_size = size if self._crop == "none" else (side, side)
+        self._limits.check_clip(self.stream_id, len(self._offsets_seconds), *clip_size)
+        self._size = self.size = size
         self._source_size = (frame.width, frame.height)
         if self._preview_width is not None:
             width = max(2, min(self._preview_width, frame.width // 2 * 2))

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Protocol
 
 from memvit.types import Image, SourceError
-from memvit.video.location import is_url, redact, source_name
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.local_file import is_folder
+from memvit.video.location import is_camera, is_url, redact, source_name
 
 __all__ = ["Frame", "ReadCounts", "Source", "SourceInfo", "open_source", "redact", "source_name"]
 
@@ -137,6 +139,7 @@ def open_source(
     read_timeout_seconds: float = 10.0,
     max_consecutive_corrupt: int = MAX_CONSECUTIVE_CORRUPT,
     decoder_threads: int | None = None,
+    limits: VideoLimits = DEFAULT_LIMITS,
     options: dict[str, str] | None = None,
 ) -> Source:
     """Open a video and decode its first frame.
@@ -151,20 +154,23 @@ def open_source(
             given. Ignored by live sources.
         frames_per_second: rate of a folder of images; ignored elsewhere.
         start_seconds: presentation time of a folder's first image; ignored elsewhere.
-        open_timeout_seconds: give up opening a URL after this long.
+        open_timeout_seconds: give up opening a URL, or a disk that does not answer, after this long.
         read_timeout_seconds: give up a URL that sends nothing for this long.
         max_consecutive_corrupt: give up after this many damaged packets (or images) with no good one between them.
         decoder_threads: of a file; by default 8. A live source is decoded by one.
+        limits: a larger video is refused, before memory is taken for it.
         options: FFmpeg options for the format and protocol; they win over ours.
 
     Raises:
-        SourceError: it cannot be opened, or holds no video, or nothing in it can be decoded.
+        SourceError: it cannot be opened, or holds no video, or nothing in it can be decoded, or it is too large.
     """
     text = os.fspath(location)
     if not text:
         raise SourceError("the location is empty; name a file, a URL, a camera or a folder of frames")
+    if text.lower().startswith("file://"):
+        text = text[len("file://") :]
     # Imported here, so that whoever only names these types does not load FFmpeg.
-    if not is_url(text) and Path(text).is_dir():
+    if not (is_url(text) or is_camera(text)) and is_folder(Path(text), open_timeout_seconds):
         from memvit.video.frame_folder import FrameFolder
 
         return FrameFolder(
@@ -173,6 +179,7 @@ def open_source(
             frames_per_second=frames_per_second,
             start_seconds=start_seconds,
             max_consecutive_corrupt=max_consecutive_corrupt,
+            limits=limits,
         )
     from memvit.video.stream import StreamSource
 
@@ -183,5 +190,6 @@ def open_source(
         read_timeout_seconds=read_timeout_seconds,
         max_consecutive_corrupt=max_consecutive_corrupt,
         decoder_threads=decoder_threads or DECODER_THREADS,
+        limits=limits,
         options=options or {},
     )

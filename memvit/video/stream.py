@@ -21,13 +21,15 @@ from av.stream import Discard, Disposition
 from memvit.types import Image, SourceError
 from memvit.video.convert import to_rgb, upright_size
 from memvit.video.failures import why_not_opened, why_not_read
+from memvit.video.limits import VideoLimits
 from memvit.video.location import is_camera, is_url, redact, source_name
+from memvit.video.protocols import ffmpeg_options
 from memvit.video.source import Frame, ReadCounts, Source, SourceInfo
 from memvit.video.timeline import Timeline
 
-TEXT_ART_FORMATS = {"tty", "bin", "xbin", "idf", "adf"}
-"""FFmpeg would draw a text file as a video."""
 FALLBACK_FRAMES_PER_SECOND = 30.0
+PROBED_PIXELS = 4
+"""So many times the limit of a frame's pixels may be decoded while a file is opened."""
 SEEK_WORTH_SECONDS = 2.0
 """Shorter ways are decoded: key frames are seldom closer."""
 SEEK_MARGIN_SECONDS = 0.5
@@ -72,6 +74,7 @@ class StreamSource(Source):
         read_timeout_seconds: float,
         max_consecutive_corrupt: int,
         decoder_threads: int,
+        limits: VideoLimits,
         options: dict[str, str],
     ) -> None:
         """See `open_source`."""
@@ -83,16 +86,22 @@ class StreamSource(Source):
         self._pending: deque[DecodedFrame] = deque()
         self._last_left_out: DecodedFrame | None = None
         self._last_pts_seconds = 0.0
+        self._limits, self._checked_size = limits, (0, 0)
         self._last_dts: int | None = None
         self._received_at = 0.0
         self._is_closed = self._is_flushed = False
         self._failure: tuple[str, str] | None = None
         """Sentence and kind; not the error itself, which would hold this source through its traceback."""
-        self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, options)
+        # FFmpeg decodes frames to find out what they are. Held to the limit itself, it would not tell their size.
+        probing = {"max_pixels": str(PROBED_PIXELS * limits.pixels)}
+        self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, probing | options)
         try:
             self._stream = _choose_stream(self._container, self._shown)
             is_live = is_camera(location) or (is_url(location) and self._container.duration is None)
-            _prepare_decoder(self._container, self._stream, is_live, decoder_threads)
+            self._check_header(is_live)
+            pixels = self._stream.codec_context.width * self._stream.codec_context.height
+            _prepare_decoder(self._container, self._stream, is_live, limits.decoder_threads(decoder_threads, pixels))
+            self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
             self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
             self._stores_no_pts = self._container.format.name == "avi"
             self._timeline = Timeline(
@@ -147,7 +156,8 @@ class StreamSource(Source):
         if not self._fill():
             raise SourceError(
                 f"{self._shown}: there is a video track, but no frame of it can be decoded "
-                f"({self.counts.corrupt_packets} damaged packets); check that the file is complete"
+                f"({self.counts.corrupt_packets} damaged packets); check that the file is complete and has at most "
+                f"{self._limits.pixels} pixels a frame"
             )
         duration = self._container.duration
         duration_seconds = None if is_live or duration is None else duration / av.time_base
@@ -164,6 +174,12 @@ class StreamSource(Source):
             total_frames=None if is_live else total_frames,
             is_live=is_live,
         )
+
+    def _check_header(self, is_live: bool) -> None:
+        """SourceError if the container declares more than the limits allow."""
+        self._limits.check_frame(self._shown, self._stream.codec_context.width, self._stream.codec_context.height)
+        if self._container.duration is not None and not is_live:
+            self._limits.check_duration(self._shown, self._container.duration / av.time_base)
 
     def _start_seconds(self) -> float | None:
         """What a player shows as 0."""
@@ -241,6 +257,10 @@ class StreamSource(Source):
         self._corrupt_in_a_row += 1
 
     def _append(self, decoded: VideoFrame) -> None:
+        size = decoded.width, decoded.height
+        if size != self._checked_size:  # it may change from frame to frame
+            self._limits.check_frame(self._shown, *size)
+            self._checked_size = size
         pts = self._next_avi_pts(decoded) if self._stores_no_pts else decoded.pts
         time_base = decoded.time_base or self._stream.time_base
         raw_seconds = None if pts is None or time_base is None else float(pts * time_base)
@@ -280,7 +300,7 @@ def _open_container(
             target,
             "r",
             format="v4l2" if is_camera(location) else None,
-            options=defaults | options,
+            options=defaults | ffmpeg_options(location) | options,
             timeout=(open_timeout_seconds, read_timeout_seconds),
             metadata_errors="replace",
         )
@@ -295,8 +315,6 @@ def _choose_stream(container: InputContainer, shown: str) -> VideoStream:
     """The stream FFmpeg finds best, but never a cover picture. Raises SourceError if there is no video."""
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
-    if container.format.name in TEXT_ART_FORMATS:
-        raise SourceError(f"{shown}: this is a text file; name a video")
     if not len(container.streams):
         raise SourceError(f"{shown}: there is no track in it; check that the file is complete")
     if not streams:

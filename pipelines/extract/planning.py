@@ -159,7 +159,10 @@ class Planner:
         """Open the video; SourceError if that fails, or there is no end to it."""
         options = self._options
         with open_source(
-            location, frames_per_second=options.frames_per_second, start_seconds=options.start_seconds
+            location,
+            frames_per_second=options.frames_per_second,
+            start_seconds=options.start_seconds,
+            limits=options.limits,
         ) as source:
             info = source.info
             start_seconds = next(source).pts_seconds

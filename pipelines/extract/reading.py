@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from memvit.streams import ReaderGroup, StreamEnded, StreamFailed, StreamReader
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.ranges import NumberedClip, RangeReader
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import Source, open_source, source_name
@@ -52,6 +53,7 @@ class ReadSettings:
     start_seconds: float
     decoder_threads: int = 1
     """Of each video; several are read at once."""
+    limits: VideoLimits = DEFAULT_LIMITS
 
     def events(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
         """All that happens while a stretch of a video is read. SourceError if it cannot be."""
@@ -69,10 +71,11 @@ class ReadSettings:
             frames_per_second=self.frames_per_second,
             start_seconds=self.start_seconds,
             decoder_threads=self.decoder_threads,
+            limits=self.limits,
         )
 
     def _sampler(self, location: str) -> ClipSampler:
-        return ClipSampler(source_name(location), **self.sampler)
+        return ClipSampler(source_name(location), limits=self.limits, **self.sampler)
 
 
 class Reading(Protocol):

@@ -129,7 +129,9 @@ def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options
     """How videos are read for a model and a source of boxes."""
     wants_image = boxes is not None and boxes.wants_centre_image
     sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
-    return ReadSettings(sampler, options.queue_clips, options.frames_per_second, options.start_seconds)
+    return ReadSettings(
+        sampler, options.queue_clips, options.frames_per_second, options.start_seconds, limits=options.limits
+    )
 
 
 class LocalPool:

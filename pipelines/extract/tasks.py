@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+
 if TYPE_CHECKING:
     from memvit.store import Rows
 
@@ -26,6 +28,7 @@ class ExtractOptions:
     """Of a folder of frames."""
     start_seconds: float = 0.0
     """Of a folder's first frame."""
+    limits: VideoLimits = DEFAULT_LIMITS
 
     @property
     def slots(self) -> int:

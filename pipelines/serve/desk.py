@@ -23,6 +23,7 @@ from memvit.live.watcher import Answered, News, Watcher
 from memvit.snapshot import StreamSnapshot
 from memvit.streams import StreamFailed
 from memvit.types import MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.location import is_always_live, is_url
 
 from .sources import open_checked
@@ -43,6 +44,7 @@ class DeskSettings:
     """How a desk works."""
 
     hop_seconds: float = 1.0
+    limits: VideoLimits = DEFAULT_LIMITS
     preview_width: int = 640
     preview_frames_per_second: float = 10.0
 
@@ -155,6 +157,7 @@ class Desk:
             engine,
             boxes,
             hop_seconds=settings.hop_seconds,
+            limits=settings.limits,
             preview_width=settings.preview_width,
             preview_frames_per_second=settings.preview_frames_per_second,
         )
@@ -286,7 +289,14 @@ class Desk:
             stream_id,
             order.location,
             policy=order.policy,
-            connect=partial(open_checked, order.location, order.policy, pace=order.pace, from_seconds=from_seconds),
+            connect=partial(
+                open_checked,
+                order.location,
+                order.policy,
+                pace=order.pace,
+                from_seconds=from_seconds,
+                limits=self._settings.limits,
+            ),
             is_live=is_always_live(order.location),
             is_patient=is_url(order.location),
             resumption=resumption,

@@ -19,6 +19,7 @@ import memvit
 from memvit.assemble import ModelSettings, model_name
 from memvit.models import state_digest
 from memvit.types import MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
 
 from .app import make_app
@@ -81,6 +82,7 @@ def make_service(
     rules: SourceRules,
     *,
     hop_seconds: float = 1.0,
+    limits: VideoLimits = DEFAULT_LIMITS,
     max_streams: int = 64,
     state: Path | None = None,
     save_every_seconds: float = 60.0,
@@ -91,7 +93,7 @@ def make_service(
 
     MemvitError if something it needs is not to be had.
     """
-    desk_settings = DeskSettings(hop_seconds=hop_seconds)
+    desk_settings = DeskSettings(hop_seconds=hop_seconds, limits=limits)
     engine, labels, boxes = settings.build()
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing

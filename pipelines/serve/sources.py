@@ -9,24 +9,14 @@ from pathlib import Path
 
 from memvit.live.policy import LivePolicy
 from memvit.types import MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.location import is_always_live, is_camera
 from memvit.video.paced import PacedSource
 from memvit.video.source import Source, open_source
 
 DEFAULT_SCHEMES = ("rtsp", "rtsps", "http", "https")
 MAX_CHARACTERS = 2048
-FILE_FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu"
-"""Containers of single files: none of them (as a playlist does) names other files to read."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^/\\]")
-_UNDER = {
-    "http": "http,https,tcp,tls,crypto,data",
-    "https": "http,https,tcp,tls,crypto,data",
-    "rtsp": "rtsp,rtp,srtp,udp,tcp,tls",
-    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tcp,tls",
-    "rtmp": "rtmp,tcp",
-    "rtmps": "rtmps,rtmp,tls,tcp",
-}
-"""Scheme → what FFmpeg may use to serve it; another scheme may use itself only. Never files."""
 
 
 class SourceRefused(MemvitError):
@@ -74,27 +64,24 @@ class SourceRules:
         return path
 
 
-def open_checked(location: str, policy: LivePolicy, *, pace: bool = False, from_seconds: float = 0.0) -> Source:
-    """Open what `SourceRules.check` returned, with FFmpeg kept to the protocols and formats that it needs."""
+def open_checked(
+    location: str,
+    policy: LivePolicy,
+    *,
+    pace: bool = False,
+    from_seconds: float = 0.0,
+    limits: VideoLimits = DEFAULT_LIMITS,
+) -> Source:
+    """Open what `SourceRules.check` returned."""
     again = partial(
         open_source,
         location,
         open_timeout_seconds=policy.open_timeout_seconds,
         read_timeout_seconds=policy.read_timeout_seconds,
         decoder_threads=1,  # the other cores have other streams
-        options=ffmpeg_options(location),
+        limits=limits,
     )
     if not pace or is_always_live(location):
         return again(from_seconds=from_seconds)
     source = again()
     return source if source.info.is_live else PacedSource(source, again)
-
-
-def ffmpeg_options(location: str) -> dict[str, str]:
-    """What FFmpeg may use to open a location."""
-    if is_camera(location):
-        return {}
-    if "://" not in location:
-        return {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
-    scheme = location.partition("://")[0].lower()
-    return {"protocol_whitelist": _UNDER.get(scheme, scheme)}

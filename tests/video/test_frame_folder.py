@@ -142,7 +142,9 @@ def test_only_images_that_a_clip_uses_are_decoded(tmp_path: Path, monkeypatch: p
 
     decoded: list[str] = []
     original = frame_folder.decode_image
-    monkeypatch.setattr(frame_folder, "decode_image", lambda path: decoded.append(path.name) or original(path))
+    monkeypatch.setattr(
+        frame_folder, "decode_image", lambda path, *more: decoded.append(path.name) or original(path, *more)
+    )
     source = open_source(make.write_images(tmp_path, range(1, 41)), start_seconds=900.0)
     sampler = ClipSampler("s", num_frames=4, frame_interval=5, hop_seconds=1.0, short_side=24)
     clips = list(sampler.clips(source))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from memvit.types import SourceError
+from memvit.video.limits import VideoLimits
 from memvit.video.source import Frame, ReadCounts, Source, open_source
 from tests.video import make
 
@@ -188,7 +189,7 @@ def test_gray(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "height"), [(63, 47), (2, 2), (1, 1), (5, 300)])
 def test_odd_sizes(tmp_path: Path, width: int, height: int) -> None:
     path = make.write(tmp_path / "a.mkv", make.counted(3, width, height), codec="ffv1", pixel_format="yuv444p")
-    frames = read(open_source(path))
+    frames = read(open_source(path, limits=VideoLimits(aspect=60)))
     assert [frame.rgb().shape for frame in frames] == [(height, width, 3)] * 3
     assert [make.number_of(frame.rgb()) for frame in frames] == [0, 1, 2]
 
@@ -296,7 +297,7 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
         tmp_path / "missing.mp4": "no such file",
         write_bytes(tmp_path / "empty.mp4", b""): "the file is empty",
         write_bytes(tmp_path / "text.mp4", b"hello\n" * 99): "not a video",
-        write_bytes(tmp_path / "notes.txt", b"hello\n" * 99): "text file",
+        write_bytes(tmp_path / "notes.txt", b"hello\n" * 99): "a text",
         half_an_index: "no track in it",
         no_index: "index is missing",
         make.write_audio(tmp_path / "tone.m4a"): "no video in it (found: audio)",
