@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
+from rich.console import Console
 
 from memvit.video.limits import DEFAULT_LIMITS
 
@@ -118,7 +119,7 @@ def watch_command(
     from memvit.video.preflight import check_sources
 
     from .outputs import check_folder
-    from .progress import WatchProgress
+    from .progress import WatchProgress, print_seen
     from .watch import WatchOptions, open_location, watch
 
     with one_sentence(out):
@@ -164,6 +165,8 @@ def watch_command(
 
             summary = watch(sources, engine, people, names, options, on_event)
     progress.report(summary)
+    # With --json, standard output is for a program.
+    print_seen(summary, names, console if as_json else Console(highlight=False))
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
     if summary.failed:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from memvit.labels import Labels
 from memvit.live.events import SessionBegan, StreamLost, StreamStalled, StreamTally
 from memvit.live.watcher import Answered, News
 from memvit.results import Result
@@ -34,6 +35,16 @@ def missed_note(tally: StreamTally | None) -> str:
         return ""
     late = f", {tally.late_clips} of them dropped as late" if tally.late_clips else ""
     return f"clips missing: {tally.missed_clips}{late}"
+
+
+def print_seen(summary: WatchSummary, labels: Labels, console: Console) -> None:
+    """What was seen in each stream, a line for each person."""
+    for stream in summary.streams:
+        lines = stream.seen.lines(labels, console.width - 2)
+        if lines:
+            console.print(f"{stream.stream_id}:", markup=False, soft_wrap=True)
+        for line in lines:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 class WatchProgress:

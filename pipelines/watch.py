@@ -26,6 +26,7 @@ from memvit.video.paced import PacedSource
 from memvit.video.source import DECODER_THREADS, Source, open_source
 
 from .stopping import stop_requested
+from .watch_seen import Seen
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class StreamSummary:
     """What was skipped or mended on the way."""
     tally: StreamTally | None = None
     files: list[Path] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
+    """Who did what, and when."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,7 @@ def _write(
         files.write(answered.clip, answered.result)
     except MemvitError as error:
         return StreamFailed(summary.stream_id, str(error))
+    summary.seen.add(answered.result)
     summary.clips += 1
     summary.watched_seconds += options.hop_seconds
     return None
