@@ -32,6 +32,8 @@ from memvit.types import MemvitError
 
 from .stopping import stop_requested
 
+BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
+
 
 def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, str]:
     """The model a recipe names, with its beginning loaded; the last value says what became of the weights."""
@@ -55,6 +57,11 @@ def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, str]:
 def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
     """A model's config with what a recipe says of it."""
     head = config.head if choice.dropout is None else replace(config.head, dropout=choice.dropout)
+    of_boxes = {name: getattr(choice, name) for name in BOX_DROPOUTS}
+    if any(of_boxes.values()) and not head.box_blocks:
+        name = next(name for name, rate in of_boxes.items() if rate)
+        raise MemvitError(f"model.{name}={of_boxes[name]}: {choice.name} has no attention among boxes; leave it out")
+    head = replace(head, **of_boxes)
     memory = config.memory
     if choice.reads is not None:
         if memory is None:

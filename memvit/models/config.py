@@ -46,6 +46,12 @@ class HeadConfig:
     """Attention blocks among the boxes of a clip, and those of past clips where there is memory (action head)."""
     box_slots: int = 100
     """Boxes attend to each other in groups of this many slots, empty ones included: official weights expect it."""
+    box_attention_dropout: float = 0.0
+    """While training, of attention among boxes: of its probabilities."""
+    box_qkv_dropout: float = 0.0
+    """The same of its queries, keys and values, after their projections."""
+    box_dropout: float = 0.0
+    """The same of what its output projection and either layer of the MLP after it give."""
 
     @property
     def activation(self) -> Literal["softmax", "sigmoid"]:

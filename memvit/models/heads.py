@@ -37,9 +37,12 @@ class ClassificationHead(nn.Module):
 class BoxAttention(nn.Module):
     """Attention of the boxes of a clip to each other and to the boxes of past clips; no pooling, no positions."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, config: HeadConfig) -> None:
         super().__init__()
         self.heads = heads
+        self.attention_dropout = config.box_attention_dropout
+        self.qkv_dropout = nn.Dropout(config.box_qkv_dropout)
+        self.output_dropout = nn.Dropout(config.box_dropout)
         self.q, self.k, self.v, self.proj = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, slots: Tensor, queries: int, past: Tensor | None, readable: Tensor | None) -> Tensor:
@@ -47,26 +50,28 @@ class BoxAttention(nn.Module):
 
         `past` is (G, R, slots, C), oldest first, and `readable` (G, R) bool.
         """
-        q = self.q(slots[:, :queries])
+        q = self.qkv_dropout(self.q(slots[:, :queries]))
         source, mask = slots, None
         if past is not None and readable is not None:
             source = torch.cat((past.flatten(1, 2), slots), dim=1)
             unreadable = torch.where(readable, 0.0, UNREADABLE).to(slots.dtype).repeat_interleave(past.shape[2], 1)
             mask = F.pad(unreadable, (0, slots.shape[1]))[:, None, None]
-        q_heads, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, self.k(source), self.v(source)))
-        attended = F.scaled_dot_product_attention(q_heads, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-        return self.proj(attended + q)
+        k, v = self.qkv_dropout(self.k(source)), self.qkv_dropout(self.v(source))
+        q_heads, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        rate = self.attention_dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q_heads, k, v, attn_mask=mask, dropout_p=rate)
+        return self.output_dropout(self.proj(attended.transpose(1, 2).flatten(2) + q))
 
 
 class BoxBlock(nn.Module):
     """Attention among boxes, and an MLP."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, config: HeadConfig) -> None:
         super().__init__()
         self.norm1 = layer_norm(dim)
-        self.attn = BoxAttention(dim, heads)
+        self.attn = BoxAttention(dim, heads, config)
         self.norm2 = layer_norm(dim)
-        self.mlp = Mlp(dim, 4 * dim, dim)
+        self.mlp = Mlp(dim, 4 * dim, dim, config.box_dropout)
 
     def forward(
         self, slots: Tensor, queries: int, past: Tensor | None, readable: Tensor | None
@@ -89,7 +94,7 @@ class ActionHead(nn.Module):
         super().__init__()
         self.slots = config.box_slots
         self.spatial_stride = spatial_stride
-        self.box_blocks = nn.ModuleList(BoxBlock(dim, heads) for _ in range(config.box_blocks))
+        self.box_blocks = nn.ModuleList(BoxBlock(dim, heads, config) for _ in range(config.box_blocks))
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(dim, config.num_classes)
 

@@ -15,17 +15,21 @@ def layer_norm(dim: int) -> nn.LayerNorm:
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them."""
+    """Two linear layers with a GELU between them, and dropout after each while training."""
 
-    def __init__(self, dim: int, hidden_dim: int, dim_out: int) -> None:
+    def __init__(self, dim: int, hidden_dim: int, dim_out: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, dim) → (…, dim_out)."""
         fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see onednn.py
-        return self.fc2(F.gelu(self.fc1(x)) if fused is None else fused(x))
+        hidden = F.gelu(self.fc1(x)) if fused is None else fused(x)
+        if not self.training or self.dropout == 0.0:
+            return self.fc2(hidden)
+        return F.dropout(self.fc2(F.dropout(hidden, self.dropout)), self.dropout)
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:

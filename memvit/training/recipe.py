@@ -29,6 +29,13 @@ class ModelChoice:
     drop_path: float = 0.0
     dropout: float | None = None
     """Before the last layer; None is the model's own."""
+    box_attention_dropout: float = 0.0
+    """Dropout of the probabilities in attention among the boxes of a clip; this and the next two are for models of
+    people's actions."""
+    box_qkv_dropout: float = 0.0
+    """Dropout of its queries, keys and values, after their projections."""
+    box_dropout: float = 0.0
+    """Dropout after its output projection and after both layers of the MLP behind it."""
     reads: tuple[int, ...] | None = None
     """Offsets, in clips, of the past clips to read; () trains without memory; None is the model's own."""
 
@@ -40,12 +47,18 @@ class Augmentation:
     area: tuple[float, float] = (0.08, 1.0)
     """Part of the frame that a random crop covers."""
     aspect: tuple[float, float] = (0.75, 4 / 3)
+    """Of that crop, width over height, before it is resized to a square."""
+    short_side: tuple[int, int] | None = None
+    """Instead of a crop by area: the shorter side is resized to a length of this range, and a square of the model's
+    size cut out."""
     flip: float = 0.5
     """Probability of a mirror image; 0 where left and right mean something (Something-Something)."""
     rand_augment_ops: int = 0
     """Operations of RandAugment a sample; 0 turns it off."""
-    rand_augment_magnitude: int = 7
+    rand_augment_magnitude: float = 7
     """0 to 10."""
+    rand_augment_noise: float = 0.5
+    """Standard deviation of the magnitude, which is drawn for every operation."""
     color_jitter: float = 0.0
     erasing: float = 0.0
     """Probability that a rectangle is erased with noise."""
@@ -82,7 +95,7 @@ class ClassificationData:
     decode_short_side: int = 320
     """Frames are decoded to this size before a training crop is taken, where they are larger."""
     eval_crop_ratio: float = 1.0
-    """Side of the evaluation crop over the short side that images are resized to; 0.875 for ImageNet."""
+    """Side of the evaluation crop over the short side that frames are resized to; 0.875 is 224 of 256 pixels."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,9 @@ class OptimizerConfig:
     learning_rate: float = 1e-4
     """At the peak, for the batch size of this recipe: it is not scaled behind your back."""
     weight_decay: float = 0.05
-    """Not for biases, norms, cls tokens and position tables."""
+    """Not for biases and norms, nor any other tensor of one dimension."""
+    decay_positions: bool = True
+    """Whether weight decay is for the cls token and the tables of relative positions, too."""
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
     clip_norm: float | None = 1.0
@@ -185,14 +200,15 @@ class ActionAugmentation:
     """What happens to a training clip. Crop and flip are drawn once a video, so that memory is not torn."""
 
     short_side: tuple[int, int] = (256, 320)
-    """Pixels that the shorter side of a frame is resized to, before the crop."""
+    """Pixels that the shorter side of a frame is resized to, before the crop: a random length of this range."""
     crop: int | None = None
-    """Side of the square crop; None is the model's, 0 keeps the whole frame."""
+    """Side of the square crop; None is the model's, 0 keeps the whole frame. Where the frames of videos differ in size,
+    all are padded with black, right and below, to the largest."""
     flip: float = 0.5
     color_jitter: float = 0.0
     """Drawn for each clip."""
     perturb_frames: bool = False
-    """Move every frame by up to half the frame interval."""
+    """Move every frame by a random number of frames (of 30 a second), up to half the frame interval."""
     once: Literal["video", "clip"] = "video"
     """clip draws crop and flip anew for each clip, as the reference does."""
 
