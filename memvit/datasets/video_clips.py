@@ -48,11 +48,11 @@ class VideoClips:
             wanted = dense_indices(*self._span(info), generator.random())
         return _resized(_frames(path, info, wanted), short_side, enlarge=False)
 
-    def views(self, index: int, temporal_views: int, spatial_crops: Literal[1, 3]) -> Tensor:
+    def views(self, index: int, temporal_views: int, spatial_crops: Literal[1, 3], crop_ratio: float = 1.0) -> Tensor:
         """All views of a video for testing: (temporal × spatial, T, 3, side, side). SourceError if it cannot be read.
 
-        The short side is the model's; crops are its centre, or the two ends and the centre of the longer side. With
-        uniform sampling all temporal views are the same clip: the published tests take one.
+        The short side is the model's side / `crop_ratio`; crops are the centre, or the two ends and the centre of the
+        longer side. With uniform sampling all temporal views are the same clip: the published tests take one.
         """
         path, side = self.videos[index].path, self.preprocessing.short_side
         info = _info(path)
@@ -61,7 +61,7 @@ class VideoClips:
         else:
             clips = [view_indices(*self._span(info), view, temporal_views) for view in range(temporal_views)]
         wanted = sorted({frame for clip in clips for frame in clip})
-        decoded = _resized(_frames(path, info, wanted), side, enlarge=True)
+        decoded = _resized(_frames(path, info, wanted), round(side / crop_ratio), enlarge=True)
         place = {frame: row for row, frame in enumerate(wanted)}
         rows = [[place[frame] for frame in clip] for clip in clips]
         return torch.stack([crop for clip in rows for crop in spatial_views(decoded[clip], side, spatial_crops)])
@@ -73,7 +73,8 @@ class VideoClips:
 
 
 def spatial_views(clip: Tensor, side: int, crops: Literal[1, 3]) -> list[Tensor]:
-    """(T, 3, H, W) → square crops of the short side's size: the centre, or first end, centre, last end."""
+    """(T, 3, H, W) → squares of that side: the centre, or the first end, the centre and the last end of the longer
+    side."""
     height, width = clip.shape[-2:]
     top, left = math.ceil((height - side) / 2), math.ceil((width - side) / 2)
     corners = [(top, left)]

@@ -1,25 +1,26 @@
-"""Augmentation through torchvision's transforms: of one sample, then of a batch.
+"""Augmentation of one sample, then of a batch.
 
-The papers' RandAugment adds noise to its magnitude (mstd 0.5) and always distorts more with a larger one ("inc1");
-torchvision's has the same operations without the noise. Everything random follows torch's generator, which the caller
-seeds.
+Everything random follows torch's generator, which the caller seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision import tv_tensors
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as images
 
+from memvit.training.mixing import mix
+from memvit.training.rand_augment import RandAugment
 from memvit.training.recipe import Augmentation
+from memvit.types import MemvitError
+from memvit.video.sampler import short_side_size
 
-MAGNITUDE_BINS = 31
-"""torchvision counts magnitudes 0 to 30, the papers 0 to 10."""
+Step = Callable[[Tensor], Tensor]
 
 
 @contextmanager
@@ -30,51 +31,83 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-class ClipAugmentation:
-    """(T, 3, H, W) uint8 → (T, 3, side, side) uint8, all frames alike."""
+def jittered_side(low: int, high: int, drawn: float) -> int:
+    """A length of `low` to `high` pixels from a number of 0 to 1: its inverse is uniform, so short ones are likelier.
 
-    def __init__(self, config: Augmentation, side: int) -> None:
-        steps: list[torch.nn.Module] = [
-            v2.RandomResizedCrop(side, config.area, config.aspect, v2.InterpolationMode.BICUBIC, antialias=True)
-        ]
+    As in the reference, where a side is drawn for videos (`INV_UNIFORM_SAMPLE`).
+    """
+    return round(1 / (1 / high + (1 / low - 1 / high) * drawn))
+
+
+class ShortSideCrop:
+    """(T, 3, H, W) → (T, 3, side, side): the short side is resized to a random length, and a square cut out anywhere.
+
+    Bilinear and without a filter, as in the reference.
+    """
+
+    def __init__(self, short_side: tuple[int, int], side: int) -> None:
+        if min(short_side) < side:
+            raise MemvitError(f"augment.short_side={list(short_side)} is smaller than the crop of {side} pixels")
+        self.short_side, self.side = short_side, side
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        """Crop all frames alike."""
+        low, high = self.short_side
+        width, height = short_side_size(clip.shape[-1], clip.shape[-2], jittered_side(low, high, float(torch.rand(()))))
+        clip = images.resize(clip, [height, width], v2.InterpolationMode.BILINEAR, antialias=False)
+        top = int(torch.randint(height - self.side + 1, ()))
+        left = int(torch.randint(width - self.side + 1, ()))
+        return images.crop(clip, top, left, self.side, self.side)
+
+
+class ClipAugmentation:
+    """(T, 3, H, W) uint8 → (T, 3, side, side) uint8, all frames alike.
+
+    The published order differs: whole frames of a video are distorted, then cropped with bilinear interpolation; an
+    image is cropped first, with bicubic interpolation.
+    """
+
+    def __init__(self, config: Augmentation, side: int, *, of_images: bool) -> None:
+        crop: list[Step] = [_crop(config, side, of_images=of_images)]
         if config.flip:
-            steps.append(v2.RandomHorizontalFlip(config.flip))
+            crop.append(v2.RandomHorizontalFlip(config.flip))
+        distort: list[Step] = []
         if config.rand_augment_ops:
-            magnitude = round(config.rand_augment_magnitude / 10 * (MAGNITUDE_BINS - 1))
-            steps.append(v2.RandAugment(config.rand_augment_ops, magnitude, MAGNITUDE_BINS))
+            distort.append(
+                RandAugment(config.rand_augment_ops, config.rand_augment_magnitude, config.rand_augment_noise)
+            )
         elif config.color_jitter:
-            steps.append(v2.ColorJitter(*[config.color_jitter] * 3))
-        self.transform = v2.Compose(steps)
+            distort.append(v2.ColorJitter(*[config.color_jitter] * 3))
+        self.steps = [*crop, *distort] if of_images else [*distort, *crop]
 
     def __call__(self, clip: Tensor, seed: int) -> Tensor:
         """Augment one sample."""
         with seeded(seed):
-            out: Tensor = self.transform(tv_tensors.Video(clip))
-        return out.as_subclass(Tensor)
+            for step in self.steps:
+                clip = step(clip)
+        return clip
+
+
+def _crop(config: Augmentation, side: int, *, of_images: bool) -> Step:
+    if config.short_side is not None:
+        return ShortSideCrop(config.short_side, side)
+    mode = v2.InterpolationMode.BICUBIC if of_images else v2.InterpolationMode.BILINEAR
+    crop: Step = v2.RandomResizedCrop(side, config.area, config.aspect, mode, antialias=of_images)
+    return crop
 
 
 class BatchAugmentation:
     """Normalised clips (B, 3, T, H, W) and labels (B,) → clips and soft targets (B, classes)."""
 
     def __init__(self, config: Augmentation, num_classes: int) -> None:
-        self.num_classes, self.smoothing = num_classes, config.label_smoothing
+        self.config, self.num_classes = config, num_classes
         self.erase = v2.RandomErasing(config.erasing, value="random") if config.erasing else None
-        mixes: list[torch.nn.Module] = []
-        if config.mixup:
-            mixes.append(v2.MixUp(alpha=config.mixup, num_classes=num_classes))
-        if config.cutmix:
-            mixes.append(v2.CutMix(alpha=config.cutmix, num_classes=num_classes))
-        self.mix = v2.RandomChoice(mixes) if mixes else None
 
     def __call__(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the samples of a batch; randomness is torch's global generator."""
         if self.erase is not None:
             erase = self.erase
             clips = torch.stack([erase(clip.transpose(0, 1)).transpose(0, 1) for clip in clips])
-        if self.mix is not None and len(clips) > 1:
-            video = tv_tensors.Video(clips.transpose(1, 2))
-            mixed, targets = self.mix(video, labels)
-            clips = mixed.as_subclass(Tensor).transpose(1, 2)
-        else:
-            targets = F.one_hot(labels, self.num_classes).to(clips.dtype)
-        return clips, targets * (1 - self.smoothing) + self.smoothing / self.num_classes
+        smoothing = self.config.label_smoothing
+        targets = F.one_hot(labels, self.num_classes).to(clips.dtype) * (1 - smoothing) + smoothing / self.num_classes
+        return mix(clips, targets, self.config.mixup, self.config.cutmix)

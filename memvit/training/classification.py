@@ -51,7 +51,7 @@ class TrainingSamples(Dataset[list[tuple[Tensor, int, str]]]):
 
     def __init__(self, samples: Samples, augment: Augmentation, side: int, decode_short_side: int) -> None:
         self.samples, self.repeats, self.short_side = samples, augment.repeats, decode_short_side
-        self.augment = ClipAugmentation(augment, side)
+        self.augment = ClipAugmentation(augment, side, of_images=isinstance(samples, LabelledImages))
 
     def __getitem__(self, draw: Draw) -> list[tuple[Tensor, int, str]]:
         """A sample that cannot be read is replaced by the next that can, with a warning."""
@@ -96,7 +96,8 @@ class TestSamples(Dataset[Views]):
         name, label = self.identity(index)
         try:
             if isinstance(self.samples, VideoClips):
-                pixels = self.samples.views(index, self.data.temporal_views, self.data.spatial_crops)
+                data = self.data
+                pixels = self.samples.views(index, data.temporal_views, data.spatial_crops, data.eval_crop_ratio)
             else:
                 pixels = self.samples.evaluation_image(index, self.data.eval_crop_ratio)
         except SourceError as error:

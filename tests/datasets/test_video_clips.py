@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +32,19 @@ def test_dense_views_are_the_frames_of_the_plan(video: LabelledVideo) -> None:
     views = VideoClips([video], PLAN).views(0, temporal_views=3, spatial_crops=1)
     assert views.shape == (3, 4, 3, 32, 32)
     assert [numbers(view) for view in views] == [view_indices(50, 30, 4, 2, k, 3) for k in range(3)]
+
+
+def test_a_crop_ratio_leaves_the_rim_out(tmp_path: Path) -> None:
+    """A square slope from dark to light: of a short side of 40 pixels, the centre of 32 has four fifths of it."""
+    slope = np.broadcast_to(np.linspace(20, 230, 64, dtype=np.uint8)[None, :, None], (64, 64, 3))
+    path = write(tmp_path / "slope.mp4", [slope.copy()] * 8)
+    clips = VideoClips([LabelledVideo(path, 0)], PLAN)
+    heights = []
+    for ratio in (1.0, 0.8):
+        view = clips.views(0, 1, 1, ratio)[0].float()
+        assert view.shape == (4, 3, 32, 32)
+        heights.append(float(view[..., -1].mean() - view[..., 0].mean()))
+    assert heights[1] / heights[0] == pytest.approx(0.8, abs=0.03)
 
 
 def test_uniform_view(video: LabelledVideo) -> None:
