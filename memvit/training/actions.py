@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from memvit.datasets.ava import AnnotatedVideo, Footage, folders_of, read_annotations
 from memvit.datasets.ava_files import read_exclusions, read_label_map, read_table
@@ -20,11 +18,11 @@ from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_o
 from memvit.evaluation.actions import KeyframeScores, as_table, score_keyframes
 from memvit.evaluation.ava import evaluate
 from memvit.models import Memory, MeMViT, ModelEntry
-from memvit.training.augment import seeded
-from memvit.training.recipe import ActionAugmentation, ActionData, ActionRecipe
+from memvit.training.lane_augment import LaneAugmentation
+from memvit.training.recipe import ActionData, ActionRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError
-from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
+from memvit.video.sampler import ClipSampler, short_side_size
 from memvit.video.transforms import model_input
 
 
@@ -33,7 +31,7 @@ class LaneBatch:
     """One keyframe of every lane; a lane that has ended shows black frames with nobody in them."""
 
     frames: Tensor
-    """(B, T, side, side, 3) uint8."""
+    """(B, T, side, side, 3) uint8; whole frames of different sizes are padded with black, right and below."""
     boxes: list[Tensor]
     """B tensors (N_i, 4), xyxy in pixels of `frames`."""
     labels: Tensor
@@ -53,54 +51,6 @@ def open_footage(data: ActionData) -> Footage:
         data.frames_start_seconds,
         folders,
     )
-
-
-class LaneAugmentation:
-    """LaneStep → a square clip with its boxes and labels. What is drawn depends on the run's seed, the epoch, the video
-    and the clip alone."""
-
-    def __init__(self, config: ActionAugmentation, side: int, seed: int, epoch: int) -> None:
-        self.config, self.side, self.seed, self.epoch = config, side, seed, epoch
-        self.color = v2.ColorJitter(*[config.color_jitter] * 3) if config.color_jitter else None
-
-    def short_side(self, video: AnnotatedVideo) -> int:
-        """Of the frames of this video in this epoch."""
-        low, high = self.config.short_side
-        return self._draw(video.name, "scale").randint(low, high)
-
-    def __call__(self, step: LaneStep) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames (T, side, side, 3), boxes (N, 4) in pixels, labels (N, classes); boxes outside the crop are gone."""
-        frames = torch.from_numpy(step.clip.frames)
-        height, width = frames.shape[1:3]
-        boxes = torch.from_numpy(step.keyframe.boxes.xyxy) * torch.tensor([width, height, width, height])
-        labels = torch.from_numpy(step.keyframe.labels)
-        clip = step.clip.index if self.config.once == "clip" else 0
-        generator = self._draw(step.video, f"crop {clip}")
-        if self.side:
-            top = generator.randint(0, max(height - self.side, 0))
-            left = generator.randint(0, max(width - self.side, 0))
-            frames = frames[:, top : top + self.side, left : left + self.side]
-            boxes = (boxes - torch.tensor([left, top, left, top])).clamp(0, self.side)
-            inside = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(1)
-            boxes, labels = boxes[inside], labels[inside]
-        if generator.random() < self.config.flip:
-            frames = frames.flip(2)
-            width = frames.shape[2]
-            boxes = torch.stack((width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]), 1)
-        if self.color is not None:
-            with seeded(self._draw(step.video, f"color {step.clip.index}").getrandbits(40)):
-                frames = self.color(frames.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return frames.contiguous(), boxes, labels
-
-    def perturb(self, video: str, frames: int, frame_interval: int, number: int) -> list[float]:
-        """By how many seconds each frame of a clip is moved; see `ClipSampler`."""
-        generator = self._draw(video, f"frames {number}")
-        half = frame_interval // 2 / TRAINED_FRAMES_PER_SECOND
-        moves = [generator.uniform(-half, half) for _ in range(frames)]
-        return [max(moves[0], 0.0), *moves[1:-1], min(moves[-1], 0.0)]
-
-    def _draw(self, video: str, what: str) -> random.Random:
-        return random.Random(f"{self.seed} {self.epoch} {video} {what}")
 
 
 class ActionTask:
@@ -125,6 +75,20 @@ class ActionTask:
             )
         self.memory: Memory | None = None
 
+    @cached_property
+    def canvas(self) -> tuple[int, int] | None:
+        """(height, width) that a whole frame of every training video fits in; None where squares are cut out.
+
+        One for the whole run, since what a lane remembers has the size of its frames.
+        """
+        if self.side:
+            return None
+        largest, sizes = max(self.recipe.augment.short_side), []
+        for video in self.train_videos:
+            with self.footage.open(video.name) as source:
+                sizes.append(short_side_size(source.info.width, source.info.height, largest))
+        return max(height for _, height in sizes), max(width for width, _ in sizes)
+
     def _plan(self, epoch: int) -> list[list[Any]]:
         """All lanes of all processes."""
         return share_out(self.train_videos, self.recipe.run.batch_size, seed=self.recipe.run.seed, epoch=epoch)
@@ -139,7 +103,7 @@ class ActionTask:
     def batches(self, epoch: int, first_batch: int) -> Iterator[LaneBatch]:
         """See `Task`."""
         mine = self._plan(epoch)[self.lanes.start : self.lanes.stop]
-        augment = LaneAugmentation(self.recipe.augment, self.side, self.recipe.run.seed, epoch)
+        augment = LaneAugmentation(self.recipe.augment, self.side, self.recipe.run.seed, epoch, self.canvas)
         readers = [self._read(begun_at(lane, first_batch), augment) for lane in mine]
         if first_batch == 0:
             self.memory = None
@@ -167,7 +131,7 @@ class ActionTask:
 
     def _batch(self, steps: list[LaneStep | None], augment: LaneAugmentation) -> LaneBatch:
         made = [None if step is None else augment(step) for step in steps]
-        shape = next((item[0].shape for item in made if item), (self.preprocessing.num_frames, self.side, self.side, 3))
+        shape = (self.preprocessing.num_frames, *(augment.canvas or (self.side, self.side)), 3)
         classes = self.config.head.num_classes
         nothing = torch.zeros(shape, dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0, classes)
         frames, boxes, labels = zip(*(item or nothing for item in made), strict=True)

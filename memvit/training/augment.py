@@ -5,7 +5,7 @@ Everything random follows torch's generator, which the caller seeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -22,6 +22,10 @@ from memvit.video.sampler import short_side_size
 
 Step = Callable[[Tensor], Tensor]
 
+PRINCIPAL_DEVIATIONS = torch.tensor([0.225, 0.224, 0.229])
+PRINCIPAL_COLORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+"""Of the reference (`DATA.TRAIN_PCA_EIGVAL` and `EIGVEC`): a row for red, green and blue, a column for a component."""
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -37,6 +41,12 @@ def jittered_side(low: int, high: int, drawn: float) -> int:
     As in the reference, where a side is drawn for videos (`INV_UNIFORM_SAMPLE`).
     """
     return round(1 / (1 / high + (1 / low - 1 / high) * drawn))
+
+
+def with_color_noise(frames: Tensor, along: Sequence[float]) -> Tensor:
+    """(…, 3) uint8 RGB with one colour added to all pixels: so far `along` each principal component."""
+    shift = PRINCIPAL_COLORS @ (PRINCIPAL_DEVIATIONS * torch.tensor(along))
+    return (frames.float() + 255 * shift).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class ShortSideCrop:

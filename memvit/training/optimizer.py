@@ -9,16 +9,17 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from memvit.training.recipe import OptimizerConfig, ScheduleConfig
 
-WITHOUT_DECAY = ("cls_token", "rel_pos")
+POSITIONS = ("cls_token", "rel_pos")
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """AdamW or SGD (Nesterov); weight decay for matrices and kernels only, not for biases, norms, cls and positions."""
+    """AdamW or SGD (Nesterov); no weight decay for tensors of one dimension, which are biases and norms."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_free = parameter.ndim < 2 or any(part in name for part in WITHOUT_DECAY)
+            is_position = any(part in name for part in POSITIONS)
+            is_free = parameter.ndim < 2 or (is_position and not config.decay_positions)
             (free if is_free else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if config.kind == "sgd":

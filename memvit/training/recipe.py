@@ -207,6 +207,9 @@ class ActionAugmentation:
     flip: float = 0.5
     color_jitter: float = 0.0
     """Drawn for each clip."""
+    color_noise: float = 0.0
+    """The same: standard deviation of a colour that is added to all pixels, along the principal components of colours
+    in photographs."""
     perturb_frames: bool = False
     """Move every frame by a random number of frames (of 30 a second), up to half the frame interval."""
     once: Literal["video", "clip"] = "video"

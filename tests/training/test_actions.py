@@ -8,16 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from memvit.datasets.ava import Keyframe
+from memvit.datasets.lanes import LaneStep
 from memvit.datasets.long_cue import Scene, write_long_cue
+from memvit.models.zoo import VIDEO
 from memvit.training.actions import ActionTask
+from memvit.training.lane_augment import LaneAugmentation
 from memvit.training.loop import StepDone
-from memvit.training.recipe import ActionRecipe, load_recipe
+from memvit.training.recipe import ActionAugmentation, ActionRecipe, ModelChoice, load_recipe
 from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
-from pipelines.train import build_task
+from memvit.types import Clip, MemvitError, PersonBoxes
+from pipelines.train import adjusted, build_task
 from tests.processes import Command, wait_for
 
 from .runs import losses, trainer_of, weights
@@ -171,3 +177,89 @@ def test_two_workers_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     apart = max(float((one[name] - two[name]).abs().max()) for name in one)
     assert apart < 1e-3
+
+
+def test_box_dropout_of_a_recipe_reaches_the_model(data: Path, tmp_path: Path) -> None:
+    rates = ["model.box_attention_dropout=0.5", "model.box_qkv_dropout=0.3", "model.box_dropout=0.2"]
+    task, _ = build_task(recipe_of(data, tmp_path, *rates), World())
+    block = task.model.head.box_blocks[0]
+    assert (block.attn.attention_dropout, block.attn.qkv_dropout.p) == (0.5, 0.3)
+    assert (block.attn.output_dropout.p, block.mlp.dropout) == (0.2, 0.2)
+
+
+def test_box_dropout_of_a_model_without_boxes_is_refused() -> None:
+    with pytest.raises(MemvitError, match=r"model\.box_dropout=0\.3: mvitv2_s_16x4\.k400 has no attention among boxes"):
+        adjusted(VIDEO, ModelChoice(box_dropout=0.3))
+
+
+def lane_step(width: int, height: int, xyxy: list[list[float]]) -> LaneStep:
+    """A clip of two frames with people at these parts of the frame."""
+    boxes = PersonBoxes(np.array(xyxy, dtype=np.float32), np.ones(len(xyxy), dtype=np.float32))
+    frames = np.full((2, height, width, 3), 200, dtype=np.uint8)
+    return LaneStep(
+        "a", Keyframe(1, boxes, np.eye(len(xyxy), 8, dtype=np.float32)), Clip("a", 0, 1.0, 0.0, 2.0, frames)
+    )
+
+
+def test_people_of_whom_the_crop_shows_little_stay() -> None:
+    """A box that the crop leaves 0.4 pixels of, and one outside of it, as in the reference."""
+    step = lane_step(100, 64, [[0.2, 0.1, 0.9, 0.9], [0.5, 0.2, 0.504, 0.8], [0.0, 0.0, 0.01, 1.0]])
+    for seed in range(8):
+        augment = LaneAugmentation(ActionAugmentation(flip=0.5), 64, seed, 0)
+        frames, boxes, labels = augment(step)
+        assert frames.shape == (2, 64, 64, 3)
+        assert boxes.shape == (3, 4) and torch.equal(labels, torch.eye(3, 8))
+        assert ((boxes >= 0) & (boxes <= 63)).all() and (boxes[:, 2:] >= boxes[:, :2]).all()
+
+
+def test_boxes_of_a_mirror_image_are_mirrored_between_first_and_last_pixel() -> None:
+    step = lane_step(64, 64, [[0.25, 0.5, 0.5, 1.0]])
+    (plain, mirrored) = (LaneAugmentation(ActionAugmentation(flip=flip), 64, 0, 0)(step)[1] for flip in (0.0, 1.0))
+    assert plain.tolist() == [[16, 32, 32, 63]]
+    assert mirrored.tolist() == [[63 - 32, 32, 63 - 16, 63]]
+
+
+def test_color_noise_is_one_colour_a_clip() -> None:
+    step = lane_step(64, 64, [[0.25, 0.5, 0.5, 1.0]])
+    grey = ActionAugmentation(color_noise=0.1)
+    first, again, other = (LaneAugmentation(grey, 64, seed, 0)(step)[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    colour = first[0, 0, 0]
+    assert (first == colour).all() and not (colour == 200).all()
+
+
+@pytest.mark.parametrize(("interval", "expected"), [(4, {-2, -1, 0, 1}), (3, {-2, -1, 0}), (2, {-1, 0}), (1, {0})])
+def test_frames_are_moved_by_whole_frames(interval: int, expected: set[int]) -> None:
+    augment = LaneAugmentation(ActionAugmentation(perturb_frames=True), 64, 0, 0)
+    moves = [[move * 30 for move in augment.perturb("a", 6, interval, number)] for number in range(200)]
+    assert {round(move) for of_clip in moves for move in of_clip[1:-1]} == expected
+    assert all(move == pytest.approx(round(move), abs=1e-9) for of_clip in moves for move in of_clip)
+    assert {round(of_clip[0]) for of_clip in moves} == {move for move in expected if move >= 0}
+    assert {round(of_clip[-1]) for of_clip in moves} == ({move for move in expected if move < 0} or {0})
+
+
+@pytest.fixture(scope="module")
+def wide_and_narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mixed")
+    sizes = [(64, 64), (96, 64), (64, 80)]
+    scenes = [Scene(place, actors=2, seconds=5, width=w, height=h) for place, (w, h) in enumerate(sizes)]
+    write_long_cue(folder, {"train": scenes, "val": scenes[:1]})
+    return folder
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_whole_frames_of_different_sizes_are_padded_to_one(lanes: int, wide_and_narrow: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(wide_and_narrow, tmp_path, "augment.crop=0", f"run.batch_size={lanes}")
+    task, _ = build_task(recipe, World())
+    assert isinstance(task, ActionTask)
+    batches = task.batches(0, 0)
+    seen = set()
+    with torch.no_grad():
+        for _ in range(task.batches_per_epoch):
+            batch = next(batches)
+            assert batch.frames.shape[2:4] == (80, 96)
+            assert torch.isfinite(task.loss(task.model, batch)[0])
+            for frames in batch.frames:
+                lit = frames.float().mean((0, 3)) > 20
+                seen.add((int(lit.any(1).sum()), int(lit.any(0).sum())))
+    assert {(64, 64), (64, 96), (80, 64)} <= seen, seen
