@@ -90,8 +90,8 @@ def open_engine(
     file that leaves a part of the model untrained is refused: what it says would be noise.
     """
     chosen = choose_device(device)
-    description = describe(checkpoint) if checkpoint and name is None else None
-    if description is not None and checkpoint is not None:
+    description = describe(checkpoint) if checkpoint else None
+    if description is not None and checkpoint is not None and name in (None, description.name):
         model, description = load_own(checkpoint)
         preprocessing, names = description.preprocessing, Labels(description.classes, description.first_id)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,17 @@ def _archive_text(content: dict[str, Any]) -> str:
 def _checkpoint(path: Path) -> dict[str, Any]:
     if path.suffix not in CHECKPOINTS:
         raise MemvitError(f"{path}: neither an archive nor a checkpoint ({', '.join(CHECKPOINTS)})")
-    from memvit.models import describe, read_checkpoint
+    from memvit.models.checkpoints import list_tensors
+    from memvit.models.own import check_own
 
-    description = describe(path)
-    state, layout = read_checkpoint(path)
+    description = check_own(path)
+    tensors, layout = list_tensors(path)
     content: dict[str, Any] = {
         "kind": "checkpoint",
         "path": str(path),
         "layout": layout,
-        "tensors": len(state),
-        "parameters": sum(tensor.numel() for tensor in state.values()),
+        "tensors": len(tensors),
+        "parameters": sum(math.prod(tensor.shape) for tensor in tensors.values()),
     }
     if description is not None:
         content |= {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import detection, get_model, get_model_weights, list_models
 
+from memvit.models import CheckpointError
+from memvit.models.torch_files import load_torch_file
 from memvit.types import Clip, MemvitError, PersonBoxes
 
 PERSON = 1
@@ -88,9 +89,9 @@ def _local(name: str, path: Path) -> nn.Module:
     if not path.is_file():
         raise MemvitError(f"{path}: there is no such file of detector weights")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise MemvitError(f"{path}: this is not a complete PyTorch state dict of {name}; fetch it again") from error
+        state = load_torch_file(path)
+    except CheckpointError as error:
+        raise MemvitError(str(error)) from error
     if not isinstance(state, dict):
         raise MemvitError(f"{path}: a state dict of {name} was expected, found a {type(state).__name__}")
     try:

@@ -31,7 +31,8 @@ def model_entry(name: str) -> ModelEntry:
     """The zoo's row of a name; ValueError with the nearest names if there is none."""
     if name in MODELS:
         return MODELS[name]
-    near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or list_models(name + "*")
+    begun = [known for known in MODELS if known.startswith(name)]
+    near = (begun or difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "`memvit models` lists all."
     raise ValueError(f"there is no model {name!r}; {hint}")
 
@@ -49,7 +50,8 @@ def create_model(
         name: `architecture.tag`, see `list_models`.
         pretrained: Load the published weights, through torch.hub's cache.
         checkpoint: Load this file instead, in any supported layout.
-        num_classes: Another number of classes than the tag's; a checkpoint's head then stays new where it differs.
+        num_classes: Another number of classes than the tag's; a checkpoint's head then stays new where it differs. A
+            file that describes itself as a model of this name needs none: it says how many classes it has.
 
     Raises:
         ValueError: No such model, both kinds of weights asked for, or (CheckpointError) weights that do not fit.
@@ -76,7 +78,7 @@ def load_model(
     if pretrained and checkpoint:
         raise ValueError("pretrained=True and checkpoint=… exclude each other")
     path = published_weights(name, entry.weights) if pretrained else checkpoint
-    config = change(entry.config if num_classes is None else _with_classes(entry.config, num_classes))
+    config = change(_config_of(name, entry, checkpoint, num_classes))
     if path is None:
         return build(config), None
     state, layout = read_checkpoint(path)
@@ -115,6 +117,16 @@ def build(config: MViTConfig) -> MeMViT | MViT:
     """A new model of a config, in eval mode: MeMViT where it remembers or answers for people."""
     remembers = config.head.kind == "action" or config.pool_first
     return (MeMViT(config) if remembers else MViT(config)).eval()
+
+
+def _config_of(name: str, entry: ModelEntry, checkpoint: str | Path | None, num_classes: int | None) -> MViTConfig:
+    """The zoo's config, with another number of classes where one is given; else what a file of this model says."""
+    from .own import describe  # own.py builds models, too
+
+    if num_classes is not None:
+        return _with_classes(entry.config, num_classes)
+    description = describe(checkpoint) if checkpoint is not None else None
+    return description.config if description is not None and description.name == name else entry.config
 
 
 def _with_classes(config: MViTConfig, num_classes: int) -> MViTConfig:

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from .layouts import LAYOUTS, State, recognise, to_ours
+from .errors import CheckpointError
+from .layouts import LAYOUTS, Layout, State, recognise, to_ours
+from .safetensors_header import TensorInfo, check_size, read_header, read_tensors
+from .torch_files import load_torch_file
+
+__all__ = ["CheckpointError", "LoadReport", "has_memory", "load_checkpoint", "read_checkpoint"]
 
 WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)(?=\.)")
 CLS_TOKEN = "backbone.cls_token"
@@ -23,8 +27,13 @@ CONTAINERS = ("model_state", "model", "state_dict")
 """Where the official files keep their parameters; a bare state dict has none of these."""
 
 
-class CheckpointError(ValueError):
-    """A file is not a checkpoint of this model; the message names the file, what was found and what was expected."""
+class Shaped(Protocol):
+    """A tensor, or what is known of it before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes, outermost first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,16 +61,34 @@ def read_checkpoint(path: str | Path) -> tuple[State, str]:
     Nothing in the file is executed. Raises CheckpointError if it is missing, truncated, or of no known layout.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint file")
+    check_size(path)
     state = _tensors(_load(path), path)
-    layout = recognise(state)
+    layout = known_layout(state, path)
+    return to_ours(state, layout), layout.name
+
+
+def list_tensors(path: str | Path) -> tuple[Mapping[str, Shaped], str]:
+    """Tensors by their names in the file, and its layout; of safetensors the shapes alone, without reading any tensor.
+
+    CheckpointError as `read_checkpoint`.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return read_checkpoint(path)
+    tensors = read_header(path).tensors
+    return tensors, known_layout(tensors, path).name
+
+
+def known_layout(names: Iterable[str], path: Path) -> Layout:
+    """The layout of these parameter names; CheckpointError if there is none."""
+    names = list(names)
+    layout = recognise(names)
     if layout is None:
         known = ", ".join(layout.name for layout in LAYOUTS)
         raise CheckpointError(
-            f"{path}: of no known layout: found parameters like {_some(state)}, expected one of {known}"
+            f"{path}: of no known layout: found parameters like {_some(names)}, expected one of {known}"
         )
-    return to_ours(state, layout), layout.name
+    return layout
 
 
 def load_checkpoint(
@@ -95,10 +122,39 @@ def load_checkpoint(
         missing, unexpected = missing - new, unexpected - heads
     if missing or unexpected or misfits:
         raise CheckpointError(f"{path}: {_difference(own, state, missing, unexpected, misfits)}")
-    state = {name: value.to(own[name].dtype) for name, value in state.items() if name not in dropped}
+    state = as_weights({name: value for name, value in state.items() if name not in dropped}, own, path)
     # A model on the meta device has no storage yet and takes over the file's tensors.
     model.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
     return LoadReport(layout, tuple(name for name in own if name in new), tuple(sorted(dropped)))
+
+
+def check_shapes(expected: Mapping[str, Shaped], found: Mapping[str, TensorInfo], path: str | Path) -> None:
+    """CheckpointError, with names, if tensors are missing, too many, of another shape or not of floating-point type."""
+    misfits = {name for name in expected.keys() & found.keys() if tuple(expected[name].shape) != found[name].shape}
+    missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if missing or unexpected or misfits:
+        raise CheckpointError(f"{path}: {_difference(expected, found, set(missing), set(unexpected), misfits)}")
+    for name, tensor in found.items():
+        if not tensor.is_floating:
+            raise CheckpointError(f"{path}: {name} is of type {tensor.dtype}, weights are floating-point numbers")
+
+
+def as_weights(state: State, own: Mapping[str, Tensor], path: str | Path) -> State:
+    """Tensors in the types of a model's parameters. CheckpointError that names one that is no weight: not of
+    floating-point numbers, or with values that are not finite.
+    """
+    weights = {}
+    for name, value in state.items():
+        if not value.is_floating_point():
+            raise CheckpointError(f"{path}: {name} is of type {value.dtype}, weights are floating-point numbers")
+        weights[name] = value.to(own[name].dtype)
+        # A sum is finite where all values are, and takes a tenth of the time; it may overflow where they are, too.
+        if not (weights[name].sum().isfinite() or weights[name].isfinite().all()):
+            raise CheckpointError(
+                f"{path}: {name} holds values that are not finite (NaN or infinity): training went wrong or the file "
+                "is damaged; use an earlier checkpoint"
+            )
+    return weights
 
 
 def _other_reads(name: str, value: Tensor, own: State) -> Tensor:
@@ -121,48 +177,29 @@ def has_memory(names: Iterable[str]) -> bool:
 
 
 def _load(path: Path) -> object:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: this is not a complete safetensors file ({error})") from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path):
-            raise CheckpointError(
-                f"{path}: the file holds Python objects besides tensors, which are not loaded because they could run "
-                "code; save its state dict alone and pass that"
-            ) from error
-        raise CheckpointError(
-            f"{path}: this is not a PyTorch checkpoint (a .pyth or .pth file was expected)"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        size = path.stat().st_size / 1e6
-        raise CheckpointError(
-            f"{path}: this is not a complete PyTorch checkpoint ({size:.1f} MB, cut off or damaged); fetch it again"
-        ) from error
+    if path.suffix != ".safetensors":
+        return load_torch_file(path)
+    read_header(path)
+    return read_tensors(path)
 
 
 def _tensors(content: object, path: Path) -> State:
     for key in CONTAINERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
+        if isinstance(content, dict) and isinstance(dict.get(content, key), dict):
             content = content[key]
             break
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a dictionary of parameters was expected, found a {type(content).__name__}")
-    state = {
-        WRAPPERS.sub("", str(name)).lstrip("."): value for name, value in content.items() if isinstance(value, Tensor)
-    }
+    named = {name: value for name, value in dict.items(content) if isinstance(name, str)}
+    state = {WRAPPERS.sub("", name).lstrip("."): value for name, value in named.items() if isinstance(value, Tensor)}
     if not state:
-        raise CheckpointError(f"{path}: a dictionary of parameters was expected, found {_some(map(str, content))}")
+        raise CheckpointError(f"{path}: a dictionary of parameters was expected, found {_some(named)}")
     return state
 
 
-def _difference(own: State, state: State, missing: set[str], unexpected: set[str], misfits: set[str]) -> str:
+def _difference(
+    own: Mapping[str, Shaped], state: Mapping[str, Shaped], missing: set[str], unexpected: set[str], misfits: set[str]
+) -> str:
     depth, found_depth = _depth(own), _depth(state)
     if depth != found_depth:
         return f"the file is of a model with {found_depth} blocks, this model has {depth}; choose the model it is of"
@@ -195,5 +232,5 @@ def grouped(names: Iterable[str]) -> list[str]:
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:
-    names = list(names)
+    names = [name if len(name) <= 120 else f"{name[:120]}…" for name in names]
     return ", ".join(names[:most]) + (", …" if len(names) > most else "") if names else "nothing"

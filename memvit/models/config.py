@@ -94,7 +94,7 @@ class MViTConfig:
     head: HeadConfig = HeadConfig("classification", 400)
 
     def __post_init__(self) -> None:
-        if self.memory and not set(self.memory.layers) <= set(range(self.depth)):
+        if self.memory and not all(0 <= layer < self.depth for layer in self.memory.layers):
             raise ValueError(f"memory layers {self.memory.layers} are not all among the {self.depth} blocks")
         if self.memory and not self.pool_first:
             raise ValueError("memory needs pool_first: what is remembered are pooled, not yet projected tokens")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,20 @@ import torch
 from torch import Tensor
 
 from .build import build
-from .checkpoints import CheckpointError
-from .config import HeadConfig, MemoryConfig, MViTConfig
+from .checkpoints import as_weights, check_shapes
+from .config import MViTConfig
+from .errors import CheckpointError
+from .from_json import from_json, nesting
+from .limits import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_DESCRIPTION_NESTING,
+    MAX_NAME_LENGTH,
+    check_config,
+    check_preprocessing,
+)
 from .memvit import MeMViT
 from .mvit import MViT
+from .safetensors_header import SafetensorsHeader, read_header, read_tensors
 from .zoo import Preprocessing
 
 FORMAT = 1
@@ -58,44 +68,81 @@ def save_own(path: Path, model: MeMViT | MViT, description: Description) -> None
 
 
 def describe(path: str | Path) -> Description | None:
-    """What a file says of itself; None if it is of another kind. CheckpointError if it is ours but damaged."""
+    """What a file says of itself; None if it is of another kind.
+
+    CheckpointError if it is ours but damaged, or describes a model that is out of all proportion.
+    """
     path = Path(path)
     if path.suffix != ".safetensors" or not path.is_file():
         return None
-    from safetensors import SafetensorError, safe_open
+    return _description(read_header(path), path)
 
-    try:
-        with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get(HEADER_KEY)
-        if header is None:
-            return None
-        content = json.loads(header)
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(f"{path}: it was written by a newer version of memvit; update memvit")
-        content["config"] = _config(content["config"])
-        content["preprocessing"] = _made(Preprocessing, content["preprocessing"])
-        return _made(Description, content)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: this is not a complete memvit checkpoint ({error}); fetch it again") from error
+
+def check_own(path: str | Path) -> Description | None:
+    """As `describe`; CheckpointError also where the tensors, by the header, are not those of the described model."""
+    path = Path(path)
+    description = describe(path)
+    if description is not None:
+        check_shapes(_built(description.config, path).state_dict(), read_header(path).tensors, path)
+    return description
 
 
 def load_own(path: str | Path) -> tuple[MeMViT | MViT, Description]:
     """The model of a self-describing checkpoint, in eval mode. CheckpointError if the file is none, or damaged."""
-    from safetensors.torch import load_file
-
-    description = describe(path)
+    path = Path(path)
+    description = check_own(path)
     if description is None:
         raise CheckpointError(f"{path}: this checkpoint does not describe itself; name its model, too")
-    state = load_file(path)
+    model = _built(description.config, path)
+    state = read_tensors(path)
     if state_digest(state) != description.sha256:
         raise CheckpointError(f"{path}: its tensors are not those it was written with; fetch it again")
-    config = description.config
-    with torch.device("meta"):
-        model = build(config)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(as_weights(state, model.state_dict(), path), assign=True)
     return model, description
+
+
+def _built(config: MViTConfig, path: Path) -> MeMViT | MViT:
+    """A model without weights: it takes no memory."""
+    try:
+        with torch.device("meta"):
+            return build(config)
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: no model can be built from its config ({error}); fetch it again") from error
+
+
+def _description(header: SafetensorsHeader, path: Path) -> Description | None:
+    text = header.metadata.get(HEADER_KEY)
+    if text is None:
+        return None
+    try:
+        if len(text) > MAX_DESCRIPTION_BYTES:
+            raise ValueError(f"its description is longer than {MAX_DESCRIPTION_BYTES:,} characters")
+        content = json.loads(text)
+        if nesting(content) > MAX_DESCRIPTION_NESTING:
+            raise ValueError(f"its description is nested deeper than {MAX_DESCRIPTION_NESTING} levels")
+        if isinstance(content, dict) and content.pop("format", None) != FORMAT:
+            raise CheckpointError(f"{path}: it was written by a newer version of memvit; update memvit")
+        description: Description = from_json(Description, content, "its description")
+        check_config(description.config)
+        check_preprocessing(description.preprocessing, description.config)
+        _check_names(description)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = "its description is nested too deeply" if isinstance(error, RecursionError) else error
+        raise CheckpointError(f"{path}: this is not a complete memvit checkpoint: {reason}; fetch it again") from error
+    return description
+
+
+def _check_names(description: Description) -> None:
+    classes, expected = description.classes, description.config.head.num_classes
+    if len(classes) != expected:
+        raise ValueError(f"it names {len(classes)} classes and its config has {expected}")
+    for name in (description.name, *classes):
+        if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+            raise ValueError(f"a name is longer than {MAX_NAME_LENGTH} characters or cannot be printed: {name[:40]!r}")
+    if not 0 <= description.first_id <= 10**6:
+        raise ValueError(f"first_id should be 0 to 1,000,000, it is {str(description.first_id)[:20]}")
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
@@ -106,22 +153,3 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
-
-
-def _config(content: dict[str, Any]) -> MViTConfig:
-    head = _made(HeadConfig, content.pop("head"))
-    memory = content.pop("memory")
-    return _made(MViTConfig, {**content, "head": head, "memory": memory and _made(MemoryConfig, memory)})
-
-
-def _made(kind: type[Any], content: dict[str, Any]) -> Any:
-    """A frozen dataclass from JSON: lists become tuples again, unknown keys are an error."""
-    unknown = content.keys() - {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"unknown {', '.join(sorted(unknown))}")
-    return kind(**{key: _tuple(value) for key, value in content.items()})
-
-
-def _tuple(value: Any) -> Any:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return tuple(_tuple(item) for item in value) if is_list else value

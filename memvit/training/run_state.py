@@ -7,7 +7,6 @@ every step seeds itself from the run's seed and its own number. `create_model(â€
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import torch
 
+from memvit.models import CheckpointError
+from memvit.models.torch_files import load_torch_file
 from memvit.training.recipe import Recipe
 from memvit.types import MemvitError
 
@@ -83,8 +84,8 @@ def last_run(folder: Path) -> dict[str, Any] | None:
     paths = run_checkpoints(folder)
     for path in reversed(paths):
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError):
+            content = load_torch_file(path)
+        except (OSError, CheckpointError):
             continue
         if isinstance(content, dict) and content.get("memvit_run") == 1:
             return content

@@ -63,7 +63,7 @@ def test_other_files_do_not_describe_themselves(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not describe itself"):
         load_own(tmp_path / "x.safetensors")
     (tmp_path / "y.safetensors").write_bytes(b"\x00" * 40)
-    with pytest.raises(CheckpointError, match="not a complete memvit checkpoint"):
+    with pytest.raises(CheckpointError, match="not a complete safetensors file"):
         describe(tmp_path / "y.safetensors")
 
 
