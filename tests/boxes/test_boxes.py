@@ -141,7 +141,7 @@ def test_detector_weights_that_do_not_fit(detector_file: Path, tmp_path: Path) -
         open_boxes("fasterrcnn_resnet50_fpn", weights=detector_file)
     cut = tmp_path / "cut.pth"
     cut.write_bytes(detector_file.read_bytes()[:100_000])
-    with pytest.raises(MemvitError, match=r"cut.pth: this is not a complete PyTorch state dict"):
+    with pytest.raises(MemvitError, match=r"cut.pth: this is not a complete PyTorch checkpoint"):
         open_boxes(DETECTOR, weights=cut)
     with pytest.raises(MemvitError, match="no such file of detector weights"):
         open_boxes(DETECTOR, weights=tmp_path / "missing.pth")

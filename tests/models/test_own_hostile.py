@@ -174,7 +174,7 @@ def test_a_file_that_claims_a_huge_tensor_takes_no_memory(whole: tuple[Header, S
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CheckpointError, match=r"backbone.cls_token is \(2147483648,\), expected \(1, 1, 48\)"):
+    with pytest.raises(CheckpointError, match="the file is of a model with 0 blocks"):
         load_own(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
