@@ -139,6 +139,7 @@ class ReaderGroup(Generic[Event]):
         self._changed = threading.Condition()
         self._readers: dict[str, Reader[Event]] = {}
         self._served_at: dict[str, float] = {}
+        self._is_woken = False
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -156,6 +157,12 @@ class ReaderGroup(Generic[Event]):
             self._served_at.pop(stream_id, None)
         if reader is not None:
             reader.stop()
+
+    def wake(self) -> None:
+        """Let `ready` return at once, this time, though nothing may be ready."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
 
     def ready(self, timeout_seconds: float, most: int | None = None) -> list[Event | StreamFailed]:
         """At most one event of each reader, as soon as any is ready; empty after the time-out.
@@ -177,10 +184,11 @@ class ReaderGroup(Generic[Event]):
                 if (event := self._readers[name].take()) is not None:
                     self._served_at[name] = time.monotonic()
                     events.append(event)
-            return bool(events)
+            return bool(events) or self._is_woken
 
         with self._changed:
             self._changed.wait_for(collect, timeout=timeout_seconds)
+            self._is_woken = False
             for name in [name for name, reader in self._readers.items() if reader.finished]:
                 del self._readers[name]
                 self._served_at.pop(name, None)

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from memvit.live.policy import Late
 
 _LIVE, _SERVER = "Live streams", "Server"
+Overflow: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="What to do when clips come faster than the model answers: `drop` skips to the newest clip, `wait` "
+        "makes the source wait; `auto` drops for live sources and waits for files.",
+        rich_help_panel=_LIVE,
+    ),
+]
 MaxAge: TypeAlias = Annotated[
     float,
     typer.Option(min=0, help="Seconds a clip may wait before the stream skips to its newest.", rich_help_panel=_LIVE),
@@ -72,14 +80,7 @@ def watch_command(
     ] = None,
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
-    overflow: Annotated[
-        str,
-        typer.Option(
-            help="What to do when clips come faster than the model answers: `drop` skips to the newest clip, `wait` "
-            "makes the source wait; `auto` drops for live sources and waits for files.",
-            rich_help_panel=_LIVE,
-        ),
-    ] = "auto",
+    overflow: Overflow = "auto",
     max_age: MaxAge = 2.0,
     memory_timeout: MemoryTimeout = 30.0,
     realtime: Annotated[
@@ -197,6 +198,9 @@ def serve_command(
             rich_help_panel=_LIVE,
         ),
     ] = False,
+    overflow: Overflow = "auto",
+    max_age: MaxAge = 2.0,
+    memory_timeout: MemoryTimeout = 30.0,
     max_streams: Annotated[int, typer.Option(min=1, help="At most so many streams.", rich_help_panel=_LIVE)] = 64,
     engines: Annotated[
         int,
@@ -238,10 +242,11 @@ def serve_command(
     ] = None,
     save_every: Annotated[
         float, typer.Option(min=0.1, help="Seconds from one saving of a stream to the next.", rich_help_panel=_SERVER)
-    ] = 60.0,
+    ] = 10.0,
 ) -> None:
     """Watch live streams that come and go: a page to look at, and an API with results, pictures and figures."""
     from memvit.assemble import ModelSettings
+    from memvit.live.policy import LivePolicy
     from memvit.types import MemvitError
 
     with one_sentence():
@@ -276,6 +281,7 @@ def serve_command(
             max_streams=max_streams,
             state=state,
             save_every_seconds=save_every,
+            policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
             engines=engines,
             address=address,
         )

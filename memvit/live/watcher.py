@@ -159,6 +159,10 @@ class Watcher:
             news += self._answer([clip for clip in there if clip.frames.shape == shape])
         return news
 
+    def wake(self) -> None:
+        """Let a `step` that waits return at once; may be called from any thread."""
+        self._group.wake()
+
     def news(self, stopping: threading.Event | None = None) -> Iterator[News]:
         """All that happens, until every stream has ended or `stopping` is set."""
         while self._readers and not (stopping and stopping.is_set()):

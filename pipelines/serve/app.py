@@ -19,9 +19,10 @@ import memvit
 from .board import Event, Viewer
 from .desk import EngineDown
 from .guard import Guard
+from .ids import ID_PATTERN
 from .pictures import BOUNDARY, Painter
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
-from .service import Service, StreamExists, TooBusy, TooManyStreams, UnknownStream
+from .service import Service, StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .sources import SourceRefused
 
 PAGE = Path(__file__).parent / "page"
@@ -34,8 +35,9 @@ STATUS_OF = {
     TooManyStreams: 503,
     TooBusy: 503,
     EngineDown: 503,
+    StateNotSaved: 503,
 }
-Name = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, PathParameter(pattern=ID_PATTERN)]
 
 
 Answers: TypeAlias = dict[int | str, dict[str, Any]]
@@ -251,7 +253,7 @@ def _add_figures(app: FastAPI, service: Service) -> None:
     async def get_ready() -> dict[str, str]:
         """Whether new streams are welcome."""
         if not service.is_ready:
-            raise HTTPException(503, "the server is not ready")
+            raise HTTPException(503, "the server is not ready: it starts or ends, or cannot save streams; see its log")
         return {"status": "ready"}
 
     @app.get("/", include_in_schema=False)

@@ -227,6 +227,7 @@ class Desk:
             raise EngineDown(self.failure or "the engine hangs; start the server again")
         done: Future[Returned] = Future()
         self._commands.put(_Command(command, done))
+        self._watcher.wake()
         if self.failure is not None:  # it ended meanwhile
             self._refuse_commands()
         try:

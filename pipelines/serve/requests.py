@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StreamId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+from .ids import ID_PATTERN
+
+StreamId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
 class StreamRequest(BaseModel):
@@ -17,15 +19,20 @@ class StreamRequest(BaseModel):
     source: Annotated[str, Field(min_length=1, max_length=2048, description="A URL, or a file of an offered folder.")]
     id: Annotated[StreamId | None, Field(description="Its name from now on; made from the source by default.")] = None
     late: Annotated[
-        Literal["auto", "drop", "wait"],
-        Field(description="Clips the model has no time for: dropped, or the source waits; auto drops for live ones."),
-    ] = "auto"
+        Literal["auto", "drop", "wait"] | None,
+        Field(
+            description="Clips the model has no time for: dropped, or the source waits; auto drops for live ones. "
+            "The server's own setting by default, as for the next two."
+        ),
+    ] = None
     max_age_seconds: Annotated[
-        float, Field(ge=0, le=3600, allow_inf_nan=False, description="How long a clip may wait before it is late.")
-    ] = 2.0
+        float | None,
+        Field(ge=0, le=3600, allow_inf_nan=False, description="How long a clip may wait before it is late."),
+    ] = None
     keep_memory_seconds: Annotated[
-        float, Field(ge=0, le=86400, allow_inf_nan=False, description="A longer gap makes the stream start afresh.")
-    ] = 30.0
+        float | None,
+        Field(ge=0, le=86400, allow_inf_nan=False, description="After a longer gap the stream's memory begins empty."),
+    ] = None
     pace: Annotated[bool, Field(description="Play a file at its own speed, over and over, like a camera.")] = False
 
 
@@ -44,6 +51,7 @@ class StreamStatus(BaseModel):
     """How a stream is."""
 
     id: str
+    name: Annotated[str, Field(description="What the source is called; the id is made of it where none was given.")]
     source: Annotated[str, Field(description="Free of credentials.")]
     state: Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "stopped"]
     is_live: bool

@@ -17,6 +17,7 @@ from rich.console import Console
 
 import memvit
 from memvit.assemble import ModelSettings, model_name
+from memvit.live.policy import LivePolicy
 from memvit.models import state_digest
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
@@ -85,7 +86,8 @@ def make_service(
     limits: VideoLimits = DEFAULT_LIMITS,
     max_streams: int = 64,
     state: Path | None = None,
-    save_every_seconds: float = 60.0,
+    save_every_seconds: float = 10.0,
+    policy: LivePolicy | None = None,
     engines: int = 1,
     address: str | None = None,
 ) -> Service:
@@ -107,7 +109,14 @@ def make_service(
         memory_reads=list(engine.plan.reads) if engine.plan else [],
         engines=engines,
     )
-    options = ServeOptions(info, rules, desk_settings, state=state, save_every_seconds=save_every_seconds)
+    options = ServeOptions(
+        info,
+        rules,
+        desk_settings,
+        state=state,
+        save_every_seconds=save_every_seconds,
+        policy=policy or LivePolicy(),
+    )
     desks: list[DeskLike] = []
     if engines > 1 or address is not None:
         try:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from memvit.labels import Labels
-from memvit.live.events import ReaderStatus
+from memvit.live.events import ReaderStatus, SessionBegan
 from memvit.live.policy import LivePolicy
 from memvit.live.watcher import Answered, News
+from memvit.streams import StreamEnded, StreamFailed
 from memvit.types import MemvitError
-from memvit.video.location import is_url, redact, source_name
+from memvit.video.location import is_camera, is_url, redact, source_name
 
 from .board import Board
-from .desk import DeskLike, DeskSettings, EngineDown, Order, Standing
+from .desk import DeskLike, DeskSettings, Order, Standing
+from .happenings import log_news
+from .ids import free_id, is_id
 from .metrics import Metrics
 from .requests import ServerInfo, StreamRequest, StreamStatus
+from .saving import Saver
 from .sources import SourceRules
 from .state import SavedStream, StateFolder
 
 log = logging.getLogger("memvit.serve")
-SAVER_STEP_SECONDS = 0.05
 MAX_WAITING = 16
 """Changes that may wait for their turn."""
 
@@ -41,7 +42,10 @@ class ServeOptions:
     top_k: int = 5
     state: Path | None = None
     """Folder that keeps the streams over a restart."""
-    save_every_seconds: float = 60.0
+    save_every_seconds: float = 10.0
+    """A stream that is killed with the server goes on with a memory that is at most so old."""
+    policy: LivePolicy = field(default_factory=LivePolicy)
+    """Of streams that say nothing else."""
 
 
 class TooManyStreams(MemvitError):
@@ -56,6 +60,10 @@ class TooBusy(MemvitError):
     """Others are being added and removed; try again."""
 
 
+class StateNotSaved(MemvitError):
+    """What was asked for would not survive a crash, and is not done."""
+
+
 class StreamExists(MemvitError):
     """The name is taken."""
 
@@ -66,7 +74,6 @@ class Entry:
 
     request: StreamRequest
     desk: DeskLike
-    saved_at: float
     lookers: int = 0
 
 
@@ -79,18 +86,24 @@ class Service:
         self.board = Board(labels, top_k=options.top_k, hop_seconds=options.desk.hop_seconds)
         self.metrics = Metrics(self._statuses)
         self._desks = desks
-        self._state = StateFolder(options.state) if options.state else None
+        folder = StateFolder(options.state) if options.state else None
+        self._saver = Saver(folder, options.info.model, options.save_every_seconds)
         self._entries: dict[str, Entry] = {}
         self._first: list[StreamRequest] = []
         self._changing = threading.Lock()
-        """Held while a stream is added, removed or saved: a removed stream's state must not come back."""
+        """Held while a stream is added or removed."""
         self._turns = threading.BoundedSemaphore(MAX_WAITING)
         self._stopping = threading.Event()
         self._is_started = False
-        self._saver = threading.Thread(target=self._save_on, name="save", daemon=True)
 
     def begin_with(self, sources: Sequence[str], *, pace: bool) -> None:
-        """Before `start`: the streams that the server itself was asked for. What clients may not name, it may."""
+        """Before `start`: the streams that the server itself was asked for. What clients may not name, it may.
+
+        MemvitError if one is a file that does not exist.
+        """
+        for source in sources:
+            if not is_url(source) and not is_camera(source) and not Path(source).exists():
+                raise MemvitError(f"{source}: no such file or folder; check the path")
         self._first += [StreamRequest(source=source, pace=pace and not is_url(source)) for source in sources]
 
     def start(self) -> None:
@@ -100,10 +113,7 @@ class Service:
         self._is_started = True
         for desk in self._desks:
             desk.start(self._post)
-        saved, bad = self._state.load() if self._state is not None else ([], [])
-        for sentence in bad:
-            log.warning("%s", sentence)
-        for stream in saved:
+        for stream in self._saver.load():
             try:
                 self._take_up(stream)
             except (MemvitError, ValueError, TypeError) as error:
@@ -119,12 +129,9 @@ class Service:
         if self._stopping.is_set() or not self._is_started:
             return
         self._stopping.set()
-        if self._saver.is_alive():
-            self._saver.join(timeout=30)
+        self._saver.stop()
         for desk in self._desks:
-            for stream_id, standing in desk.close().items():
-                if stream_id in self._entries:
-                    self._write(stream_id, self._entries[stream_id], standing)
+            self._saver.save_last(desk.close())
 
     @property
     def is_well(self) -> bool:
@@ -139,8 +146,8 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether new streams are welcome."""
-        return self.is_well and self._saver.is_alive() and not self._stopping.is_set()
+        """Whether new streams are welcome: the engines work, and what is added can be saved."""
+        return self.is_well and self._saver.is_well and not self._stopping.is_set()
 
     @property
     def stream_ids(self) -> list[str]:
@@ -148,10 +155,10 @@ class Service:
         return list(self._entries)
 
     def add(self, request: StreamRequest) -> str:
-        """Begin to watch; returns the stream's name. A MemvitError says why not."""
+        """Begin to watch; returns the stream's id once the stream is saved. A MemvitError says why not."""
         location = self.options.rules.check(request.source)
         with self._waiting_turn():
-            return self._add(request, location)
+            return self._add(request, location, is_promised=True)
 
     def remove(self, stream_id: str) -> None:
         """Stop watching, and forget. UnknownStream if there is none."""
@@ -159,8 +166,7 @@ class Service:
             self._entry(stream_id).desk.remove(stream_id)
             del self._entries[stream_id]
             self.board.remove(stream_id)
-            if self._state is not None:
-                self._state.remove(stream_id)
+            self._saver.remove(stream_id)
 
     def status(self, stream_id: str) -> StreamStatus:
         """How a stream is. UnknownStream if there is none."""
@@ -172,6 +178,7 @@ class Service:
         last = self.board.last(stream_id)
         return StreamStatus(
             id=stream_id,
+            name=source_name(entry.request.source),
             source=redact(entry.request.source),
             state=reader.state,
             is_live=reader.is_live,
@@ -226,6 +233,9 @@ class Service:
         for item in news:
             if item.stream_id in self._entries:  # what comes after its removal is nobody's
                 self.board.post(item)
+                log_news(item)
+                if isinstance(item, SessionBegan | StreamEnded | StreamFailed):
+                    self._saver.note_change(item.stream_id)
         latencies = [item.result.latency for item in news if isinstance(item, Answered)]
         if any(latencies):
             self.metrics.answered([latency for latency in latencies if latency is not None])
@@ -239,36 +249,45 @@ class Service:
                 continue
         return found
 
-    def _add(self, request: StreamRequest, location: str, standing: Standing | None = None) -> str:
+    def _add(
+        self, request: StreamRequest, location: str, standing: Standing | None = None, *, is_promised: bool = False
+    ) -> str:
+        """`is_promised`: somebody will be told that the stream is there, so it must survive a crash from then on."""
         with self._changing:
             if len(self._entries) >= self.options.info.max_streams:
                 raise TooManyStreams(f"{self.options.info.max_streams} streams are the most; remove one first")
-            stream_id = request.id or self._free_name(location)
+            stream_id = request.id or free_id(source_name(location), self._entries)
             if stream_id in self._entries:
                 raise StreamExists(f"there is a stream {stream_id} already; remove it first, or choose another id")
-            policy = LivePolicy(
-                late=request.late,
-                max_age_seconds=request.max_age_seconds,
-                keep_memory_seconds=request.keep_memory_seconds,
-            )
+            request = request.model_copy(update={"id": stream_id})
             loads = [sum(entry.desk is desk for entry in self._entries.values()) for desk in self._desks]
             desk = self._desks[loads.index(min(loads))]
-            self._entries[stream_id] = Entry(request.model_copy(update={"id": stream_id}), desk, time.monotonic())
+            if not self._saver.add(stream_id, request, desk, standing) and is_promised:
+                self._saver.remove(stream_id)
+                raise StateNotSaved("the state folder takes no more: free some space there, and try again")
+            self._entries[stream_id] = Entry(request, desk)
             try:
-                desk.add(Order(stream_id, location, policy, request.pace, standing))
+                desk.add(Order(stream_id, location, self._policy(request), request.pace, standing))
             except BaseException:
                 del self._entries[stream_id]
+                if is_promised:
+                    self._saver.remove(stream_id)
                 raise
             return stream_id
 
-    def _free_name(self, location: str) -> str:
-        stem = "".join(letter if letter.isascii() else "_" for letter in source_name(location))[:56].lstrip("_.-")
-        names = itertools.chain([stem or "stream"], (f"{stem or 'stream'}-{number}" for number in itertools.count(2)))
-        return next(name for name in names if name not in self._entries)
+    def _policy(self, request: StreamRequest) -> LivePolicy:
+        """The server's, but for what the request says."""
+        policy, age, memory = self.options.policy, request.max_age_seconds, request.keep_memory_seconds
+        return replace(
+            policy,
+            late=request.late or policy.late,
+            max_age_seconds=policy.max_age_seconds if age is None else age,
+            keep_memory_seconds=policy.keep_memory_seconds if memory is None else memory,
+        )
 
     def _take_up(self, saved: SavedStream) -> None:
         """Go on with a stream of the last run; its memory is of use only to the same weights."""
-        request = StreamRequest(**saved.request)
+        request = StreamRequest(**saved.request | {"id": saved.stream_id if is_id(saved.stream_id) else None})
         is_own = any(request.source == first.source for first in self._first)
         location = request.source if is_own else self.options.rules.check(request.source)
         standing = saved.standing
@@ -276,31 +295,5 @@ class Service:
             log.warning("stream %s was remembered by other weights and starts afresh", saved.stream_id)
             standing = standing.without_memory()
         self._add(request, location, standing)
-
-    def _save_on(self) -> None:
-        """Save one stream after the other, each when it is due."""
-        while not self._stopping.wait(SAVER_STEP_SECONDS):
-            due_at = time.monotonic() - self.options.save_every_seconds
-            due = [name for name, entry in list(self._entries.items()) if entry.saved_at < due_at]
-            if due and self._state is not None:
-                self._save(due[0])
-
-    def _save(self, stream_id: str) -> None:
-        with self._changing:
-            entry = self._entries.get(stream_id)
-            if entry is None or self._state is None:
-                return
-            entry.saved_at = time.monotonic()
-            try:
-                standing = entry.desk.standing(stream_id)
-            except (KeyError, EngineDown):
-                return
-            self._write(stream_id, entry, standing)
-
-    def _write(self, stream_id: str, entry: Entry, standing: Standing) -> None:
-        if self._state is None:
-            return
-        try:
-            self._state.save(SavedStream(stream_id, self.options.info.model, entry.request.model_dump(), standing))
-        except OSError as error:
-            log.warning("the state of stream %s cannot be saved (%s); what was saved stands", stream_id, error)
+        if request.id is None:  # an earlier version gave out ids that no path can hold
+            self._saver.remove(saved.stream_id)

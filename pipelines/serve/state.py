@@ -49,7 +49,7 @@ class StateFolder:
             ) from error
 
     def save(self, stream: SavedStream) -> None:
-        """Write one stream. OSError when the disk takes no more; what was there stands."""
+        """Write one stream; it is on the disk when this returns. OSError if it takes no more; what was there stands."""
         snapshot = stream.standing.snapshot
         content = snapshot.to_bytes() if snapshot else b""
         header = {
@@ -68,11 +68,29 @@ class StateFolder:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        self._sync()
 
     def remove(self, stream_id: str) -> None:
         """A stream that was removed does not come back."""
         with suppress(FileNotFoundError):
             (self._folder / f"{stream_id}{SUFFIX}").unlink()
+            self._sync()
+
+    def check(self) -> None:
+        """OSError if nothing can be written."""
+        path = self._folder / "check.part"
+        try:
+            path.write_bytes(b"\0" * 65536)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        """What was renamed or removed is so after a power cut, too."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def load(self) -> tuple[list[SavedStream], list[str]]:
         """All streams, and a sentence for every file that is no good."""

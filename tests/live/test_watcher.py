@@ -273,6 +273,14 @@ def test_a_device_is_asked_to_compute_something(
     assert device_answers(torch.device("cuda")) == answers
 
 
+def test_a_watcher_that_waits_can_be_woken() -> None:
+    made = Watcher(Stub())  # type: ignore[arg-type]
+    threading.Timer(0.05, made.wake).start()
+    began = time.monotonic()
+    assert made.step(timeout_seconds=20) == []
+    assert time.monotonic() - began < 10
+
+
 def test_latency_does_not_listen_to_the_wall_clock(
     tiny: nn.Module, videos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
