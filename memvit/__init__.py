@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .assemble import load
     from .live.api import watch
     from .models import Memory, create_model, list_models
 
 __version__ = "0.1.0"
 
-__all__ = ["Memory", "__version__", "create_model", "list_models", "watch"]
+__all__ = ["Memory", "__version__", "create_model", "list_models", "load", "watch"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from .live.api import watch
 
         return watch
+    if name == "load":
+        from .assemble import load
+
+        return load
     if name in __all__:
         from . import models
 

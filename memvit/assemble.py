@@ -10,19 +10,21 @@ import torch
 
 from memvit.boxes import BoxSource, open_boxes
 from memvit.boxes.ava_csv import AvaBoxes
-from memvit.engine import Engine, Precision
+from memvit.engine import Engine
 from memvit.labels import Labels, check_labels, labels_for, read_labels
 from memvit.models import (
     CheckpointError,
     MeMViT,
     ModelEntry,
     MViT,
+    Preprocessing,
     can_pack,
     describe,
     load_model,
     load_own,
     model_entry,
 )
+from memvit.runtime import Precision, Runner
 from memvit.types import MemvitError
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -53,6 +55,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     return chosen
 
 
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".pyth", ".pkl")
 DEFAULT_MODEL = "memvit_16_16x4.ava_k400"
 DEFAULT_BOXES = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -86,10 +89,56 @@ def open_engine(
 ) -> tuple[Engine, Labels]:
     """An engine with trained weights, or with random ones if that is what was asked for, and the names of its classes.
 
+    See `_open_model`.
+    """
+    chosen = choose_device(device)
+    model, preprocessing, names = _open_model(name, checkpoint, random_weights=random_weights, labels=labels)
+    engine = Engine(
+        model, preprocessing, device=chosen, precision=choose_precision(precision, chosen), remember=remember
+    )
+    return engine, names
+
+
+def load(
+    path_or_name: str | Path, *, checkpoint: str | Path | None = None, device: str = "auto", precision: str = "auto"
+) -> Runner:
+    """A model with trained weights, ready to run: as fast as `memvit watch` runs it.
+
+    Args:
+        path_or_name: A checkpoint that describes itself, or a name of `list_models()`.
+        checkpoint: Weights for a name, in any supported layout; the published ones are downloaded where none are given.
+        device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
+        precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
+
+    Raises:
+        MemvitError: The device, the precision or a file is not to be had.
+        ValueError: No such model, or (CheckpointError) weights that do not fit.
+    """
+    chosen = choose_device(device)
+    kind = choose_precision(precision, chosen)
+    if not isinstance(path_or_name, Path) and Path(path_or_name).suffix not in CHECKPOINT_SUFFIXES:
+        opened = _open_model(path_or_name, Path(checkpoint) if checkpoint else None)
+    else:
+        path = Path(path_or_name)
+        if checkpoint is not None:
+            raise MemvitError(f"{path}: pass this file, or the name of a model and checkpoint={checkpoint}, not both")
+        if not path.is_file():
+            raise MemvitError(f"{path}: there is no such file; check the path")
+        if describe(path) is None:
+            raise CheckpointError(f"{path}: this checkpoint does not describe itself; pass its model and checkpoint=…")
+        opened = _open_model(None, path)
+    network, preprocessing, names = opened
+    return Runner(network, preprocessing, names, device=chosen, precision=kind)
+
+
+def _open_model(
+    name: str | None, checkpoint: Path | None, *, random_weights: bool = False, labels: Path | None = None
+) -> tuple[MeMViT | MViT, Preprocessing, Labels]:
+    """A model, how its clips are made, and the names of its classes.
+
     Weights come from `checkpoint`, else from the published file. A checkpoint that describes itself needs no `name`. A
     file that leaves a part of the model untrained is refused: what it says would be noise.
     """
-    chosen = choose_device(device)
     description = describe(checkpoint) if checkpoint else None
     if description is not None and checkpoint is not None and name in (None, description.name):
         model, description = load_own(checkpoint)
@@ -102,10 +151,7 @@ def open_engine(
     if labels is not None:
         names = read_labels(labels)
         check_labels(names, model.config.head.num_classes, labels)
-    engine = Engine(
-        model, preprocessing, device=chosen, precision=choose_precision(precision, chosen), remember=remember
-    )
-    return engine, names
+    return model, preprocessing, names
 
 
 @dataclass(frozen=True)

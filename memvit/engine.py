@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memvit.boxes.pixels import boxes_in_pixels
-from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Preprocessing, can_pack, packed
+from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Preprocessing
 from memvit.results import Result
+from memvit.runtime import Precision, Runner
 from memvit.snapshot import StreamSnapshot
 from memvit.types import Clip, PersonBoxes
 from memvit.video.transforms import model_input
 
-Precision = Literal["float32", "bfloat16", "int8"]
 FrameSize: TypeAlias = tuple[int, int]
 """(height, width) of a clip's images."""
 
@@ -75,10 +75,9 @@ class Engine:
         """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. The model is moved
         and converted in place. ValueError if the device does not have the precision.
         """
-        self.device, self.precision = torch.device(device), precision
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self.model = model.to(device=self.device, dtype=self.dtype).eval()
-        self._running = self._prepared()
+        self.runner = Runner(model, preprocessing, device=device, precision=precision)
+        self.device, self.precision, self.dtype = self.runner.device, precision, self.runner.dtype
+        self.model = self.runner.network
         self.preprocessing = preprocessing
         self.plan = model.config.memory if remember and isinstance(model, MeMViT) else None
         self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
@@ -86,19 +85,10 @@ class Engine:
         self._streams: dict[str, StreamState] = {}
         self._pools: dict[FrameSize, MemoryPool] = {}
 
-    def _prepared(self) -> MeMViT | MViT:
-        """The model as the device likes it: on a CPU, with its linear layers packed."""
-        is_int8 = self.precision == "int8"
-        if self.device.type == "cpu" and can_pack(self.dtype, int8=is_int8):
-            return packed(self.model, int8=is_int8)
-        if is_int8:
-            raise ValueError(f"8-bit products are for CPUs that oneDNN knows, not for {self.device}; use bfloat16")
-        return self.model
-
     @property
     def wants_boxes(self) -> bool:
         """Whether the model answers for people rather than for whole clips."""
-        return self.model.config.head.kind == "action"
+        return self.runner.wants_boxes
 
     def step(self, clips: Sequence[Clip], boxes: Sequence[PersonBoxes] | None = None) -> list[Result]:
         """Results of clips of different streams, in the order given; `boxes` are theirs, for an action model.
@@ -113,7 +103,8 @@ class Engine:
         commits: list[_Commit] = []
         for size in sorted({clip.frames.shape for clip in clips}):
             batch = [(clip, box) for clip, box in zip(clips, found, strict=True) if clip.frames.shape == size]
-            answered, commit = self._run([clip for clip, _ in batch], [box for _, box in batch])
+            with self.runner.threads():
+                answered, commit = self._run([clip for clip, _ in batch], [box for _, box in batch])
             results |= {result.stream_id: result for result in answered}
             commits.append(commit)
         for commit in commits:
@@ -162,15 +153,12 @@ class Engine:
         stream_ids = [clip.stream_id for clip in clips]
         pool: MemoryPool | None = None
         kept: Kept | None = None
-        if isinstance(self._running, MViT):
-            answer = self._running.answer(images)
+        pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
+        if self.plan is None:
+            answer = self.runner.answer(images, pixels, remember=False)
         else:
-            pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
-            if self.plan is None:
-                answer = self._running.answer(images, pixels, remember=False)
-            else:
-                pool = self._pool_of(clips, images)
-                answer, kept = self._running.step(images, pixels, pool.recall(stream_ids))
+            pool = self._pool_of(clips, images)
+            answer, kept = self.runner.step(images, pixels, pool.recall(stream_ids))
         states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
         said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
         results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]

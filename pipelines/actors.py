@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import RayActorError, RayTaskError
 
 from memvit.assemble import ModelSettings
 from memvit.boxes import BoxSource
 from memvit.engine import Engine
+from memvit.runtime.threads import share_threads
 from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
 
@@ -87,7 +87,7 @@ class Worker:
     def __init__(
         self, settings: ModelSettings, options: ExtractOptions, location: str, provenance: Provenance, threads: int
     ) -> None:
-        torch.set_num_threads(threads)
+        share_threads(threads)
         engine, _, boxes = settings.build()
         self._extractor = Extractor(engine, boxes, Archive.create(location, provenance), RemoteReading(), options)
 

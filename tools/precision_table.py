@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from memvit.assemble import PRECISIONS
-from memvit.engine import Engine, Precision
+from memvit.engine import Engine
 from memvit.evaluation.long_cue import long_cue_map, write_held_out
 from memvit.labels import Labels
 from memvit.models import MODELS, MeMViT, MViT, create_model, load_own
+from memvit.runtime import Precision
 from memvit.types import Clip, PersonBoxes
 from pipelines.demo import CHECKPOINT
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memvit.models import Preprocessing
+from memvit.runtime.threads import is_small, one_thread
 from memvit.types import MemvitError
 from memvit.video.transforms import normalised
 
@@ -73,7 +74,8 @@ def predict(
     scores: dict[str, Tensor] = {}
     if readable:
         pixels = torch.cat([sample.pixels for sample in readable if sample.pixels is not None]).to(device)
-        logits = class_logits(model, normalised(pixels, preprocessing))
+        with one_thread(device.type == "cpu" and is_small(model)):
+            logits = class_logits(model, normalised(pixels, preprocessing))
         counts = [len(sample.pixels) for sample in readable if sample.pixels is not None]
         means = [part.mean(0) for part in logits.float().softmax(-1).split(counts)]
         scores = {sample.name: mean.cpu() for sample, mean in zip(readable, means, strict=True)}

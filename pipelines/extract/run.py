@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from memvit.assemble import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.boxes import BoxSource
@@ -31,7 +28,6 @@ from .reading import ReadSettings, ThreadReading
 from .tasks import Effort, ExtractOptions, Task, TaskEvent
 
 IDLE_SECONDS = 0.02
-SMALL_PARAMETERS = 5_000_000
 GPU_BATCH = 8
 SEGMENT_SECONDS = 1800.0
 """Half an hour: warming MeMViT-16 up (36 clips) costs 2 %."""
@@ -113,18 +109,6 @@ def provenance_of(
     )
 
 
-def model_threads(engine: Engine) -> int:
-    """Threads of a model that shares this machine with decoding.
-
-    A small one leaves a core to it: threads that wait for each other wait very long for one that does not get its core
-    (measured: a decoder beside two threads on two cores makes the tiny model 4.5 times slower, beside one not at all).
-    For a large one decoding is a few per cent, and every core counts.
-    """
-    cores = os.cpu_count() or 1
-    parameters = sum(parameter.numel() for parameter in engine.model.parameters())
-    return max(1, cores - 1) if parameters < SMALL_PARAMETERS else cores
-
-
 def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
     """How videos are read for a model and a source of boxes."""
     wants_image = boxes is not None and boxes.wants_centre_image
@@ -141,8 +125,6 @@ class LocalPool:
         reading = ThreadReading(read_settings(engine.preprocessing, boxes, options))
         self.extractor = Extractor(engine, boxes, archive, reading, options)
         self._slots = options.slots
-        self._threads_before = torch.get_num_threads()
-        torch.set_num_threads(model_threads(engine))
 
     def free(self) -> int:
         """See `Pool`."""
@@ -169,7 +151,6 @@ class LocalPool:
     def close(self) -> None:
         """See `Pool`."""
         self.extractor.close()
-        torch.set_num_threads(self._threads_before)
 
 
 def write_report(path: Path, summary: JobSummary) -> None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from memvit.assemble import ModelSettings
 from memvit.live.events import ReaderStatus, StreamTally
 from memvit.live.watcher import Answered, News
+from memvit.runtime.threads import share_threads
 from memvit.types import MemvitError
 
 from ..cluster import Cluster
@@ -52,7 +52,7 @@ class DeskActor:
     """A desk whose news wait in a box; a thin wrapper, see `Desk`."""
 
     def __init__(self, settings: ModelSettings, desk_settings: DeskSettings, threads: int) -> None:
-        torch.set_num_threads(threads)
+        share_threads(threads)
         engine, _, boxes = settings.build()
         self._desk = Desk(engine, boxes, desk_settings)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
