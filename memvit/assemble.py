@@ -40,6 +40,9 @@ def choose_device(name: str) -> torch.device:
         raise MemvitError(f"device {name}: no such device; use cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MemvitError(f"device {name}: this machine has no GPU that torch can use; use cpu")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise MemvitError(f"device {name}: there is no such GPU; use cuda:0" + (f" to cuda:{last}" if last else ""))
     return device
 
 
@@ -196,8 +199,9 @@ def _trained(name: str, entry: ModelEntry, checkpoint: Path | None, *, random_we
         raise MemvitError("--random-weights and --checkpoint exclude each other")
     if not (random_weights or checkpoint or (entry.weights and entry.weights.url)):
         raise MemvitError(f"{name} has no published weights; pass --checkpoint FILE, or --random-weights to try it")
-    torch.manual_seed(0)  # random weights are the same ones every time
-    model, report = load_model(name, pretrained=not (random_weights or checkpoint), checkpoint=checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # random weights are the same ones every time
+        model, report = load_model(name, pretrained=not (random_weights or checkpoint), checkpoint=checkpoint)
     if report is not None and report.new:
         raise CheckpointError(f"{checkpoint}: {report}; train those first, or choose the model that the file is of")
     return model
