@@ -115,6 +115,8 @@ class WatchProgress:
                 notes = [stream.note, missed_note(stream.tally)]
                 note = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
                 self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}", markup=False)
+            if stream.video_failure:
+                self._console.print(f"[bold red]failed:[/] {escape(stream.video_failure)}", soft_wrap=True)
             for path in stream.files:
                 self._console.print(f"  {path}", markup=False, soft_wrap=True)
         state = "stopped" if summary.interrupted else "done"

@@ -66,6 +66,8 @@ class StreamSummary:
     failure: str | None = None
     note: str = ""
     """What was skipped or mended on the way."""
+    video_failure: str | None = None
+    """Why its annotated video ends early; the results are complete."""
     tally: StreamTally | None = None
     files: list[Path] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
@@ -82,8 +84,8 @@ class WatchSummary:
 
     @property
     def failed(self) -> list[StreamSummary]:
-        """Streams that could not be watched to their end."""
-        return [stream for stream in self.streams if stream.failure]
+        """Streams that could not be watched to their end, or whose annotated video could not be written."""
+        return [stream for stream in self.streams if stream.failure or stream.video_failure]
 
     @property
     def real_time_factor(self) -> float:
@@ -104,7 +106,7 @@ class StreamFiles:
             JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores, with_latency=is_live)
         )
         self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
-        self._video = enter(AnnotatedVideo(self._path(".mp4"), labels=labels)) if options.annotate else None
+        self._video = AnnotatedVideo(self._path(".mp4"), labels=labels) if options.annotate else None
 
     def write(self, clip: Clip, result: Result) -> None:
         """Write one result everywhere."""
@@ -112,18 +114,27 @@ class StreamFiles:
         if self._csv:
             self._csv.write(result)
         if self._video:
-            self._video.write(clip, result)
+            self._to_video(partial(self._video.write, clip, result))
         if self._options.timeline:
             self._timeline.append(result)
 
     def close(self) -> None:
         """Finish the files, and draw the timeline of what was seen."""
         self._stack.close()
+        if self._video:
+            self._to_video(self._video.close)
         results, self._timeline = self._timeline, []
         if results:
             from memvit.plots import draw_timeline
 
             draw_timeline(results, self._labels, self._path(".png"), title=self._summary.stream_id)
+
+    def _to_video(self, action: Callable[[], None]) -> None:
+        """A video that cannot be written (any further) is given up; the results go on."""
+        try:
+            action()
+        except MemvitError as error:
+            self._video, self._summary.video_failure = None, str(error)
 
     def _path(self, suffix: str) -> Path:
         path = self._options.out / f"{self._summary.stream_id}{suffix}"

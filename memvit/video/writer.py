@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -35,26 +37,41 @@ class VideoWriter:
         self._first_seconds: float | None = None
 
     def write(self, image: Image, pts_seconds: float) -> None:
-        """Append a frame, (height, width, 3) uint8 RGB; the first one's time becomes 0."""
+        """Append a frame, (height, width, 3) uint8 RGB; the first one's time becomes 0.
+
+        MemvitError when the disk takes no more; the file is closed then, and what came before it may be playable.
+        """
         if self._first_seconds is None:
             self._first_seconds = pts_seconds
-        stream = self._stream or self._start(image)
         pts = round((pts_seconds - self._first_seconds) / TIME_BASE)
         if pts <= self._last_pts:
             return
         self._last_pts = pts
-        frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], format="rgb24")
-        frame.pts, frame.time_base = pts, TIME_BASE
-        for packet in stream.encode(frame):
-            self._container.mux(packet)
+        with self._told():
+            stream = self._stream or self._start(image)
+            frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], format="rgb24")
+            frame.pts, frame.time_base = pts, TIME_BASE
+            self._container.mux(stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice."""
-        if self._stream is not None:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
+        """Finish the file. Safe to call twice. MemvitError when the disk takes no more."""
+        with self._told():
+            if self._stream is not None:
+                stream, self._stream = self._stream, None
+                self._container.mux(stream.encode())
+            self._container.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What fails is told in a sentence, and the file is closed."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
             self._stream = None
-        self._container.close()
+            with suppress(av.error.FFmpegError, OSError):
+                self._container.close()
+            reason = error.strerror or str(error)
+            raise MemvitError(f"{self.path}: writing the video failed ({reason}); make room on the disk") from error
 
     def _start(self, image: Image) -> av.VideoStream:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
