@@ -49,6 +49,9 @@ CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "memory.stride": (1, 32),
     "head.num_classes": (1, 100_000),
     "head.dropout": (0, 0.99),
+    "head.box_attention_dropout": (0, 0.99),
+    "head.box_qkv_dropout": (0, 0.99),
+    "head.box_dropout": (0, 0.99),
     "head.box_blocks": (0, 16),
     "head.box_slots": (1, 1000),
 }

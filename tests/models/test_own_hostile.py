@@ -71,6 +71,7 @@ def at(header: Header, place: str, value: object) -> Header:
         ("config.stage_starts", [3, 2], "stage_starts .* should be ascending"),
         ("config.stage_starts", [[]], "should be a whole number, it is a list of 0"),
         ("config.drop_path", float("nan"), "config.drop_path should be a finite number"),
+        ("config.head.box_dropout", 1.5, "config.head.box_dropout is 1.5, allowed is 0 to 0.99"),
         ("config.non_square", "both", "should be one of independent, clamped"),
         ("config.memory.reads", [10**7], "config.memory.reads is 10,000,000, allowed is 1 to 256"),
         ("config.memory.layers", [9], "memory layers .* are not all among the 4 blocks"),
