@@ -22,7 +22,7 @@ from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Prepro
 from memvit.results import Result
 from memvit.runtime import Precision, Runner
 from memvit.snapshot import StreamSnapshot
-from memvit.types import Clip, PersonBoxes
+from memvit.types import Clip, MemvitError, PersonBoxes
 from memvit.video.transforms import model_input
 
 FrameSize: TypeAlias = tuple[int, int]
@@ -161,6 +161,7 @@ class Engine:
             answer, kept = self.runner.step(images, pixels, pool.recall(stream_ids))
         states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
         said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
+        _check_finite(clips, said)
         results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
         keep = pool.prepare(stream_ids, kept) if pool is not None and kept is not None else _nothing
         return results, _Commit(clips, (images.shape[3], images.shape[4]), pool, keep)
@@ -248,6 +249,16 @@ class Engine:
 
 def _nothing() -> None:
     """What a model without memory writes."""
+
+
+def _check_finite(clips: Sequence[Clip], said: Sequence[_Said]) -> None:
+    """MemvitError that names a clip with scores or features that are NaN or infinite: they must not be written."""
+    for clip, of_clip in zip(clips, said, strict=True):
+        if not all(np.isfinite(values).all() for values in of_clip if values is not None):
+            raise MemvitError(
+                f"{clip.stream_id}: the model's scores for the clip at {clip.centre_seconds:g} s are not finite "
+                "numbers: its weights are damaged or too large for this precision; use another checkpoint or float32"
+            )
 
 
 def _softmax(logits: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def to_json(
     record = to_record(result, labels, top_k=top_k, all_scores=all_scores)
     if with_latency and result.latency is not None:
         record["latency"] = latency_record(result.latency)
-    return json.dumps(record, ensure_ascii=False)
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def latency_record(latency: Latency) -> dict[str, float]:

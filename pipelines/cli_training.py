@@ -58,7 +58,7 @@ def train_command(
             raise typer.Exit(INTERRUPTED)
         console.print(f"done: {plan.run.out}", markup=False, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps(state.metrics))
+        typer.echo(json.dumps(state.metrics, allow_nan=False))
 
 
 def evaluate_command(

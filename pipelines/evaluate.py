@@ -77,7 +77,7 @@ def evaluate_classification(
     path_out = out / "metrics.json"
     if not interrupted:
         content = {**counts.metrics, "samples": counts.samples, "failed": counts.failures, **identity}
-        path_out.write_text(json.dumps(content, indent=1) + "\n")
+        path_out.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     return Evaluation(counts.metrics, counts.samples, tuple(counts.failures), interrupted, path_out)
 
 

@@ -62,7 +62,7 @@ def evaluate_actions(
     write_detections(found, out / "detections.csv")
     exclusions = read_exclusions(data.val_exclusions) if data.val_exclusions else None
     metrics = evaluate(truth, found, exclusions, label_map=read_label_map(data.label_map))
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     return metrics
 
 

@@ -147,7 +147,7 @@ class JsonLinesTable:
 
     def write(self, rows: list[Row]) -> None:
         """See `TableWriter`."""
-        self._file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self._file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 class ParquetTable:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from memvit.engine import Engine
-from memvit.models import MODELS, MemoryPool, Preprocessing
+from memvit.models import MODELS, MemoryPool, Preprocessing, create_model
 from memvit.results import Result
-from memvit.types import Clip, PersonBoxes
+from memvit.types import Clip, MemvitError, PersonBoxes
 from memvit.video.transforms import model_input
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
@@ -165,3 +165,14 @@ def test_boxes_are_placed_by_the_size_of_the_source(tiny: nn.Module) -> None:
     with torch.inference_mode():
         expected = tiny(images, [pixels])[0].sigmoid().numpy()
     np.testing.assert_allclose(Engine(tiny, PREPROCESSING).step([shown], [person])[0].scores, expected, atol=1e-5)
+
+
+def test_scores_that_are_not_finite_are_an_error_and_change_no_memory() -> None:
+    model = create_model("memvit_tiny_8x4")
+    with torch.no_grad():
+        model.head.projection.bias[3] = float("nan")
+    engine = Engine(model, PREPROCESSING)
+    for _ in range(2):  # the same clip again: nothing was written
+        with pytest.raises(MemvitError, match="a: the model's scores for the clip at 0 s are not finite numbers"):
+            engine.step([clip("a", 0)], [people(1)])
+    assert engine.step([clip("b", 0)], [people(0)])[0].scores.shape == (0, 80)

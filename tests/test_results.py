@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,9 @@ def test_a_full_disk_is_one_sentence() -> None:
         JsonLinesWriter("/dev/full", LABELS) as writer,
     ):
         writer.write(result())
+
+
+def test_what_is_no_json_is_never_written() -> None:
+    spoiled = replace(result(), scores=np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json(spoiled, LABELS)

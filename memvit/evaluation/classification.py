@@ -78,8 +78,18 @@ def predict(
             logits = class_logits(model, normalised(pixels, preprocessing))
         counts = [len(sample.pixels) for sample in readable if sample.pixels is not None]
         means = [part.mean(0) for part in logits.float().softmax(-1).split(counts)]
+        _check_finite(readable, means)
         scores = {sample.name: mean.cpu() for sample, mean in zip(readable, means, strict=True)}
     return [_prediction(sample, scores.get(sample.name)) for sample in samples]
+
+
+def _check_finite(samples: Sequence[Views], means: Sequence[Tensor]) -> None:
+    for sample, mean in zip(samples, means, strict=True):
+        if not mean.isfinite().all():
+            raise MemvitError(
+                f"{sample.name}: the model's scores are not finite numbers; its weights are damaged or training went "
+                "wrong: use another checkpoint"
+            )
 
 
 def class_logits(model: nn.Module, clips: Tensor) -> Tensor:
@@ -118,7 +128,7 @@ class PredictionFile:
         with self.path.open("a") as file:
             for prediction in predictions:
                 self.done[prediction.name] = prediction
-                file.write(json.dumps(vars(prediction)) + "\n")
+                file.write(json.dumps(vars(prediction), allow_nan=False) + "\n")
 
     def _rewrite(self, lines: list[str]) -> None:
         temporary = self.path.with_suffix(".tmp")

@@ -191,7 +191,9 @@ class Board:
         return record
 
     def _tell(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
-        text = json.dumps({"stream": stream_id, "time_unix": round(time.time(), 3), **data}, ensure_ascii=False)
+        text = json.dumps(
+            {"stream": stream_id, "time_unix": round(time.time(), 3), **data}, ensure_ascii=False, allow_nan=False
+        )
         event = Event(next(self._numbers), stream_id, kind, text)
         if stream_id in self._shown:
             self._shown[stream_id].events.append(event)

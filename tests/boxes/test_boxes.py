@@ -19,7 +19,7 @@ DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 def clip(stream: str = "v", centre_seconds: float = 902.0, image: np.ndarray | None = None) -> Clip:
     frames = np.zeros((2, 4, 4, 3), dtype=np.uint8)
-    return Clip(stream, 0, centre_seconds, centre_seconds - 1, centre_seconds + 1, frames, image)
+    return Clip(stream, 0, centre_seconds, centre_seconds - 1, centre_seconds + 1, frames, centre_image=image)
 
 
 def csv_file(folder: Path, text: str) -> str:

@@ -51,3 +51,10 @@ def test_the_file_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     assert PredictionFile(path, {"model": "a"}).done == {"x": Prediction("x", 1, (1, 2), 0.5)}
     with pytest.raises(MemvitError, match="another evaluation"):
         PredictionFile(path, {"model": "b"})
+
+
+def test_scores_that_are_not_finite_end_the_evaluation() -> None:
+    views = torch.full((1, 2, 3, 4, 4), 255, dtype=torch.uint8)
+    model = nn.Sequential(Brightness(), nn.Threshold(0.5, float("nan")))
+    with pytest.raises(MemvitError, match="a: the model's scores are not finite numbers"):
+        predict(model, [Views("a", 0, views)], PLAN, torch.device("cpu"))

@@ -287,3 +287,16 @@ def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
     }
     found = {name: float(value) for name, value in re.findall(r"(with memory|without): ([\d.]+)", output)}
     assert found["with memory"] > 0.95 and found["without"] < 0.6
+
+
+def test_scores_that_are_not_finite_end_the_stream(videos: Path, tmp_path: Path) -> None:
+    model = create_model(TINY)
+    with torch.no_grad():
+        model.head.projection.weight.copy_(torch.randn(80, model.head.projection.in_features).sign() * 3e38)
+    torch.save(model.state_dict(), tmp_path / "large.pth")
+    wide = videos / "wide.mp4"
+    weights = ("--model", TINY, "--checkpoint", tmp_path / "large.pth")
+    code, output = run("watch", wide, "--out", tmp_path / "out", "--boxes", "full", *weights)
+    assert code == 1
+    assert "the model's scores for the clip at" in output and "are not finite numbers" in output
+    assert (tmp_path / "out" / "wide.jsonl").read_text() == ""
