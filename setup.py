@@ -37,7 +37,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["memvit*", "pipelines*"]),
     package_data={
-        "memvit": ["py.typed", "data/**/*.txt", "data/models/*.safetensors"],
+        "memvit": ["py.typed", "data/**/*.txt", "data/*.json", "data/models/*.safetensors"],
         "pipelines": ["serve/page/*"],
     },
     install_requires=[

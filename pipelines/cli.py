@@ -60,20 +60,25 @@ app.command("serve", cls=CommandWithRenamedOptions)(serve_command)
 
 @app.command("models")
 def models_command(
-    pattern: Annotated[str, typer.Argument(help="A shell pattern, for example 'memvit*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="One model, for its details, or a shell pattern such as 'memvit*'.")
+    ] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the models: what they read, how large they are, what their authors report, where their weights come from."""
-    from .listing import model_rows, model_table
+    """List the models: what they read, how large they are, what their authors report; with a NAME, all of one model."""
+    from .listing import model_rows, model_table, model_text
 
     with one_sentence():
         rows = model_rows(pattern)
-        if not rows:
-            raise ValueError(f"no model matches {pattern!r}; `memvit models` lists all")
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        Console().print(model_table(rows))
+        output = Console(highlight=False)
+        if len(rows) == 1:
+            output.print(model_text(rows[0]), markup=False, soft_wrap=True)
+            return
+        output.print(model_table(rows))
+        output.print("\naccuracy as published; one model in detail: memvit models NAME", markup=False)
 
 
 app.command("train")(train_command)

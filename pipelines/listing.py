@@ -1,74 +1,84 @@
-"""The zoo as a table."""
+"""The zoo as a table, and one model of it in detail."""
 
 from __future__ import annotations
 
-import functools
+import fnmatch
+import json
+from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
-from memvit.models import MODELS, count_clip_macs, count_parameters, create_model, list_models
+import memvit
 
-
-@functools.cache
-def _counted(name: str) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates of one view, with memory where there is one; counted on shapes alone."""
-    with torch.device("meta"):
-        model = create_model(name)
-    return count_parameters(model), count_clip_macs(model)
+STORED = Path(memvit.__file__).parent / "data" / "models.json"
+"""A row a model: what `tools/list_models.py` counted and read from the zoo."""
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:
-    """A row a model that matches a shell pattern: what it reads, its size, what is published of it."""
-    rows = []
-    for name in list_models(pattern):
-        entry, config = MODELS[name], MODELS[name].config
-        weights = entry.weights
-        parameters, macs = _counted(name)
-        rows.append(
-            {
-                "name": name,
-                "frames": config.frames,
-                "frame_interval": entry.preprocessing.frame_interval,
-                "pixels": config.crop,
-                "task": config.head.kind,
-                "dataset": entry.dataset,
-                "classes": config.head.num_classes,
-                "memory_reads": list(config.memory.reads) if config.memory else [],
-                "parameters": parameters,
-                "macs": macs,
-                "published_million_parameters": weights.million_parameters if weights else None,
-                "published_gmacs": weights.gmacs if weights else None,
-                "published_accuracy": weights.metric if weights else "",
-                "published_by": weights.source if weights else "",
-                "licence": weights.licence if weights else "",
-                "url": weights.url if weights else None,
-            }
-        )
-    return rows
+    """A row a model that matches a shell pattern; ValueError with the nearest names if there is none."""
+    rows: list[dict[str, Any]] = json.loads(STORED.read_text(encoding="utf-8"))
+    found = [row for row in rows if fnmatch.fnmatchcase(row["name"], pattern)]
+    if not found:
+        from memvit.models import model_entry
+
+        model_entry(pattern)  # says which names are near
+    return found
 
 
 def model_table(rows: list[dict[str, Any]]) -> Table:
-    """The same for people."""
-    columns = ("name", "input", "classes", "parameters", "published", "GMACs", "published", "accuracy", "weights")
-    table = Table(*columns, box=None)
+    """The models in 80 columns, names whole."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for title in ("input", "classes", "parameters", "GMACs", "accuracy"):
+        table.add_column(title, justify="left" if title == "accuracy" else "right", no_wrap=True)
     for row in rows:
-        frames = f"{row['frames']}x{row['frame_interval']} " if row["frames"] > 1 else ""
+        accuracy = row["published_accuracy"].partition(" (")[0].partition(" after")[0]
         table.add_row(
-            row["name"],
-            f"{frames}{row['pixels']}²",
-            f"{row['classes']} ({row['dataset']})",
-            f"{row['parameters'] / 1e6:.1f} M",
-            _or_nothing(row["published_million_parameters"], " M"),
-            f"{row['macs'] / 1e9:.1f}",
-            _or_nothing(row["published_gmacs"]),
-            row["published_accuracy"],
-            row["licence"],
+            row["name"], _input(row), str(row["classes"]), _millions(row), f"{row['macs'] / 1e9:.1f}", accuracy
         )
-    table.caption = "counted beside published, of one view; the URLs of the weights: memvit models --json"
     return table
 
 
-def _or_nothing(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:g}{unit}"
+def model_text(row: dict[str, Any]) -> str:
+    """One model in detail."""
+    is_action = row["task"] == "action"
+    data = f", {row['dataset']}" if row["dataset"] else ""
+    frames = (
+        "one image" if row["frames"] == 1 else f"{row['frames']} frames, every {_nth(row['frame_interval'])} at 30 fps"
+    )
+    reads = ", ".join(map(str, row["memory_reads"]))
+    lines = {
+        "model": row["name"],
+        "answers": f"actions of each person ({row['classes']}{data})"
+        if is_action
+        else f"the class of the whole {'image' if row['frames'] == 1 else 'clip'} ({row['classes']}{data})",
+        "reads": f"{frames}, {row['pixels']} × {row['pixels']} pixels",
+        "memory": f"attends to the clips {reads} back" if reads else "none",
+        "size": f"{row['parameters']:,} parameters" + _published(row["published_million_parameters"], " M"),
+        "work": f"{row['macs'] / 1e9:.2f} G multiply-accumulates a view" + _published(row["published_gmacs"], " G"),
+        "accuracy": f"{row['published_accuracy']}, as published by {row['published_by']}"
+        if row["published_accuracy"]
+        else "not published",
+        "weights": f"{row['url']} ({row['licence']})"
+        if row["url"]
+        else "none published; train it, or pass a checkpoint",
+    }
+    return "\n".join(f"{name:9} {value}" for name, value in lines.items())
+
+
+def _input(row: dict[str, Any]) -> str:
+    frames = f"{row['frames']}x{row['frame_interval']} " if row["frames"] > 1 else ""
+    return f"{frames}{row['pixels']}²"
+
+
+def _millions(row: dict[str, Any]) -> str:
+    return f"{row['parameters'] / 1e6:.1f} M"
+
+
+def _nth(number: int) -> str:
+    return {1: "one", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
+
+
+def _published(value: float | None, unit: str) -> str:
+    return "" if value is None else f" (published: {value:g}{unit})"

@@ -16,6 +16,8 @@ from memvit.models import (
     list_models,
 )
 from memvit.models.macs import Repeats
+from pipelines.listing import model_rows
+from tools.list_models import counted
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,12 @@ def test_blocks_that_are_alike_count_each(monkeypatch: pytest.MonkeyPatch) -> No
     spared = count_macs(model, *inputs)
     monkeypatch.setattr(Repeats, "spare", lambda self, model: None)
     assert count_macs(model, *inputs) == spared
+
+
+@pytest.mark.parametrize("name", ["memvit_tiny_8x4", "mvitv2_t.in1k", "memvit_16_16x4.k400"])
+def test_what_the_list_of_models_stores_is_as_counted(name: str) -> None:
+    (row,) = model_rows(name)
+    assert {"parameters": row["parameters"], "macs": row["macs"]} == counted(name)
 
 
 def test_receptive_fields() -> None:

@@ -1,0 +1,57 @@
+"""Write memvit/data/models.json: what every model reads, its counted size, and what is published of it.
+
+python tools/list_models.py
+
+`memvit models` reads the file, and is there at once: importing PyTorch takes seconds, and counting all models half a
+minute. Run it after a change of the zoo.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from memvit.models import MODELS, count_clip_macs, count_parameters, create_model, list_models
+from pipelines.listing import STORED
+
+
+def counted(name: str) -> dict[str, int]:
+    """Parameters, and multiply-accumulates of one view, with memory where there is one; counted on shapes alone."""
+    with torch.device("meta"):
+        model = create_model(name)
+    return {"parameters": count_parameters(model), "macs": count_clip_macs(model)}
+
+
+def described(name: str) -> dict[str, Any]:
+    """What the zoo says of a model."""
+    entry, config = MODELS[name], MODELS[name].config
+    weights = entry.weights
+    return {
+        "name": name,
+        "frames": config.frames,
+        "frame_interval": entry.preprocessing.frame_interval,
+        "pixels": config.crop,
+        "task": config.head.kind,
+        "dataset": entry.dataset,
+        "classes": config.head.num_classes,
+        "memory_reads": list(config.memory.reads) if config.memory else [],
+        "published_million_parameters": weights.million_parameters if weights else None,
+        "published_gmacs": weights.gmacs if weights else None,
+        "published_accuracy": weights.metric if weights else "",
+        "published_by": weights.source if weights else "",
+        "licence": weights.licence if weights else "",
+        "url": weights.url if weights else None,
+    }
+
+
+def main() -> None:
+    """Count everything and write the file."""
+    rows = [{**described(name), **counted(name)} for name in list_models()]
+    STORED.write_text("[\n" + ",\n".join(" " + json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
+    print(f"wrote {STORED}")
+
+
+if __name__ == "__main__":
+    main()
