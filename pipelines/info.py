@@ -82,6 +82,7 @@ def _archive_text(content: dict[str, Any]) -> str:
         f"done      {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
         f"{sum(video['clips'] for video in done)} clips, {sum(video['people'] for video in done)} rows of people",
     ]
+    lines += [f"  {video['id']}: {video['note']}" for video in done if video["note"]][:SHOWN]
     for state in ("running", "failed"):
         if by_state[state]:
             lines.append(f"{state:9} {len(by_state[state])} videos")

@@ -51,14 +51,28 @@ class RangeReader:
         with source:
             self.counts = source.counts
             given = 0
-            for clip in sampler.clips(_chained(head, source)):
+            last_number: int | None = None
+            for clip in self._clips(sampler, _chained(head, source)):
                 number = round(clip.centre_seconds / sampler.hop_seconds)
+                if last_number is not None and number <= last_number:
+                    continue  # both sides of a change of size have a clip there
+                last_number = number
                 if self._stop is not None and number >= self._stop:
                     return
                 if self._first is None or number >= self._first:
-                    begins_video = from_start and clip.index == 0
+                    begins_video = from_start and clip.index == 0 and clip.session == 0
                     yield NumberedClip(replace(clip, index=given), number, zlib.crc32(clip.frames.data), begins_video)
                     given += 1
+
+    def _clips(self, sampler: ClipSampler, frames: Iterator[Frame]) -> Iterator[Clip]:
+        """The clips of each session: another one begins where the size of the pictures changes, as it does live."""
+        session = 0
+        for frame in frames:
+            if sampler.size is not None and sampler.size_of(frame) != sampler.size:
+                yield from (replace(clip, session=session) for clip in sampler.finish())
+                sampler, session = self._make_sampler(), session + 1
+            yield from (replace(clip, session=session) for clip in sampler.push(frame))
+        yield from (replace(clip, session=session) for clip in sampler.finish())
 
     def _enter(self) -> tuple[Source, Frame, ClipSampler, bool]:
         """Open early enough: the first frame must lie before all that the clip before the first one looks at.

@@ -93,10 +93,21 @@ class ReadCounts:
     """Frames whose time was not later than the last one's: dropped or given a new time."""
     dropped_frames: int = 0
     """Of those, the dropped ones."""
+    ended_seconds: float | None = None
+    """When a file ended that is shorter than it declares: the rest of it is missing."""
+    declared_seconds: float | None = None
+    """The duration that such a file declares."""
 
     def __str__(self) -> str:
-        values = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "frames")
-        return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values if value)
+        counted = [
+            field.name for field in fields(self) if field.name != "frames" and not field.name.endswith("seconds")
+        ]
+        notes = [f"{name.replace('_', ' ')}: {getattr(self, name)}" for name in counted if getattr(self, name)]
+        if self.ended_seconds is not None:
+            notes.append(
+                f"truncated: ended at {self.ended_seconds:.1f} s of the declared {self.declared_seconds or 0:.1f} s"
+            )
+        return ", ".join(notes)
 
 
 class Source(ABC):

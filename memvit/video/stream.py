@@ -36,6 +36,10 @@ SEEK_MARGIN_SECONDS = 0.5
 """Containers are entered by decoding time, which is a few frames off presentation time."""
 SAME_SECONDS = 1e-6
 PAUSE_SECONDS = 0.005
+DECLARING_FORMATS = {"mov", "matroska", "avi", "flv", "asf", "mxf"}
+"""Their headers declare a duration; that of others is taken from what is there."""
+MISSING_SECONDS = 1.0
+"""A video that ends so much before the declared time is truncated; sound may go on a little longer."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,22 +89,38 @@ class StreamSource(Source):
         self._corrupt_in_a_row = 0
         self._pending: deque[DecodedFrame] = deque()
         self._last_left_out: DecodedFrame | None = None
-        self._last_pts_seconds = 0.0
+        self._last_pts_seconds = self._end_seconds = 0.0
         self._limits, self._checked_size = limits, (0, 0)
         self._last_dts: int | None = None
         self._received_at = 0.0
         self._is_closed = self._is_flushed = False
         self._failure: tuple[str, str] | None = None
         """Sentence and kind; not the error itself, which would hold this source through its traceback."""
+        self._location, self._options = location, options
+        self._timeouts_seconds = open_timeout_seconds, read_timeout_seconds
+        # A URL is read once: what is lost when several threads meet damage cannot be fetched again.
+        self._enter(from_seconds, 1 if is_url(location) else decoder_threads)
+        try:
+            is_live = self._is_live
+            self.info = self._describe(source_name(location), is_live)
+        except BaseException:
+            self.close()
+            raise
+
+    def _enter(self, from_seconds: float, decoder_threads: int) -> None:
+        """Open the location, ready to decode from a time on."""
         # FFmpeg decodes frames to find out what they are. Held to the limit itself, it would not tell their size.
+        limits, location = self._limits, self._location
         probing = {"max_pixels": str(PROBED_PIXELS * limits.pixels)}
-        self._container = _open_container(location, open_timeout_seconds, read_timeout_seconds, probing | options)
+        self._container = _open_container(location, *self._timeouts_seconds, probing | self._options)
         try:
             self._stream = _choose_stream(self._container, self._shown)
             is_live = is_camera(location) or (is_url(location) and self._container.duration is None)
             self._check_header(is_live)
             pixels = self._stream.codec_context.width * self._stream.codec_context.height
-            _prepare_decoder(self._container, self._stream, is_live, limits.decoder_threads(decoder_threads, pixels))
+            threads = 1 if is_live else limits.decoder_threads(decoder_threads, pixels)
+            _prepare_decoder(self._container, self._stream, is_live, threads)
+            self._is_live, self._has_threads = is_live, threads > 1
             self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
             self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
             self._stores_no_pts = self._container.format.name == "avi"
@@ -112,16 +132,27 @@ class StreamSource(Source):
             self._from_seconds = 0.0 if is_live else from_seconds - SAME_SECONDS
             if not is_live and from_seconds > SEEK_WORTH_SECONDS:
                 self._seek(from_seconds)
-            self.info = self._describe(source_name(location), is_live)
         except BaseException:
             self.close()
             raise
+
+    def _begin_again(self) -> None:
+        """Go on with one thread after the frames that were given: the first damage was met.
+
+        Threads decode several packets at once. When one is damaged, good frames of the others are lost, more or fewer
+        of them with every number of threads.
+        """
+        self._container.close()
+        self._last_dts, self._failure, self._is_flushed, self._corrupt_in_a_row = None, None, False, 0
+        begun = self.counts.frames or self._pending
+        self._enter(self._last_pts_seconds + 2 * SAME_SECONDS if begun else self._from_seconds + SAME_SECONDS, 1)
 
     def __next__(self) -> Frame:
         """See `Source`."""
         if self._is_closed:
             raise SourceError(f"{self._shown}: the source is closed; open it again to read on")
         if not self._fill():
+            self._note_end()
             raise StopIteration
         self.counts.frames += 1
         return self._pending.popleft()
@@ -181,6 +212,16 @@ class StreamSource(Source):
         if self._container.duration is not None and not is_live:
             self._limits.check_duration(self._shown, self._container.duration / av.time_base)
 
+    def _note_end(self) -> None:
+        """Say so in the counts if the video ends well before the time that its header declares."""
+        declared = [duration for duration in (self._container.duration,) if duration is not None]
+        seconds = [duration / av.time_base for duration in declared]
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            seconds.append(float(self._stream.duration * self._stream.time_base))
+        formats = set(self._container.format.name.split(","))
+        if seconds and formats & DECLARING_FORMATS and self._end_seconds < min(seconds) - MISSING_SECONDS:
+            self.counts.ended_seconds, self.counts.declared_seconds = self._end_seconds, min(seconds)
+
     def _start_seconds(self) -> float | None:
         """What a player shows as 0."""
         start = cast("int | None", self._container.start_time)  # None for streams without any time
@@ -220,6 +261,9 @@ class StreamSource(Source):
                     self._note_failure(error)
                 time.sleep(PAUSE_SECONDS)
             except InvalidDataError:
+                if self._has_threads:
+                    self._begin_again()
+                    return None
                 self._packets = self._container.demux(self._stream)  # an error has ended the generator
                 self._count_corrupt()
                 return None
@@ -237,14 +281,23 @@ class StreamSource(Source):
         is_last = packet.size == 0 and packet.pts is None and packet.dts is None
         if packet.size == 0 and not is_last:  # "repeat the frame" in an AVI; the decoder would take it for the end
             return
+        if self._has_threads and packet.is_corrupt:
+            self._begin_again()
+            return
         try:
             decoded = self._stream.decode(packet)
         except DecoderEndError:  # it was flushed before
             decoded = []
         except FFmpegError:
+            if self._has_threads:
+                self._begin_again()
+                return
             decoded = []
             self._count_corrupt()
         else:
+            if self._has_threads and any(frame.is_corrupt for frame in decoded):
+                self._begin_again()
+                return
             self.counts.corrupt_packets += packet.is_corrupt
         if decoded:
             self._corrupt_in_a_row = 0
@@ -274,6 +327,10 @@ class StreamSource(Source):
         index = self.counts.frames + len(self._pending)
         self._pending.append(DecodedFrame(pts_seconds, index, decoded, self._received_at))
         self._last_pts_seconds = pts_seconds
+        frame_seconds = 1 / (_frames_per_second(self._stream) or FALLBACK_FRAMES_PER_SECOND)
+        # The last picture may be shown for longer than the others.
+        held_seconds = float(decoded.duration * time_base) if decoded.duration and time_base else 0.0
+        self._end_seconds = pts_seconds + max(frame_seconds, held_seconds)
 
     def _next_avi_pts(self, decoded: VideoFrame) -> int | None:
         """An AVI stores decoding times only, in frames; FFmpeg's guess of the others is out of order with B-frames.

@@ -47,6 +47,8 @@ class ExtractProgress:
         """Show where the job stands, and a video that has just failed."""
         if settled is not None and settled.state == "failed":
             self._console.print(f"[bold red]failed:[/] {escape(settled.reason)}", soft_wrap=True)
+        if settled is not None and settled.state == "done" and settled.note:
+            self._console.print(f"{escape(settled.id)}: {escape(settled.note)}", soft_wrap=True)
         if settled is not None and settled.duration_seconds:
             self._lengths.append(settled.duration_seconds)
         text = self.text(summary)

@@ -38,7 +38,7 @@ class SegmentRun:
         self._results, self._checksums = [], []
         self._known: dict[int, int] = {}
         self._warm_up: dict[int, int] = dict(self.work.warm_up)
-        self._next_index = self._warm_clips = 0
+        self._next_index = self._warm_clips = self._session = 0
         self._begins_video = False
         self._start = self.work.next_number if self.work.next_number is not None else self.task.first
         snapshot = self.work.snapshot()
@@ -72,6 +72,9 @@ class SegmentRun:
             if missing > 0 and not self._begins_video and not self._results:
                 self._extra_clips = 2 * (self._extra_clips + missing)
                 raise TornRange
+        if found.clip.session != self._session:  # memory never crosses from one to the next
+            self._engine.forget(self.task.key)
+            self._session, self._next_index = found.clip.session, 0
         self._pending = found
         self._next_index += 1
         return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1)

@@ -7,21 +7,14 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from typer.testing import CliRunner
+import zarr
 
-from pipelines.cli import app
+from tests.pipelines.archives import run
 from tests.video import make
 
 TINY = ("--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full")
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    """Exit code and everything printed, on one line."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, " ".join(result.output.split())
 
 
 def clips_of(path: Path) -> list[int]:
@@ -70,4 +63,35 @@ def test_limits_are_the_users_choice(folder: Path, tmp_path: Path, command: str)
     code, output = run(*words, "--limits", "aspect=16", *(["--retry-failed"] if command == "extract" else []))
     assert code == 0, output
     code, output = run(*words, "--limits", "wide=64")
-    assert code == 2 and "use NAME=NUMBER with one of side, pixels" in output
+    assert code == 2 and "use NAME=NUMBER with one of side" in output
+
+
+@pytest.mark.parametrize("damage", ["size", "bits"])
+def test_watch_and_extract_see_the_same_clips(tmp_path: Path, damage: str) -> None:
+    """Pictures that change their size, and damaged packets that decoding threads would lose good ones with."""
+    if damage == "size":
+        path = make.write_changing(tmp_path / "a.ts", [(64, 48), (48, 64), (64, 48)], count=13)
+    else:
+        path = make.write(tmp_path / "a.mkv", make.busy(60, 96, 64), codec="libsvtav1", rate=12, g="12")
+        make.flip_bytes(path, 0.3, 0.7, 10)
+    code, output = run("watch", path, *TINY, "--out", tmp_path, "--all-scores")
+    assert code == 0, output
+    code, output = run("extract", path, *TINY, "--out", tmp_path / "a.zarr", "--precision", "float32")
+    assert code == 0, output
+    watched = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    ((_, video),) = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")["videos"].groups()  # type: ignore[union-attr]
+    assert [record["seconds"] for record in watched] == video["seconds"][:].tolist()
+    said = [sorted(action["score"] for action in record["people"][0]["actions"]) for record in watched]
+    np.testing.assert_allclose(said, np.sort(video["action_scores"][:]), atol=2e-4)
+
+
+def test_a_video_that_is_cut_off_is_done_with_a_note(tmp_path: Path) -> None:
+    path = make.write(tmp_path / "a.mkv", make.busy(40, 96, 64), rate=10, g="5", preset="ultrafast")
+    make.cut(path, 0.5)
+    noted = "of the declared 4.0 s"
+    code, output = run("watch", path, *TINY, "--out", tmp_path)
+    assert code == 0 and "truncated: ended at" in output and noted in output
+    code, output = run("extract", path, *TINY, "--out", tmp_path / "a.zarr", "--report", tmp_path / "report.json")
+    assert code == 0 and noted in output and noted in (tmp_path / "report.json").read_text()
+    code, output = run("info", tmp_path / "a.zarr")
+    assert code == 0 and noted in output

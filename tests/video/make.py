@@ -141,3 +141,14 @@ def cut(path: Path, keep: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
     return path
+
+
+def write_changing(path: Path, sizes: Sequence[tuple[int, int]], count: int = 20, rate: int = 10) -> Path:
+    """An MPEG-TS of one stream whose pictures have one size after the other, `count` frames each."""
+    content = b""
+    for number, (width, height) in enumerate(sizes):
+        pts = range(number * count, (number + 1) * count)
+        write(path, busy(count, width, height), rate=rate, pts=pts, container_format="mpegts", bf="0", g="10")
+        content += path.read_bytes()
+    path.write_bytes(content)
+    return path

@@ -13,7 +13,7 @@ from memvit.video.ranges import RangeReader
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import open_source
 
-from .make import busy, write, write_images
+from .make import busy, write, write_changing, write_images
 
 NUMBERS = {"num_frames": 4, "frame_interval": 5, "hop_seconds": 0.5, "short_side": 48}
 
@@ -74,3 +74,16 @@ def test_without_bounds_it_is_the_whole(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         next(reader(tmp_path / "none.mp4", 5).clips())
+
+
+def test_every_stretch_is_a_part_of_the_whole_where_the_size_changes(tmp_path: Path) -> None:
+    """Each size is a session of its own, wherever reading begins."""
+    path = write_changing(tmp_path / "a.ts", [(64, 48), (48, 64), (96, 48)])
+    clips = list(reader(path).clips())
+    numbers = [found.number for found in clips]
+    assert numbers == sorted(set(numbers)) and {found.clip.session for found in clips} == {0, 1, 2}
+    assert {found.clip.frames.shape[1:3] for found in clips} == {(48, 64), (64, 48), (48, 96)}
+    checksums = [(found.number, found.crc32) for found in clips]
+    for index in range(0, len(clips), 3):
+        part = reader(path, numbers[index]).clips()
+        assert [(found.number, found.crc32) for found in part] == checksums[index:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -371,3 +372,29 @@ def test_frames_are_gone_when_nobody_holds_them(tmp_path: Path) -> None:
         assert gc.collect() < 10
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", "mp4"), ("libvpx-vp9", "mkv"), ("libsvtav1", "mkv")])
+def test_damage_gives_the_same_frames_with_any_number_of_threads(tmp_path: Path, codec: str, ending: str) -> None:
+    """Frame threads have several packets at hand when one of them fails, and good frames would be lost with it."""
+    options = {"g": "12", "svtav1-params": "lp=1"} if codec == "libsvtav1" else {"g": "12"}
+    path = make.write(tmp_path / f"a.{ending}", make.busy(40, 96, 64), codec=codec, **options)
+    make.flip_bytes(path, 0.3, 0.7, 30)
+    seen = []
+    for threads in (1, 2, 8):
+        with open_source(path, decoder_threads=threads) as source:
+            frames = [(frame.pts_seconds, zlib.crc32(frame.rgb().data)) for frame in source]
+            seen.append((frames, str(source.counts)))
+    assert seen[0][1] and seen[0] == seen[1] == seen[2]
+
+
+def test_a_file_that_is_cut_off_says_so(tmp_path: Path) -> None:
+    """The header declares 4 s; what follows it ends earlier."""
+    path = make.write(tmp_path / "a.mkv", make.busy(40, 96, 64), rate=10, g="5")
+    source = open_source(path)
+    read(source)
+    assert "truncated" not in str(source.counts)
+    source = open_source(make.cut(path, 0.5))
+    last = read(source)[-1].pts_seconds
+    assert source.counts.ended_seconds == pytest.approx(last + 0.1) and 1 < last < 3
+    assert f"truncated: ended at {last + 0.1:.1f} s of the declared 4.0 s" in str(source.counts)
