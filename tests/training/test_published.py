@@ -101,16 +101,13 @@ def network(drop_path: float, dropout: float) -> list[Row]:
     ]
 
 
-def test_views(temporal: int, crops: int, crop_ratio: float) -> list[Row]:
+def views_in_the_test(temporal: int, crops: int, crop_ratio: float) -> list[Row]:
     from_scale = "TEST.NUM_SPATIAL_CROPS 1: DATA.TEST_CROP_SIZE of the first of DATA.TRAIN_JITTER_SCALES"
     return [
         ("data.temporal_views", temporal, "TEST.NUM_ENSEMBLE_VIEWS"),
         ("data.spatial_crops", crops, "TEST.NUM_SPATIAL_CROPS"),
         ("data.eval_crop_ratio", crop_ratio, from_scale if crops == 1 else "DATA.TEST_CROP_SIZE of itself"),
     ]
-
-
-test_views.__test__ = False  # type: ignore[attr-defined]
 
 
 def run(batch: int, evaluate_every: int, *, checkpointing: bool = False) -> list[Row]:
@@ -149,7 +146,7 @@ def kinetics(drop_path: float, frames: int, interval: int) -> list[Row]:
         *video(frames, interval, 224),
         ("data.sampling", "dense", "DATA.USE_OFFSET_SAMPLING in the test"),
         ("data.decode_short_side", 256, "the first of DATA.TRAIN_JITTER_SCALES"),
-        *test_views(5, 1, 224 / 256),
+        *views_in_the_test(5, 1, 224 / 256),
         *crop_by_area(),
         *rand_augment(4, 7),
         *mixing(),
@@ -177,7 +174,7 @@ def something_data(short_side: tuple[int, int]) -> list[Row]:
         ("model.num_classes", 174, "MODEL.NUM_CLASSES"),
         ("data.sampling", "uniform", "TRAIN.DATASET ssv2"),
         ("data.decode_short_side", short_side[1], "frames are not resized before DATA.TRAIN_JITTER_SCALES"),
-        *test_views(1, 3, 1.0),
+        *views_in_the_test(1, 3, 1.0),
         ("augment.short_side", short_side, "DATA.TRAIN_JITTER_SCALES, with DATA.INV_UNIFORM_SAMPLE"),
         ("augment.flip", 0.0, "DATA.RANDOM_FLIP"),
         *rand_augment(4, 7),
@@ -224,7 +221,7 @@ PUBLISHED: dict[str, list[Row]] = {
         *network(0.75, 0.5),
         *video(40, 3, 312, grey=False),
         ("data.decode_short_side", 356, "the first of DATA.TRAIN_JITTER_SCALES"),
-        *test_views(5, 3, 1.0),
+        *views_in_the_test(5, 3, 1.0),
         *crop_by_area(),
         *rand_augment(4, 7),
         *mixing(happens=False),
