@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,6 +13,7 @@ from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 import memvit
 
@@ -47,6 +48,23 @@ def problems(*codes: int, stream_of: str | None = None) -> Answers:
     """For the documentation: which errors a route answers with, and what kind of stream where there is no JSON."""
     found: Answers = {code: {"model": Problem} for code in (*codes, 401, 403, 413, 421)}
     return found | ({200: {"content": {stream_of: {}}}} if stream_of else {})
+
+
+class HeldResponse(StreamingResponse):
+    """A response without end that holds a place, which is given back even if not one byte of it was sent."""
+
+    def __init__(
+        self, content: AsyncIterator[str] | AsyncIterator[bytes], kind: str, leave: Callable[[], None]
+    ) -> None:
+        super().__init__(content, media_type=kind, headers={"Cache-Control": "no-store"})
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
 
 
 def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
@@ -128,34 +146,25 @@ def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
-    @contextmanager
-    def listening(stream_id: str | None, after: int | None = None) -> Iterator[Viewer]:
+    def listen(stream_id: str | None, after: int | None = None) -> Viewer:
         if service.board.viewers >= MAX_VIEWERS:
             raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
         if stream_id is not None:
             service.status(stream_id)
-        viewer = service.board.listen(stream_id, after)
-        try:
-            yield viewer
-        finally:
-            service.board.leave(viewer)
+        return service.board.listen(stream_id, after)
 
     async def server_sent(stream_id: str | None, last_event_id: str | None) -> StreamingResponse:
         after = int(last_event_id) if re.fullmatch("[0-9]{1,18}", last_event_id or "") and last_event_id else None
-        context = listening(stream_id, after)
-        viewer = context.__enter__()
+        viewer = listen(stream_id, after)
 
         async def lines() -> AsyncIterator[str]:
-            try:
-                yield "retry: 2000\n\n"
-                async for event in viewer.events(KEEP_ALIVE_SECONDS):
-                    yield _server_sent(event) if event is not None else ": still here\n\n"
-                    if event is not None and event.kind == "removed" and stream_id is not None:
-                        return
-            finally:
-                context.__exit__(None, None, None)
+            yield "retry: 2000\n\n"
+            async for event in viewer.events(KEEP_ALIVE_SECONDS):
+                yield _server_sent(event) if event is not None else ": still here\n\n"
+                if event is not None and event.kind == "removed" and stream_id is not None:
+                    return
 
-        return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return HeldResponse(lines(), "text/event-stream", lambda: service.board.leave(viewer))
 
     @app.get("/api/events", responses=problems(503, stream_of="text/event-stream"), response_class=StreamingResponse)
     async def all_events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
@@ -178,7 +187,8 @@ def _add_events(app: FastAPI, service: Service) -> None:
     async def over_socket(socket: WebSocket, stream_id: str | None) -> None:
         await socket.accept()
         try:
-            with listening(stream_id) as viewer:
+            viewer = listen(stream_id)
+            try:
                 async for event in viewer.events(KEEP_ALIVE_SECONDS):
                     if event is None:
                         await socket.send_text('{"event": "alive"}')
@@ -187,6 +197,8 @@ def _add_events(app: FastAPI, service: Service) -> None:
                     if event.kind == "removed" and stream_id is not None:
                         break
                 await socket.close()
+            finally:
+                service.board.leave(viewer)
         except UnknownStream as error:
             await socket.close(1008, str(error)[:100])
         except HTTPException as error:
@@ -223,17 +235,17 @@ def _add_pictures(app: FastAPI, service: Service, painter: Painter) -> None:
         if watching["viewers"] >= MAX_VIEWERS:
             raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
 
-        async def parts() -> AsyncIterator[bytes]:
-            watching["viewers"] += 1
-            try:
-                with service.looking(stream_id) as is_there:
-                    async for part in painter.multipart(lambda: service.board.last(stream_id), is_there):
-                        yield part
-            finally:
-                watching["viewers"] -= 1
+        watching["viewers"] += 1
 
-        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
-        return StreamingResponse(parts(), media_type=kind, headers={"Cache-Control": "no-store"})
+        def leave() -> None:
+            watching["viewers"] -= 1
+
+        async def parts() -> AsyncIterator[bytes]:
+            with service.looking(stream_id) as is_there:
+                async for part in painter.multipart(lambda: service.board.last(stream_id), is_there):
+                    yield part
+
+        return HeldResponse(parts(), f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}", leave)
 
 
 def _add_figures(app: FastAPI, service: Service) -> None:

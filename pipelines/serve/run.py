@@ -24,6 +24,7 @@ from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
 
 from .app import make_app
+from .connections import connection_options
 from .desk import Desk, DeskLike, DeskSettings
 from .guard import is_loopback
 from .requests import ServerInfo
@@ -130,6 +131,18 @@ def make_service(
     return Service(desks, labels, options)
 
 
+def server_config(service: Service, host: str, token: str | None) -> uvicorn.Config:
+    """The application, and the limits that hold before it is asked."""
+    return uvicorn.Config(
+        make_app(service, token=token, is_local=is_loopback(host)),
+        log_level="warning",
+        access_log=False,  # it would print tokens
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+        **connection_options(),
+    )
+
+
 def serve(service: Service, host: str, port: int, token: str | None, console: Console) -> None:
     """Serve until Ctrl-C or SIGTERM; streams are saved then. MemvitError if the address is not to be had."""
     check_address(host, token)
@@ -145,15 +158,8 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
         bound = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         greeting = f"memvit serves at http://{shown}:{bound} (API: /docs, figures: /metrics); Ctrl-C ends it"
-        config = uvicorn.Config(
-            make_app(service, token=token, is_local=is_loopback(host)),
-            log_level="warning",
-            access_log=False,  # it would print tokens
-            timeout_graceful_shutdown=STOP_SECONDS,
-            server_header=False,
-        )
         try:
             service.start()  # here, so that what fails is told in a sentence
-            _Server(config, service, greeting, console).run(sockets=[listener])
+            _Server(server_config(service, host, token), service, greeting, console).run(sockets=[listener])
         finally:
             service.close()
