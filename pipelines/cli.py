@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 import memvit
 
 from .cli_archive import export_command, extract_command, info_command
-from .cli_options import CommandWithRenamedOptions
+from .cli_options import CommandWithRenamedOptions, PlainHelpCommand
 from .cli_training import ava_map_command, evaluate_command, train_command
 from .cli_watch import serve_command, watch_command
 from .terminal import console, one_sentence
@@ -138,6 +138,11 @@ def demo_command(
         check_folder(out)
         code = run_demo(out, seconds, seed, console)
     raise typer.Exit(code)
+
+
+for registered in (*app.registered_commands, *import_app.registered_commands):
+    if registered.cls is None or not issubclass(registered.cls, PlainHelpCommand):
+        registered.cls = PlainHelpCommand
 
 
 def main() -> None:

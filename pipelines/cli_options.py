@@ -21,7 +21,19 @@ RENAMED_OPTIONS = {
 """Old name → new name. A command that has the new option accepts the old name as well, with a note."""
 
 
-class CommandWithRenamedOptions(TyperCommand):
+class PlainHelpCommand(TyperCommand):
+    """A command whose help shows no type beside options that take no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options and arguments of the command."""
+        params = list(super().get_params(ctx))
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class CommandWithRenamedOptions(PlainHelpCommand):
     """A command that still accepts the old names of its options; pass it as `cls` to `app.command`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -40,7 +52,7 @@ class CommandWithRenamedOptions(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-_MODEL, _PEOPLE, _TIME = "Model", "People", "Time"
+_MODEL, _PEOPLE, _DETECTOR, _TIME = "Model", "People", "Detector", "Time"
 
 ModelName: TypeAlias = Annotated[
     str | None,
@@ -82,10 +94,10 @@ Boxes: TypeAlias = Annotated[
     ),
 ]
 BoxesWeights: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel=_PEOPLE)
+    Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel=_DETECTOR)
 ]
 BoxesThreshold: TypeAlias = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel=_PEOPLE)
+    float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel=_DETECTOR)
 ]
 Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
 FramesPerSecond: TypeAlias = Annotated[
