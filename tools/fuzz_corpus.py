@@ -5,8 +5,9 @@ The pathological files, which are made one by one, are in `tools/fuzz_oddities.p
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder reports every setting otherwise
 RATE = 15
 FRAMES = 36
 FAST = {
@@ -82,11 +84,11 @@ def encode(
     return path
 
 
-def good_videos(folder: Path) -> list[Path]:
+def good_videos(folder: Path, containers: Mapping[str, Sequence[str]] = GOOD) -> list[Path]:
     """A small video of every codec in every container."""
     folder.mkdir(parents=True, exist_ok=True)
     images, paths = moving(96, 64), []
-    for codec, endings in GOOD.items():
+    for codec, endings in containers.items():
         for ending in endings:
             # MPEG-2 knows a few rates only.
             rate = 25 if codec == "mpeg2video" else RATE

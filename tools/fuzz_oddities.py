@@ -44,25 +44,32 @@ LISTS = {
 }
 
 
-def odd_videos(folder: Path) -> list[Path]:
-    """All of them; a name never says more than what was done to it."""
+def odd_videos(folder: Path, only: str = "") -> list[Path]:
+    """Those whose names hold a word; a name says what was done to the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    good = encode(folder / "good.mp4", moving(96, 64))
-    paths = [good]
+    encode(folder / "good.mp4", moving(96, 64))  # others link to it, or are made of it
+    makers: dict[str, Callable[[Path], object]] = dict(MADE)
     for codec, sizes in SHAPES.items():
         for width, height in sizes:
-            path = folder / f"{codec}_{width}x{height}.{ENDINGS.get(codec, 'mp4')}"
-            pixel_format = "bgr0" if codec == "ffv1" else "yuv444p" if min(width, height) == 1 else None
-            paths.append(encode(path, moving(width, height, 2 if width * height > 10**6 else 12), codec,
-                                pixel_format=pixel_format))  # fmt: skip
-    for name, text in LISTS.items():
-        path = folder / f"list_{name}"
-        path.write_text(text.format(name=good.name, path=good))
-        paths.append(path)
-    for name, make in MADE.items():
-        paths.append(folder / name)
-        make(paths[-1])
+            name = f"{codec}_{width}x{height}.{ENDINGS.get(codec, 'mp4')}"
+            makers[name] = partial(_shaped, codec, width, height)
+    makers |= {f"list_{name}": partial(_list, text) for name, text in LISTS.items()}
+    paths = []
+    for name, make in makers.items():
+        if only in name:
+            paths.append(folder / name)
+            make(paths[-1])
     return paths
+
+
+def _shaped(codec: str, width: int, height: int, path: Path) -> None:
+    pixel_format = "bgr0" if codec == "ffv1" else "yuv444p" if min(width, height) == 1 else None
+    count = 2 if width * height > 10**6 else 12
+    encode(path, moving(width, height, count), codec, pixel_format=pixel_format)
+
+
+def _list(text: str, path: Path) -> None:
+    path.write_text(text.format(name="good.mp4", path=path.parent / "good.mp4"))
 
 
 def _bytes(content: bytes, path: Path) -> None:

@@ -125,8 +125,8 @@ def outcomes(paths: Iterable[Path]) -> Iterator[Outcome]:
 def corpus(folder: Path, seed: int, count: int, only: str = "") -> list[Path]:
     """The files whose names hold a word."""
     good = good_videos(folder / "good")
-    paths = [*good, *mutated_videos(folder / "damaged", good, seed, count), *odd_videos(folder / "odd")]
-    return [path for path in paths if only in path.name]
+    paths = [*good, *mutated_videos(folder / "damaged", good, seed, count)]
+    return [path for path in paths if only in path.name] + odd_videos(folder / "odd", only)
 
 
 def table(found: Sequence[Outcome]) -> str:
@@ -147,14 +147,14 @@ def table(found: Sequence[Outcome]) -> str:
 
 
 def different(found: Sequence[Outcome]) -> dict[str, str]:
-    """Files of which `watch` and `extract` made other clips, or only one made any."""
+    """Files of which `watch` and `extract` made other clips, or that only one of them could read to the end."""
     told: dict[str, list[Outcome]] = {}
     for outcome in found:
         told.setdefault(outcome.file, []).append(outcome)
     return {
         name: ", ".join(f"{outcome.command} {outcome.state} {outcome.clips}" for outcome in both)
         for name, both in told.items()
-        if len({(outcome.state, outcome.clips if outcome.state == "done" else 0) for outcome in both}) > 1
+        if len({outcome.clips if outcome.state == "done" else None for outcome in both}) > 1
     }
 
 

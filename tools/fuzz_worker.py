@@ -66,6 +66,16 @@ def by_extract(path: Path, out: Path, settings: Built) -> tuple[int, str | None,
 
 def outcome(path: Path, command: str, settings: Built) -> dict[str, Any]:
     """See `tools.fuzz_videos.Outcome`."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    before = memory_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    found = what_came_of_it(path, command, settings)
+    return found | {"memory_mib": memory_mib("VmHWM") - before}
+
+
+def what_came_of_it(path: Path, command: str, settings: Built) -> dict[str, Any]:
+    """State, clips, and the sentence or note."""
     with tempfile.TemporaryDirectory() as out:
         try:
             clips, reason, note = {"watch": by_watch, "extract": by_extract}[command](path, Path(out), settings)
@@ -82,6 +92,12 @@ def outcome(path: Path, command: str, settings: Built) -> dict[str, Any]:
     return {"state": state, "clips": clips, "about": reason or note}
 
 
+def tiny_model() -> Built:
+    """The smallest model, made once."""
+    Built.made = ModelSettings(model="memvit_tiny_8x4", random_weights=True, boxes="full").build()
+    return Built(model="memvit_tiny_8x4", random_weights=True, boxes="full")
+
+
 def memory_mib(field: str) -> float:
     """VmRSS or VmHWM of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -91,22 +107,14 @@ def memory_mib(field: str) -> float:
 def main() -> None:
     """Answer until standard input ends."""
     torch.set_num_threads(1)
-    plain = ModelSettings(model="memvit_tiny_8x4", random_weights=True, boxes="full")
-    Built.made = plain.build()
-    settings = Built(model="memvit_tiny_8x4", random_weights=True, boxes="full")
+    settings = tiny_model()
     answers, sys.stdout = sys.stdout, sys.stderr
     own = memory_mib("VmData")
     resource.setrlimit(resource.RLIMIT_DATA, (int((own + LIMIT_MIB) * 2**20),) * 2)
     print("{}", file=answers, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        before = memory_mib("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-        found = outcome(Path(order["path"]), order["command"], settings)
-        found["memory_mib"] = memory_mib("VmHWM") - before
-        print(json.dumps(found), file=answers, flush=True)
+        print(json.dumps(outcome(Path(order["path"]), order["command"], settings)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
