@@ -115,7 +115,9 @@ def convert_command(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; .safetensors or .pth.")],
     model: Annotated[str, typer.Option(help="The model that the checkpoint is of, from `memvit models`.")],
     to: Annotated[str, typer.Option(help="official, timm, torchvision or memvit.")] = "official",
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Where it is not the model's own.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes, if it is not the model's own.")
+    ] = None,
 ) -> None:
     """Rewrite a checkpoint in another code base's layout; every value stays as it is."""
     from .convert import convert

@@ -54,7 +54,7 @@ def extract_command(
         float | None,
         typer.Option(
             min=0,
-            help="Cut longer videos into segments of so many seconds that are worked on at once, with exactly the "
+            help="Cut longer videos into segments of this many seconds and process them in parallel, with the exact "
             "results of one run; 0 cuts none. By default 1800 with several workers or a batch, else 0.",
             rich_help_panel="Time",
         ),
@@ -62,7 +62,10 @@ def extract_command(
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
     workers: Annotated[
-        int, typer.Option(min=1, help="Models at work; more than one run on Ray.", rich_help_panel="Machines")
+        int,
+        typer.Option(
+            min=1, help="Number of models that run in parallel; more than one needs Ray.", rich_help_panel="Machines"
+        ),
     ] = 1,
     address: Annotated[
         str | None,
@@ -97,10 +100,10 @@ def extract_command(
         bool, typer.Option("--wait", help="Wait for another job on this archive.", rich_help_panel="Archive")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(help="Write what became of every video as JSON.", rich_help_panel="Archive")
+        Path | None, typer.Option(help="Write the outcome for every video as JSON.", rich_help_panel="Archive")
     ] = None,
 ) -> None:
-    """Features and actions of many videos into one Zarr store. Run it again after any interruption: it goes on."""
+    """Write features and actions of many videos into one Zarr store. Run it again after interruptions: it continues."""
     from memvit.assemble import ModelSettings
     from memvit.video.location import is_url, source_name
 
@@ -185,10 +188,11 @@ def export_command(
     archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="An archive made by `memvit extract`.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     to: Annotated[
-        str | None, typer.Option(help="parquet, csv or jsonl; by default what the file's name ends in.")
+        str | None, typer.Option(help="parquet, csv or jsonl; by default the ending of the file's name.")
     ] = None,
     table: Annotated[
-        str, typer.Option(help="actions: a row a person (or clip) and action; features: a row a clip.")
+        str,
+        typer.Option(help="actions: one row for each person (or clip) and action; features: one row for each clip."),
     ] = "actions",
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,
 ) -> None:

@@ -58,7 +58,8 @@ ModelName: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A name from `memvit models`; by default memvit_16_16x4.ava_k400, or what the checkpoint says it is.",
+        help="A name from `memvit models`; by default memvit_16_16x4.ava_k400 (weights not for commercial use), "
+        "or what the checkpoint says it is.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -70,7 +71,7 @@ RandomWeights: TypeAlias = Annotated[
     bool, typer.Option("--random-weights", help="Use an untrained model, to try things out.", rich_help_panel=_MODEL)
 ]
 LabelFile: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Class names: a name a line, AVA's pbtxt, or JSON.", rich_help_panel=_MODEL)
+    Path | None, typer.Option(help="Class names: one name per line, AVA's pbtxt, or JSON.", rich_help_panel=_MODEL)
 ]
 NoMemory: TypeAlias = Annotated[
     bool, typer.Option("--no-memory", help="Answer from each clip alone, for comparison.", rich_help_panel=_MODEL)
@@ -97,11 +98,11 @@ BoxesWeights: TypeAlias = Annotated[
     Path | None, typer.Option(help="Weights of the detector, a local file.", rich_help_panel=_DETECTOR)
 ]
 BoxesThreshold: TypeAlias = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Least score of a box.", rich_help_panel=_DETECTOR)
+    float | None, typer.Option(min=0, max=1, help="Leave out boxes with a lower score.", rich_help_panel=_DETECTOR)
 ]
 Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
 FramesPerSecond: TypeAlias = Annotated[
-    float, typer.Option(min=0.1, help="Of a folder of frames.", rich_help_panel=_TIME)
+    float, typer.Option(min=0.1, help="Frame rate of a folder of frames.", rich_help_panel=_TIME)
 ]
 Start: TypeAlias = Annotated[
     float, typer.Option(help="Second of a folder's first frame; 900 in AVA.", rich_help_panel=_TIME)

@@ -28,12 +28,15 @@ def train_command(
     recipe: RecipeFile,
     overrides: Overrides = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that train together; more than one run on Ray, a GPU each if any.")
+        int,
+        typer.Option(
+            min=1, help="Processes that train together; more than one needs Ray, and each takes a GPU if there are any."
+        ),
     ] = 1,
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster to train on.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to train on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final metrics as JSON.")] = False,
 ) -> None:
-    """Train a model by a recipe. The same command again goes on where an interrupted run ended, exactly."""
+    """Train a model by a recipe. The same command again continues an interrupted run exactly where it ended."""
     from memvit.training.recipe import load_recipe
 
     from .outputs import check_folder
@@ -90,8 +93,8 @@ def evaluate_command(
 def ava_map_command(
     groundtruth: Annotated[Path, typer.Argument(help="AVA rows: video,second,x1,y1,x2,y2,action,person.")],
     detections: Annotated[Path, typer.Argument(help="AVA rows: video,second,x1,y1,x2,y2,action,score.")],
-    exclusions: Annotated[Path | None, typer.Option(help="Keyframes that do not count: video,second.")] = None,
-    label_map: Annotated[Path | None, typer.Option(help="Which actions count; by default AVA's 60.")] = None,
+    exclusions: Annotated[Path | None, typer.Option(help="Keyframes to leave out: video,second.")] = None,
+    label_map: Annotated[Path | None, typer.Option(help="Actions to measure; by default AVA's 60.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """The official AVA measure, mAP at 0.5 IoU, of a file of detections."""

@@ -93,25 +93,27 @@ def watch_command(
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Write an MP4 with boxes and actions.", rich_help_panel="Results")
     ] = False,
-    annotate_width: Annotated[int, typer.Option(min=64, help="Its width in pixels.", rich_help_panel="Results")] = 640,
+    annotate_width: Annotated[
+        int, typer.Option(min=64, help="Width of that MP4 in pixels.", rich_help_panel="Results")
+    ] = 640,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="Draw a PNG, time × action, a row a person.", rich_help_panel="Results")
+        bool, typer.Option("--timeline", help="Draw a PNG, time × action for each person.", rich_help_panel="Results")
     ] = False,
     ava_csv: Annotated[
         bool,
         typer.Option("--ava-csv", help="Write detections as AVA's evaluation reads them.", rich_help_panel="Results"),
     ] = False,
     top_k: Annotated[
-        int, typer.Option(min=1, help="Actions a person in the JSON Lines.", rich_help_panel="Results")
+        int, typer.Option(min=1, help="Actions for each person in the JSON Lines.", rich_help_panel="Results")
     ] = 5,
     all_scores: Annotated[
-        bool, typer.Option("--all-scores", help="Write every class instead.", rich_help_panel="Results")
+        bool, typer.Option("--all-scores", help="Write the scores of all classes instead.", rich_help_panel="Results")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON Lines to standard output, too.", rich_help_panel="Results")
     ] = False,
 ) -> None:
-    """Watch videos or streams: one JSON object a clip, and on request an annotated video, a timeline, AVA's CSV."""
+    """Watch videos or streams: a JSON object for each clip; on request an annotated video, a timeline, AVA's CSV."""
     from memvit.assemble import ModelSettings
     from memvit.live.policy import LivePolicy
     from memvit.live.watcher import Answered
@@ -201,7 +203,7 @@ def serve_command(
     overflow: Overflow = "auto",
     max_age: MaxAge = 2.0,
     memory_timeout: MemoryTimeout = 30.0,
-    max_streams: Annotated[int, typer.Option(min=1, help="At most so many streams.", rich_help_panel=_LIVE)] = 64,
+    max_streams: Annotated[int, typer.Option(min=1, help="Largest number of streams.", rich_help_panel=_LIVE)] = 64,
     engines: Annotated[
         int,
         typer.Option(
@@ -218,7 +220,8 @@ def serve_command(
         str | None,
         typer.Option(
             envvar="MEMVIT_TOKEN",
-            help="What clients must bring; needed for any address but this machine's own. Better set by the variable.",
+            help="Secret that clients must send; needed for any address but this machine's own. "
+            "Better set by the variable.",
             rich_help_panel=_SERVER,
         ),
     ] = None,
@@ -244,7 +247,7 @@ def serve_command(
         float, typer.Option(min=0.1, help="Seconds from one saving of a stream to the next.", rich_help_panel=_SERVER)
     ] = 10.0,
 ) -> None:
-    """Watch live streams that come and go: a page to look at, and an API with results, pictures and figures."""
+    """Watch live streams, added and removed at any time: a web page, and an API with results, pictures and metrics."""
     from memvit.assemble import ModelSettings
     from memvit.live.policy import LivePolicy
     from memvit.types import MemvitError

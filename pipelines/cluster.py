@@ -30,8 +30,8 @@ class Cluster:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise MemvitError(
-                f"--address {address}: no Ray cluster lets us in ({first_line(error)}); if it asks for a token, set "
-                "RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"
+                f"--address {address}: no connection to this cluster ({first_line(error)}); if it asks for a token, "
+                "set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"
             ) from error
         return Cluster.joined()
 

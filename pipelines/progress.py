@@ -91,7 +91,7 @@ class WatchProgress:
         elif isinstance(event, StreamStalled):
             self._say(stream, f"nothing has come for {event.silent_seconds:.0f} s")
         elif isinstance(event, SessionBegan):
-            self._say(stream, f"memory begins anew: {event.reason}")
+            self._say(stream, f"memory starts empty: {event.reason}")
         elif isinstance(event, Answered):
             self._show(stream, event.result)
 

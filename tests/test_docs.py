@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 import typer
+from torchvision.models import get_model_weights
 
 import memvit
+from memvit.assemble import DEFAULT_BOXES, DEFAULT_MODEL
+from memvit.models import MODELS
 from pipelines.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -138,6 +141,14 @@ def test_sizes_of_the_smallest_models_are_up_to_date() -> None:
     for name in ("memvit_tiny_8x4", "mvitv2_tiny_8x4"):
         parameters = sum(value.numel() for value in memvit.create_model(name).parameters())
         assert f"| `{name}` | {parameters:,} |" in page
+
+
+def test_files_to_fetch_by_hand_are_those_that_are_downloaded() -> None:
+    page = (ROOT / "docs/models.md").read_text()
+    weights = MODELS[DEFAULT_MODEL].weights
+    assert weights is not None
+    for url in (weights.url, get_model_weights(DEFAULT_BOXES).DEFAULT.url):
+        assert f"| {url} |" in page and f" {str(url).rsplit('/', 1)[1]}" in page
 
 
 def test_the_checks_see_mistakes() -> None:

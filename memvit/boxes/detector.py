@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from memvit.models import CheckpointError
 from memvit.models.torch_files import load_torch_file
 from memvit.types import Clip, MemvitError, PersonBoxes
 
+logger = logging.getLogger(__name__)
 PERSON = 1
 """COCO's class number."""
 SCORE_THRESHOLD = 0.8
@@ -73,10 +75,12 @@ class TorchvisionDetector:
 
 def _published(name: str) -> nn.Module:
     weights = get_model_weights(name).DEFAULT
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
+    if not cache.exists():
+        logger.warning("downloading the person detector %s to %s", weights.url, cache)
     try:
         model: nn.Module = get_model(name, weights=weights)
     except (urllib.error.URLError, OSError) as error:
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
         raise MemvitError(
             f"{name}: its weights could not be downloaded ({getattr(error, 'reason', error)}); fetch {weights.url} by "
             f"hand and put it at {cache} or pass it as --boxes-weights; or use --boxes full or an AVA-format CSV"

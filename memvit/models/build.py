@@ -100,7 +100,8 @@ def published_weights(name: str, weights: Weights | None) -> Path:
         raise ValueError(f"no weights are published for {name}; pass checkpoint=…")
     cache = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
     if not cache.exists():
-        logger.warning("downloading %s (licence %s) to %s", weights.url, weights.licence, cache)
+        limit = ", not for commercial use" if "NC" in weights.licence else ""
+        logger.warning("downloading %s (licence %s%s) to %s", weights.url, weights.licence, limit, cache)
         try:
             cache.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(weights.url, str(cache), progress=True)
@@ -110,6 +111,8 @@ def published_weights(name: str, weights: Weights | None) -> Path:
                 f"{name}: its weights could not be downloaded ({reason}); fetch {weights.url} by hand and put it at "
                 f"{cache}, or pass its path as the checkpoint"
             ) from error
+    elif "NC" in weights.licence:
+        logger.warning("%s: weights under %s, not for commercial use", name, weights.licence)
     return cache
 
 

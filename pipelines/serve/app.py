@@ -1,4 +1,4 @@
-"""The HTTP side: streams in and out, events, pictures, figures. Routes are thin; the service does the work."""
+"""The HTTP side: streams in and out, events, pictures, metrics. Routes are thin; the service does the work."""
 
 from __future__ import annotations
 

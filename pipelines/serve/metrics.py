@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read off the streams when they are asked for."""
+"""Metrics for Prometheus, read off the streams when they are asked for."""
 
 from __future__ import annotations
 

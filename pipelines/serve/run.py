@@ -157,7 +157,7 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
             ) from error
         bound = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        greeting = f"memvit serves at http://{shown}:{bound} (API: /docs, figures: /metrics); Ctrl-C ends it"
+        greeting = f"memvit serves at http://{shown}:{bound} (API: /docs, metrics: /metrics); Ctrl-C ends it"
         try:
             service.start()  # here, so that what fails is told in a sentence
             _Server(server_config(service, host, token), service, greeting, console).run(sockets=[listener])

@@ -72,6 +72,10 @@ def test_end_to_end(annotated: Path) -> None:
         ["watch", str(annotated / "two.mp4"), "--checkpoint", str(model), "--boxes", "full", "--out", f"{out}/w"],
     )
     assert watched.exit_code == 0, watched.output
+    evaluated = CliRunner().invoke(
+        app, ["evaluate", f"{out}/run/recipe.yaml", "--checkpoint", str(model), "--out", f"{out}/e"]
+    )
+    assert evaluated.exit_code == 0, "the written recipe has the changes of the command line"
     assert "dance" in (out / "w" / "two.jsonl").read_text(), "the finished model knows its classes"
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from memvit.models import CheckpointError, create_model
+from memvit.models import MODELS, CheckpointError, create_model
+from memvit.models.build import published_weights
 from memvit.models.checkpoints import read_checkpoint
 from memvit.models.layouts import MEMVIT, from_ours
 from tests.conftest import official_state
@@ -227,3 +228,17 @@ def test_our_names_load_from_safetensors(tiny: torch.nn.Module, tmp_path: Path) 
     save_file(tiny.state_dict(), path)
     loaded = create_model("memvit_tiny_8x4", checkpoint=path)
     assert all(torch.equal(value, tiny.state_dict()[name]) for name, value in loaded.state_dict().items())
+
+
+def test_the_licence_is_said_when_weights_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where they were downloaded before."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: Path(path).write_bytes(b""))
+    name = "memvit_16_16x4.ava_k400"
+    for _ in range(2):
+        published_weights(name, MODELS[name].weights)
+    first, second = caplog.messages
+    assert first.startswith("downloading https://") and "(licence CC-BY-NC-4.0, not for commercial use)" in first
+    assert second == f"{name}: weights under CC-BY-NC-4.0, not for commercial use"
