@@ -24,7 +24,7 @@ from memvit.models import (
 )
 from memvit.training.actions import ActionTask
 from memvit.training.classification import ClassificationTask
-from memvit.training.loop import Event, Task, Trainer
+from memvit.training.loop import Event, Started, Task, Trainer
 from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe, recipe_yaml
 from memvit.training.run_state import RunState
 from memvit.training.world import World
@@ -99,10 +99,15 @@ def train(
         torch.cuda.set_device(device)  # where libraries put what has no device of its own
     task, note = build_task(recipe, world)
     labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
-    on_note(note)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Started):
+            on_note(note)  # a run that goes on has the weights of its checkpoint
+        on_event(event)
+
     with stop_requested() as stopping:
         trainer = Trainer(task, recipe, device=device, world=world)
-        state = trainer.run(on_event, lambda: stopping.is_set() or should_stop())
+        state = trainer.run(tell, lambda: stopping.is_set() or should_stop())
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:
         path = Path(recipe.run.out) / "model.safetensors"

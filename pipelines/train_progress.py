@@ -40,12 +40,28 @@ class TrainProgress:
     def update(self, event: Event) -> None:
         """Show what happened."""
         if isinstance(event, Resumed):
-            self.note(f"going on from epoch {event.epoch}, step {event.step}")
+            self._resumed(event)
         elif isinstance(event, Evaluated):
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
             self.note(f"epoch {event.epoch + 1}/{self._epochs}: {numbers}")
-        else:
+        elif isinstance(event, StepDone):
             self._step(event)
+
+    def _resumed(self, event: Resumed) -> None:
+        """Where the run goes on; its bar begins there."""
+        is_done = event.epoch >= self._epochs
+        self._bar.update(
+            self._task,
+            total=self._epochs * event.steps_per_epoch,
+            completed=event.total_steps,
+            numbers="finished" if is_done else f"epoch {event.epoch + 1}/{self._epochs}",
+        )
+        if is_done:
+            self.note(f"this run has finished all {self._epochs} epochs")
+        else:
+            self.note(
+                f"going on from epoch {event.epoch + 1}/{self._epochs}, step {event.step}/{event.steps_per_epoch}"
+            )
 
     def _step(self, event: StepDone) -> None:
         self._loss = event.loss if self._loss is None else 0.9 * self._loss + 0.1 * event.loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +112,7 @@ class PredictionFile:
 
     def __init__(self, path: Path, identity: dict[str, object]) -> None:
         """`identity` says what was evaluated with what; MemvitError if the file is of another evaluation."""
-        self.path, self.done = path, dict[str, Prediction]()
+        self.path, self.done = path, list[Prediction]()
         path.parent.mkdir(parents=True, exist_ok=True)
         head = json.dumps({"evaluation": identity}, sort_keys=True)
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
@@ -119,15 +120,25 @@ class PredictionFile:
             raise MemvitError(f"{path}: these are the predictions of another evaluation; choose another folder")
         for line in lines[1:]:
             entry = json.loads(line)
-            prediction = Prediction(**{**entry, "top": tuple(entry["top"])})
-            self.done[prediction.name] = prediction
+            self.done.append(Prediction(**{**entry, "top": tuple(entry["top"])}))
         self._rewrite([head, *(lines[1:])])
+
+    def places_left(self, identities: Sequence[tuple[str, int]]) -> list[int]:
+        """Places of the samples, as (name, class), that are not in the file yet; a list may name one several times."""
+        done = Counter((prediction.name, prediction.label) for prediction in self.done)
+        places = []
+        for place, identity in enumerate(identities):
+            if done[identity]:
+                done[identity] -= 1
+            else:
+                places.append(place)
+        return places
 
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Write more; each line is complete once this returns."""
         with self.path.open("a") as file:
             for prediction in predictions:
-                self.done[prediction.name] = prediction
+                self.done.append(prediction)
                 file.write(json.dumps(vars(prediction), allow_nan=False) + "\n")
 
     def _rewrite(self, lines: list[str]) -> None:
@@ -148,7 +159,7 @@ def evaluate(
 ) -> TopK:
     """Count over all batches, after what `into` already holds; until `should_stop`, after the batch at hand."""
     counts = TopK()
-    for prediction in into.done.values() if into else ():
+    for prediction in into.done if into else ():
         counts.add(prediction)
     for batch in batches:
         predictions = predict(model, batch, preprocessing, device)

@@ -79,14 +79,21 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A new run starts."""
+
+
+@dataclass(frozen=True)
 class Resumed:
-    """The run goes on from a checkpoint."""
+    """The run goes on from a checkpoint, or is found to be finished."""
 
     epoch: int
     step: int
+    steps_per_epoch: int
+    total_steps: int
 
 
-Event = StepDone | Evaluated | Resumed
+Event = StepDone | Evaluated | Started | Resumed
 
 
 class Trainer:
@@ -95,6 +102,12 @@ class Trainer:
     def __init__(self, task: Task, recipe: Recipe, *, device: torch.device, world: World | None = None) -> None:
         self.task, self.recipe, self.device = task, recipe, device
         self.world = world or World.join()
+        parts, batches = recipe.run.accumulate, task.batches_per_epoch
+        if parts > batches:
+            raise MemvitError(
+                f"run.accumulate={parts} is more than the {batches} batches of an epoch; lower run.accumulate or "
+                "run.batch_size"
+            )
         self.folder = Path(recipe.run.out)
         self.recipe_text = recipe_yaml(recipe)
         task.model.to(device)
@@ -114,7 +127,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of the optimizer."""
-        return max(self.task.batches_per_epoch // self.recipe.run.accumulate, 1)
+        return self.task.batches_per_epoch // self.recipe.run.accumulate
 
     def run(
         self, on_event: Callable[[Event], None] = lambda event: None, should_stop: Callable[[], bool] = lambda: False
@@ -125,7 +138,10 @@ class Trainer:
         folder, or a checkpoint cannot be written.
         """
         if self._resume():
-            on_event(Resumed(self.state.epoch, self.state.step))
+            state = self.state
+            on_event(Resumed(state.epoch, state.step, self.steps_per_epoch, state.total_steps))
+        else:
+            on_event(Started())
         schedule, every = self.recipe.schedule, self.recipe.run.evaluate_every_epochs
         if self.world.is_first:
             self.folder.mkdir(parents=True, exist_ok=True)

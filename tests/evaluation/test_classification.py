@@ -48,7 +48,7 @@ def test_unreadable_samples_count_as_wrong() -> None:
 def test_the_file_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     PredictionFile(path, {"model": "a"}).append([Prediction("x", 1, (1, 2), 0.5)])
-    assert PredictionFile(path, {"model": "a"}).done == {"x": Prediction("x", 1, (1, 2), 0.5)}
+    assert PredictionFile(path, {"model": "a"}).done == [Prediction("x", 1, (1, 2), 0.5)]
     with pytest.raises(MemvitError, match="another evaluation"):
         PredictionFile(path, {"model": "b"})
 
@@ -58,3 +58,11 @@ def test_scores_that_are_not_finite_end_the_evaluation() -> None:
     model = nn.Sequential(Brightness(), nn.Threshold(0.5, float("nan")))
     with pytest.raises(MemvitError, match="a: the model's scores are not finite numbers"):
         predict(model, [Views("a", 0, views)], PLAN, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("done", "left"), [(0, [0, 1, 2, 3]), (1, [1, 2, 3]), (2, [2, 3]), (4, [])])
+def test_a_sample_that_is_listed_twice_is_predicted_twice(done: int, left: list[int], tmp_path: Path) -> None:
+    listed = [("a.mp4", 1), ("b.mp4", 0), ("a.mp4", 1), ("a.mp4", 2)]
+    path = tmp_path / "predictions.jsonl"
+    PredictionFile(path, {}).append(Prediction(name, label, (1,), 0.5) for name, label in listed[:done])
+    assert PredictionFile(path, {}).places_left(listed) == left

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from memvit.datasets.motion import DIRECTIONS, write_motion_set
-from memvit.training.loop import StepDone
+from memvit.training.loop import Resumed, Started, StepDone
 from memvit.training.recipe import ClassificationRecipe, load_recipe
 from memvit.training.run_state import run_checkpoints
 from memvit.types import MemvitError
+from pipelines.train import train
 from tests.processes import Command, wait_for
 
 from .runs import losses, trainer_of, weights
@@ -128,6 +129,20 @@ def test_accumulated_batches_are_one_larger_batch(motion: Path, tmp_path: Path) 
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in one:
         torch.testing.assert_close(one[name], two[name], atol=2e-5, rtol=1e-3)
+
+
+def test_more_accumulated_batches_than_an_epoch_has_are_refused(motion: Path, tmp_path: Path) -> None:
+    with pytest.raises(MemvitError, match=r"run.accumulate=9 is more than the 4 batches of an epoch"):
+        trainer_of(recipe_of(motion, tmp_path / "run", "run.accumulate=9"))
+
+
+def test_what_a_run_says_of_its_beginning(motion: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    new, again = list[object](), list[object]()
+    train(recipe_of(motion, tmp_path / "run"), new.append, new.append, lambda: True)
+    train(recipe_of(motion, uninterrupted), again.append, again.append)
+    assert new[:2] == ["weights are new", Started()], "and one step, after which it stops"
+    assert again[0] == Resumed(epoch=2, step=0, steps_per_epoch=4, total_steps=8)
+    assert "weights are new" not in again
 
 
 @pytest.mark.parametrize("change", ["run.activation_checkpointing=true", "run.loader_workers=2"])
