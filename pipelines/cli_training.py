@@ -34,9 +34,13 @@ def train_command(
         ),
     ] = 1,
     address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to train on.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Print every key of the recipe, and train nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final metrics as JSON.")] = False,
 ) -> None:
     """Train a model by a recipe. The same command again continues an interrupted run exactly where it ended."""
+    if keys:
+        _print_keys(recipe, overrides, as_json=as_json)
+        return
     from memvit.training.recipe import load_recipe
 
     from .outputs import check_folder
@@ -62,6 +66,16 @@ def train_command(
         console.print(f"done: {plan.run.out}", markup=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(state.metrics, allow_nan=False))
+
+
+def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> None:
+    from memvit.training.recipe import load_recipe
+
+    from .recipe_help import key_rows, key_text
+
+    with one_sentence():
+        plan = load_recipe(recipe, overrides)
+    typer.echo(json.dumps(key_rows(plan), indent=1) if as_json else key_text(plan))
 
 
 def evaluate_command(

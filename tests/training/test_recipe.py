@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from memvit.training.recipe import load_recipe, recipe_yaml
+from memvit.training.recipe import RECIPES, load_recipe, recipe_yaml
+from memvit.training.recipe_keys import keys_of, meanings_of
 from memvit.types import MemvitError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -27,16 +29,42 @@ def test_overrides_win() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.learning_rat=1", "Did you mean: 'learning_rate'"),
-        ("optimizer.kind=adam", "expected one of"),
-        ("run.batch_size=many", "run.batch_size"),
-        ("augment.area=[1,2,3]", "length"),
+        ("optimizer.learning_rat=1", "did you mean optimizer.learning_rate\\?"),
+        ("batch_size=2", "there is no key batch_size; did you mean run.batch_size\\?"),
+        ("run.batch=2", "did you mean run.batch_size\\?"),
+        ("modl.name=x", "did you mean model.name\\?"),
+        ("zzz=2", "there is no key zzz; `memvit train RECIPE --keys` lists them all"),
+        ("data.frames=x", "is a key of recipes with `task: actions`"),
+        ("run=5", "run is a section of keys"),
+        ("optimizer.kind=adam", "optimizer.kind=adam: this must be one of adamw, sgd"),
+        ("run.batch_size=many", "run.batch_size=many: this must be a whole number"),
+        ("run.batch_size={x: 1}", "run.batch_size=.*: this must be a whole number"),
+        ("run.batch_size=0", "run.batch_size=0: this must be at least 1"),
+        ("optimizer.clip_norm=x", "this must be a number or null"),
+        ("augment.area=[1,2,3]", r"augment.area=\[1, 2, 3\]: this must be a list of 2 numbers"),
+        ("augment.area=[1,2", "is not valid YAML"),
+        ("data.train=${x}", "data.train: Interpolation key 'x' not found"),
         ("nonsense", "an override is key=value"),
     ],
 )
 def test_mistakes_get_a_sentence(override: str, message: str) -> None:
-    with pytest.raises(MemvitError, match=message):
+    with pytest.raises(MemvitError, match=message) as raised:
         load_recipe(CONFIGS / "motion.yaml", [override])
+    assert not re.search(r"Recipe\b|Config\b|Augmentation|object_type", str(raised.value)), "no names of classes"
+
+
+def test_a_misplaced_key_of_a_file_gets_the_file_and_the_right_place(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("task: classification\nbatch_size: 4\n")
+    with pytest.raises(MemvitError, match=r"mine.yaml: there is no key batch_size; did you mean run.batch_size\?"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("task", RECIPES)
+def test_every_key_says_what_it_means(task: str) -> None:
+    meanings = meanings_of(RECIPES[task])
+    assert list(meanings) == list(keys_of(RECIPES[task])) and len(meanings) > 30
+    assert not [key for key, text in meanings.items() if not text.endswith(".")]
 
 
 def test_files_that_are_no_recipe(tmp_path: Path) -> None:
