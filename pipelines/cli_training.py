@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +36,17 @@ def train_command(
     ] = 1,
     address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to train on.")] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print every key of the recipe, and train nothing.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe and its data, say what would happen, write nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final metrics as JSON.")] = False,
 ) -> None:
     """Train a model by a recipe. The same command again continues an interrupted run exactly where it ended."""
     if keys:
         _print_keys(recipe, overrides, as_json=as_json)
+        return
+    if dry:
+        _print_dry_run(recipe, overrides, workers, as_json=as_json)
         return
     from memvit.training.recipe import load_recipe
 
@@ -76,6 +83,18 @@ def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> 
     with one_sentence():
         plan = load_recipe(recipe, overrides)
     typer.echo(json.dumps(key_rows(plan), indent=1) if as_json else key_text(plan))
+
+
+def _print_dry_run(recipe: Path, overrides: list[str] | None, workers: int, *, as_json: bool) -> None:
+    from memvit.training.recipe import load_recipe
+
+    from .dry_run import dry_run
+
+    with one_sentence():
+        found = dry_run(load_recipe(recipe, overrides), workers)
+    typer.echo(json.dumps(asdict(found), indent=1) if as_json else "\n".join(found.lines()))
+    if found.missing:
+        raise typer.Exit(1)
 
 
 def evaluate_command(
