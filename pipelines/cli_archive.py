@@ -118,7 +118,7 @@ def extract_command(
             check_folder(Path(out))
         if report is not None:
             check_file(report, "--report")
-        locations = find_videos(inputs)
+        locations = find_videos(inputs, lambda note: console.print(f"note: {note}", markup=False, soft_wrap=True))
         settings = ModelSettings(
             model,
             checkpoint,

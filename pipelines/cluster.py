@@ -28,7 +28,11 @@ class Cluster:
             ray.init(
                 address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises its own kinds, those of gRPC, and plain ones
+            if address is None:
+                raise MemvitError(
+                    f"several workers need Ray, which does not start here ({first_line(error)}); mend that, or use one"
+                ) from error
             raise MemvitError(
                 f"--address {address}: no connection to this cluster ({first_line(error)}); if it asks for a token, "
                 "set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled as on the cluster"

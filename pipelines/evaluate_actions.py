@@ -37,11 +37,13 @@ def evaluate_actions(
         choice = replace(choice, checkpoint=str(checkpoint), pretrained=False, inflate=None)
     if choice.checkpoint is None and not choice.pretrained:
         raise MemvitError("nothing to evaluate: pass --checkpoint FILE, or model.pretrained=true")
-    model, entry, note = open_model(choice)
+    model, entry, report = open_model(choice)
     if not isinstance(model, MeMViT) or model.config.head.kind != "action":
         raise MemvitError(f"{choice.name} does not answer for people; choose a memvit_*.ava_* model")
-    if "stayed new" in note:
-        raise MemvitError(f"{choice.checkpoint}: {note}; an untrained head cannot be evaluated")
+    if report is None or report.new:
+        raise MemvitError(
+            f"{choice.checkpoint or choice.name}: {report or 'weights are new'}; an untrained head cannot be evaluated"
+        )
     data, classes = recipe.data, model.config.head.num_classes
     truth = read_table(data.val_groundtruth)
     files = ([], [data.val_boxes]) if data.val_boxes else ([data.val_groundtruth], [])

@@ -32,13 +32,25 @@ def export(archive_path: str, out: Path, form: str, table: str, least_score: flo
     try:
         with WRITERS[form](temporary) as writer:
             for state in done:
-                for block in rows_of(archive, state, least_score):
+                for block in _intact(rows_of(archive, state, least_score), archive, state):
                     writer.write(block)
                     count += len(block)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
     return count, len(done)
+
+
+def _intact(blocks: Iterator[list[Row]], archive: Archive, state: VideoState) -> Iterator[list[Row]]:
+    """The blocks; MemvitError that names the video if its arrays cannot be read."""
+    try:
+        yield from blocks
+    except MemvitError:
+        raise
+    except Exception as error:  # a damaged document or chunk leads to errors of every kind
+        raise MemvitError(
+            f"{archive.location}: the arrays of {state.id} are damaged; `memvit extract … --verify` mends them"
+        ) from error
 
 
 def _action_rows(archive: Archive, state: VideoState, least_score: float) -> Iterator[list[Row]]:

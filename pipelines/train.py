@@ -13,6 +13,7 @@ from memvit.assemble import choose_device
 from memvit.labels import DATASETS, Labels, labels_for, read_labels
 from memvit.models import (
     Description,
+    LoadReport,
     MeMViT,
     ModelEntry,
     MViT,
@@ -35,8 +36,8 @@ from .stopping import stop_requested
 BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
 
 
-def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, str]:
-    """The model a recipe names, with its beginning loaded; the last value says what became of the weights."""
+def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, LoadReport | None]:
+    """The model a recipe names, with its beginning loaded, and what became of the weights; None if all are new."""
     entry = model_entry(choice.name)
     starts = [choice.pretrained, choice.checkpoint is not None, choice.inflate is not None]
     if sum(starts) > 1:
@@ -51,7 +52,7 @@ def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, str]:
     )
     if choice.inflate:
         report = load_image_weights(model, choice.inflate)
-    return model, entry, str(report) if report else "weights are new"
+    return model, entry, report
 
 
 def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
@@ -73,7 +74,8 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
 def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
     """The task of a recipe, and what became of its weights."""
     torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
-    model, entry, note = open_model(recipe.model)
+    model, entry, report = open_model(recipe.model)
+    note = str(report) if report else "weights are new"
     if isinstance(recipe, ActionRecipe):
         if not isinstance(model, MeMViT) or model.config.head.kind != "action":
             raise MemvitError(f"{recipe.model.name} does not answer for people; choose a memvit_*.ava_* model")

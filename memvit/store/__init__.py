@@ -1,9 +1,11 @@
 """The archive: what a model said of many videos, in one Zarr v3 store that xarray opens and a killed run resumes."""
 
-from .archive import Archive, Provenance, VideoState
+from .archive import Archive
 from .fingerprint import Fingerprint, fingerprint
 from .lock import writer_lock
+from .provenance import Provenance
 from .rows import Rows, rows_of
+from .states import VideoState
 from .work import SegmentWork
 
 __all__ = [

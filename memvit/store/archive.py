@@ -10,25 +10,36 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.errors import ContainsArrayError, ContainsGroupError, GroupNotFoundError
-from zarr.storage import MemoryStore
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 import memvit
 from memvit.store.copying import copy_arrays, remove_arrays
+from memvit.store.documents import (
+    DOCUMENT,
+    DamagedDocument,
+    child_names,
+    document_key,
+    is_intact,
+    read_attributes,
+    remove_group,
+    with_checksum,
+    write_group,
+)
 from memvit.store.errors import StoreError, store_errors
-from memvit.store.fingerprint import Fingerprint
 from memvit.store.layout import damaged_arrays, write_video
+from memvit.store.provenance import LAYOUT, Provenance, check_provenance, provenance_from
 from memvit.store.rows import Rows
+from memvit.store.states import VideoState, from_attributes, to_attributes
 from memvit.store.work import SegmentWork
 from memvit.video.location import is_url, redact, source_name
 
-LAYOUT = 1
 SMALL_ROWS = 1 << 14
 """Videos with so few clips and people are built in memory: less than 100 MB."""
 MAX_NAME = 80
@@ -36,78 +47,49 @@ UNFINISHED = ".partial"
 """End of the names of files that Zarr is writing; where it is killed they stay."""
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What every result of an archive was made with; a run with anything else needs another archive."""
-
-    model: str
-    """Its name in the zoo, or what the checkpoint says."""
-    weights_sha256: str
-    config: dict[str, Any]
-    sampling: dict[str, Any]
-    """Frames of a clip, their interval, the hop in seconds, the image size."""
-    boxes: str
-    """Where the people come from; empty where whole clips are classified."""
-    precision: str
-    """That the model computes in."""
-    stored_as: str
-    """float32 or float16: features and scores on disk."""
-    remember: bool
-    receptive_field: int
-    """Clips: how far back a result can depend on the past."""
-    classes: tuple[str, ...]
-    first_id: int
-
-
-@dataclass(frozen=True)
-class VideoState:
-    """What an archive knows of one video."""
-
-    id: str
-    location: str
-    """As it was given; free of credentials."""
-    state: str
-    """running, done or failed."""
-    reason: str = ""
-    """Why it failed: one sentence."""
-    fingerprint: Fingerprint | None = None
-    duration_seconds: float | None = None
-    clips: int = 0
-    people: int = 0
-    note: str = ""
-    """What was skipped or mended while reading."""
-    segments: tuple[tuple[int | None, int | None], ...] = ((None, None),)
-    """First clip's number and the one after the last, of the parts that are worked on apart."""
-    attempts: int = 0
-    """How often it was begun without getting any further."""
-    digests: dict[str, str] | None = None
-    """Of the content of each array."""
-
-
 class Archive:
     """An open store. One process at a time may write the states; each segment's work has a writer of its own."""
 
     def __init__(self, root: zarr.Group, location: str, provenance: Provenance) -> None:
         self.root, self.location, self.provenance = root, location, provenance
+        self._is_mended = False
+        self._written: set[str] = set()
 
     @staticmethod
-    def create(location: str, provenance: Provenance) -> Archive:
-        """Open an archive for writing, or begin it. StoreError if it holds something else, or other results."""
+    def create(location: str, provenance: Provenance, *, mend: bool = False) -> Archive:
+        """Open an archive for writing, or begin it. StoreError if it holds something else, or other results.
+
+        With `mend`, a damaged description of the whole archive is written anew. Then only those of its finished videos
+        count as undamaged that say that they were made with this provenance.
+        """
         shown = redact(location)
-        inside = [path.name for path in Path(location).iterdir()] if Path(location).is_dir() else []
-        if "zarr.json" not in inside and not all(name.endswith(UNFINISHED) for name in inside):
-            raise StoreError(f"{shown}: this folder is not empty and not an archive; name another place")
+        if not is_url(location) and Path(location).exists() and not Path(location).is_dir():
+            raise StoreError(f"{shown}: this is something else than an archive; name another place")
         with store_errors(shown):
+            store = _store(location, read_only=False)
+            inside = [name for name in child_names(store, "") if not name.endswith(UNFINISHED)]
+            is_ours = "videos" in inside and set(inside) <= {"videos", "work"}
             try:
-                root = zarr.open_group(location, mode="a", zarr_format=3)
-            except (ContainsArrayError, ContainsGroupError, ValueError, NotADirectoryError, FileExistsError) as error:
-                raise StoreError(f"{shown}: this is something else than an archive; name another place") from error
-            archive = Archive(root, location, provenance)
-            if "memvit" not in root.attrs:
-                if next(iter(root.keys()), None) is not None:
-                    raise StoreError(f"{shown}: this Zarr store was not made by memvit; name another place")
-                root.attrs["memvit"] = {"layout": LAYOUT, "version": memvit.__version__, **_plain(asdict(provenance))}
-            archive._check_provenance()
+                content = _description(store, shown)
+            except DamagedDocument as error:
+                if not is_ours:
+                    raise StoreError(f"{shown}: this is something else than an archive; name another place") from error
+                if not mend:
+                    raise StoreError(f"{shown}: {error}; run this command again with --verify to mend it") from error
+                content = None
+            if content is None:
+                if inside and not (is_ours and mend):
+                    raise StoreError(f"{shown}: this folder is not empty and not an archive; name another place")
+                content = {"layout": LAYOUT, "version": memvit.__version__, **provenance.plain()}
+                content |= {"mended": True} if inside else {}
+                write_group(store, "", {"memvit": with_checksum(content)})
+            archive = Archive(zarr.open_group(store, mode="r+"), location, provenance)
+            archive._is_mended = bool(content.get("mended"))
+            check_provenance(shown, content, provenance)
+            if mend:
+                for path in ("videos", "work"):
+                    if path in inside and archive._is_damaged_group(path):
+                        write_group(store, path, {})
         return archive
 
     @staticmethod
@@ -118,45 +100,56 @@ class Archive:
             raise StoreError(f"{shown}: there is no such archive; check the path")
         with store_errors(shown):
             try:
-                root = zarr.open_group(location, mode="r")
-                content: dict[str, Any] = dict(root.attrs["memvit"])  # type: ignore[arg-type]
-                layout = content.pop("layout")
-                content.pop("version")
-                if layout != LAYOUT:
-                    raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
-                content["classes"] = tuple(content["classes"])
-                return Archive(root, location, Provenance(**content))
-            except (GroupNotFoundError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
+                store = _store(location, read_only=True)
+                content = _description(store, shown)
+                if content is None and child_names(store, "videos"):
+                    raise DamagedDocument(f"{DOCUMENT} is missing")
+                if content is None:
+                    raise StoreError(f"{shown}: this is not an archive made by `memvit extract`")
+                archive = Archive(zarr.open_group(store, mode="r"), location, provenance_from(content))
+            except DamagedDocument as error:
+                raise StoreError(f"{shown}: {error}; `memvit extract … --verify` mends it") from error
+            except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{shown}: this is not an archive made by `memvit extract`") from error
+            if content.get("layout") != LAYOUT:
+                raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
+            archive._is_mended = bool(content.get("mended"))
+            return archive
 
     def video(self, video_id: str) -> VideoState | None:
-        """What is known of a video; None if it was never begun."""
-        try:
-            group = self.root[f"videos/{video_id}"]
-        except KeyError:
-            return None
-        return _state(video_id, dict(group.attrs))
+        """What is known of a video; None if it was never begun, `damaged` if its description cannot be read."""
+        return self._state(video_id, f"videos/{video_id}")
+
+    def redo(self, video_id: str) -> VideoState | None:
+        """How far a video is that is being done again while its finished result still stands; None if it is not."""
+        state = self._state(video_id, f"work/{video_id}")
+        return state if state is not None and state.replaces else None
 
     def videos(self) -> Iterator[VideoState]:
         """All videos that were ever begun, by id."""
-        if "videos" not in self.root:
-            return
-        for name, group in sorted(self._group("videos").groups()):
-            yield _state(name, dict(group.attrs))
+        for name in child_names(self.root.store, "videos"):
+            state = None if name.endswith(UNFINISHED) else self.video(name)
+            if state is not None:
+                yield state
 
     def group(self, video_id: str) -> zarr.Group:
         """The arrays of a video."""
         return self._group(f"videos/{video_id}")
 
     def put(self, state: VideoState) -> None:
-        """Write what is known of a video, in one go."""
+        """Write what is known of a video, in one go; beside a finished result as long as that is to stay."""
         with store_errors(self.location):
-            group = self.root.require_group(f"videos/{state.id}")
-            content = {**_plain(asdict(state)), "fingerprint": state.fingerprint and asdict(state.fingerprint)}
-            del content["id"]
-            group.attrs.put(content)
+            store = self.root.store
+            if state.state == "done":
+                state = replace(state, made_with=self.provenance.digest)
+            above = "work" if state.replaces else "videos"
+            if above not in self._written:
+                self._written.add(above)
+                if self._is_damaged_group(above):
+                    write_group(store, above, {})
+            write_group(store, f"{above}/{state.id}", to_attributes(state))
             if state.state != "running":
-                self._sweep(f"videos/{state.id}", "**/*")
+                self._sweep(f"{above}/{state.id}", "**/*")
 
     def work(self, video_id: str, segment: int) -> SegmentWork:
         """What is done of a segment of a running video."""
@@ -167,8 +160,7 @@ class Archive:
         """Remove everything that is known of a video."""
         with store_errors(self.location):
             for path in (f"work/{video_id}", f"videos/{video_id}"):
-                if path in self.root:
-                    del self.root[path]
+                remove_group(self.root.store, path)
 
     def finish(self, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> dict[str, str]:
         """Write the arrays of a video, anew if a run died while doing so; returns their digests."""
@@ -184,16 +176,15 @@ class Archive:
             return digests
 
     def drop_work(self, video_id: str) -> None:
-        """Remove the parts of a video that is done."""
+        """Remove the parts of a video that is done, or is to be begun again."""
         with store_errors(self.location):
-            if f"work/{video_id}" in self.root:
-                del self.root[f"work/{video_id}"]
+            remove_group(self.root.store, f"work/{video_id}")
 
     def tidy(self) -> None:
         """Remove what only a job at work needs; call it when nothing is running."""
         with store_errors(self.location):
-            if "work" in self.root and next(iter(self._group("work").keys()), None) is None:
-                del self.root["work"]
+            if not child_names(self.root.store, "work"):
+                remove_group(self.root.store, "work")
             self._sweep("", "*")
             self._sweep("videos", "*")
 
@@ -204,8 +195,47 @@ class Archive:
                 path.unlink(missing_ok=True)
 
     def damaged(self, state: VideoState) -> list[str]:
-        """Names of the arrays of a finished video that are not as they were written."""
-        return damaged_arrays(self.group(state.id), state.digests or {})
+        """Names of what is not as it was written: arrays and documents of a finished video, parts of a running one."""
+        with store_errors(self.location):
+            if state.state == "damaged":
+                return [DOCUMENT]
+            if state.state != "done":
+                return [name for path in self._work_paths(state) for name in SegmentWork.damaged(self.root, path)]
+            if state.made_with != self.provenance.digest and (state.made_with or self._is_mended):
+                return ["everything (it was made with other settings than the archive's)"]
+            group, classes = self.group(state.id), self.provenance.classes
+            return damaged_arrays(group, state.digests or {}, state.clips, state.people, classes)
+
+    def damaged_groups(self) -> list[str]:
+        """Names of the documents above the videos that are damaged or missing."""
+        with store_errors(self.location):
+            inside = [path for path in ("videos", "work") if child_names(self.root.store, path)]
+            return [document_key(path) for path in inside if self._is_damaged_group(path)]
+
+    def _work_paths(self, state: VideoState) -> list[str]:
+        above = f"work/{state.id}"
+        return [f"{above}/{name}" for name in child_names(self.root.store, above) if not name.endswith(UNFINISHED)]
+
+    def _is_damaged_group(self, path: str) -> bool:
+        try:
+            return read_attributes(self.root.store, path) is None
+        except DamagedDocument:
+            return True
+
+    def _state(self, video_id: str, path: str) -> VideoState | None:
+        key = document_key(path)
+        with store_errors(self.location):
+            try:
+                content = read_attributes(self.root.store, path)
+                if content is None:
+                    inside = child_names(self.root.store, path) if path.startswith("videos/") else []
+                    is_missing = any(not name.endswith(UNFINISHED) for name in inside)
+                    return _damaged(video_id, f"{key} is missing") if is_missing else None
+                return from_attributes(video_id, content)
+            except DamagedDocument as error:
+                return _damaged(video_id, str(error))
+            except ValueError as error:
+                return _damaged(video_id, f"{key} is damaged ({error})")
 
     def _group(self, path: str) -> zarr.Group:
         found = self.root[path]
@@ -213,18 +243,28 @@ class Archive:
             raise StoreError(f"{self.location}: {path} is not a group; the archive is damaged")
         return found
 
-    def _check_provenance(self) -> None:
-        found = dict(self.root.attrs["memvit"])  # type: ignore[arg-type]
-        if found.get("layout") != LAYOUT:
-            raise StoreError(f"{self.location}: it was made by a newer version of memvit; update memvit")
-        wanted = _plain(asdict(self.provenance))
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
-        if differing:
-            key = differing[0]
-            raise StoreError(
-                f"{self.location}: it was made with another {key.replace('_', ' ')} ({_brief(found.get(key))}, now "
-                f"{_brief(wanted[key])}); name another --out for this run"
-            )
+
+def _damaged(video_id: str, reason: str) -> VideoState:
+    return VideoState(video_id, "", "damaged", reason)
+
+
+def _store(location: str, *, read_only: bool) -> Store:
+    if is_url(location):
+        return FsspecStore.from_url(location, read_only=read_only)
+    return LocalStore(location, read_only=read_only)
+
+
+def _description(store: Store, shown: str) -> dict[str, Any] | None:
+    """What made the archive; None if there is no group at all. DamagedDocument if it cannot be read, or was altered."""
+    attributes = read_attributes(store, "")
+    if attributes is None:
+        return None
+    content = attributes.get("memvit")
+    if not isinstance(content, dict):
+        raise StoreError(f"{shown}: this Zarr store is not an archive made by `memvit extract`; name another place")
+    if not is_intact(content):
+        raise DamagedDocument(f"{DOCUMENT} is damaged (it does not fit its checksum)")
+    return content
 
 
 def video_id(location: str) -> str:
@@ -232,32 +272,3 @@ def video_id(location: str) -> str:
     whole = location if is_url(location) else str(Path(location).absolute())
     stem = re.sub(r"[^\w.-]+", "_", source_name(location))[:MAX_NAME]
     return f"{stem}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
-
-
-def _state(video_id: str, content: dict[str, Any]) -> VideoState:
-    if "state" not in content:
-        return VideoState(video_id, "", "running")
-    mark = content.pop("fingerprint", None)
-    segments: Sequence[Sequence[int | None]] = content.pop("segments")
-    return VideoState(
-        id=video_id,
-        fingerprint=Fingerprint(**mark) if mark else None,
-        segments=tuple((first, stop) for first, stop in segments),
-        **content,
-    )
-
-
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back."""
-    return {key: _as_json(value) for key, value in content.items()}
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _plain(value)
-    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _brief(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

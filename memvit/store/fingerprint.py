@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,8 @@ def fingerprint(location: str) -> Fingerprint | None:
     if path.is_dir():
         return _of_folder(path)
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "this is not a file", location)
     found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         for index in range(SAMPLES):

@@ -15,6 +15,7 @@ action         (action)               names of the classes: the coordinate of th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from memvit.store.documents import DOCUMENT, document_digest, document_key
 from memvit.store.rows import Column, Rows
 
 CHUNK_BYTES = 1 << 20
@@ -31,6 +33,8 @@ CHUNKS_PER_SHARD = 16
 """A shard is an object, and is built in memory."""
 MAX_CHUNK_ROWS = 1 << 16
 LEVEL = 3
+MAX_SHARD_BYTES = 1 << 28
+"""A document that declares more is damaged: shards are of 16 MiB, or of one row each."""
 DIMENSIONS = {
     "seconds": ("seconds",),
     "span_seconds": ("seconds", "edge"),
@@ -97,26 +101,57 @@ def write_video(
         writer.close()
     names = group.create_array("action", shape=(len(classes),), dtype=str, dimension_names=("action",))
     names[:] = np.array(classes, dtype=np.dtypes.StringDType())
-    return {name: digest.hexdigest() for name, digest in digests.items()}
+    contents = {name: digest.hexdigest() for name, digest in digests.items()}
+    return contents | {
+        document_key(name): document_digest(group.store, f"{group.path}/{name}") for name in [*contents, "action"]
+    }
 
 
-def damaged_arrays(group: zarr.Group, digests: dict[str, str]) -> list[str]:
-    """Names of the arrays that are not as they were written."""
+def damaged_arrays(
+    group: zarr.Group, digests: dict[str, str], clips: int, people: int, classes: Sequence[str]
+) -> list[str]:
+    """Names of the arrays, and of the documents that describe them, that are not as they were written."""
     damaged = []
-    for name, expected in digests.items():
-        found = hashlib.blake2b(digest_size=16)
-        try:
-            array = group[name]
-            assert isinstance(array, zarr.Array)
-            step = (array.shards or array.chunks)[0]
-            for start in range(0, array.shape[0], step):
-                found.update(np.ascontiguousarray(array[start : start + step]).tobytes())
-        except (KeyError, ValueError, OSError, RuntimeError, AssertionError):
-            damaged.append(name)
-            continue
-        if found.hexdigest() != expected:
+    names = [name for name in digests if not name.endswith(DOCUMENT)]
+    for name in [*names, "action"]:
+        document = document_key(name)
+        if document in digests and document_digest(group.store, f"{group.path}/{name}") != digests[document]:
+            damaged.append(document)
+        elif name == "action":
+            damaged += [] if _is_action_axis(group, classes) else [name]
+        elif not _is_intact(group, name, digests[name], clips, people):
             damaged.append(name)
     return damaged
+
+
+def _is_intact(group: zarr.Group, name: str, digest: str, clips: int, people: int) -> bool:
+    found = hashlib.blake2b(digest_size=16)
+    try:
+        array = group[name]
+        if not isinstance(array, zarr.Array) or array.shape[0] not in (clips, people):
+            return False
+        step = (array.shards or array.chunks)[0]
+        if min(step, array.shape[0]) * _row_bytes(array) > MAX_SHARD_BYTES:
+            return False
+        for start in range(0, array.shape[0], step):
+            found.update(np.ascontiguousarray(array[start : start + step]).tobytes())
+    except Exception:  # a damaged document or chunk leads to errors of every kind
+        return False
+    return found.hexdigest() == digest
+
+
+def _is_action_axis(group: zarr.Group, classes: Sequence[str]) -> bool:
+    try:
+        array = group["action"]
+        if not isinstance(array, zarr.Array) or array.shape != (len(classes),):
+            return False
+        return [str(name) for name in np.asarray(array[:])] == list(classes)
+    except Exception:  # as above
+        return False
+
+
+def _row_bytes(array: zarr.Array[Any]) -> int:
+    return math.prod(array.shape[1:]) * array.dtype.itemsize
 
 
 def _columns(part: Rows, done_clips: int) -> dict[str, Column]:

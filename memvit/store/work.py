@@ -14,8 +14,18 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 
 from memvit.snapshot import StreamSnapshot
+from memvit.store.documents import (
+    DamagedDocument,
+    document_key,
+    is_intact,
+    read_attributes,
+    remove_group,
+    with_checksum,
+    write_group,
+)
 from memvit.store.errors import store_errors
 from memvit.store.rows import Rows, checksum_of
 
@@ -28,7 +38,7 @@ class SegmentWork:
     path: str
     """Of its group in the parent, which is there from the first commit on."""
     parts: list[dict[str, Any]] = field(default_factory=list)
-    """Of each: `clips`, `people` and `checksum`."""
+    """Of each: `clips`, `people`, `checksum`, and `memory_checksum` of the memory after it."""
     next_number: int | None = None
     """Number of the clip after the last committed one; None before the first."""
     warm_up: dict[int, int] = field(default_factory=dict)
@@ -39,18 +49,39 @@ class SegmentWork:
     def open(parent: zarr.Group, path: str) -> SegmentWork:
         """What was committed so far. Parts that are damaged, and those after them, are forgotten."""
         work = SegmentWork(parent, path)
-        group = parent.get(path)
-        if not isinstance(group, zarr.Group):
-            return work
-        attributes: dict[str, Any] = dict(group.attrs)
-        work.parts, work.next_number = list(attributes.get("parts", [])), attributes.get("next_number")
-        work.warm_up = dict(attributes.get("warm_up", []))
-        work.is_finished = bool(attributes.get("finished", False))
+        try:
+            work._recall(read_attributes(parent.store, path) or {})
+        except (DamagedDocument, AttributeError, KeyError, TypeError, ValueError):
+            remove_group(parent.store, path)
+            return SegmentWork(parent, path)
         for index in range(len(work.parts)):
             if work._read(index) is None:
                 work._cut(index)
                 break
         return work
+
+    @staticmethod
+    def damaged(parent: zarr.Group, path: str) -> list[str]:
+        """Names of what is not as it was written: the document, parts, or the memory; changes nothing."""
+        work = SegmentWork(parent, path)
+        try:
+            work._recall(read_attributes(parent.store, path) or {})
+        except (DamagedDocument, AttributeError, KeyError, TypeError, ValueError):
+            return [document_key(path)]
+        found = [f"{path}/part-{index}" for index in range(len(work.parts)) if work._read(index) is None]
+        if work.parts and not work.is_finished and work.snapshot() is None:
+            found.append(f"{path}/memory-{len(work.parts)}")
+        return found
+
+    def _recall(self, attributes: dict[str, Any]) -> None:
+        """Take over what was written. ValueError, or what else altered content leads to, if it was altered since."""
+        if not is_intact(attributes):
+            raise ValueError("the attributes do not fit their checksum")
+        self.parts, self.next_number = list(attributes.get("parts", [])), attributes.get("next_number")
+        self.warm_up = {int(number): int(crc) for number, crc in attributes.get("warm_up", [])}
+        self.is_finished = bool(attributes.get("finished", False))
+        if not all(part["clips"] + part["people"] >= 0 and part["checksum"] for part in self.parts):
+            raise ValueError("a part has no rows")
 
     @cached_property
     def group(self) -> zarr.Group:
@@ -87,6 +118,8 @@ class SegmentWork:
         content = self._load(f"memory-{len(self.parts)}")
         if not self.parts or content is None:
             return None
+        if self.parts[-1].get("memory_checksum") not in (None, checksum_of(content)):
+            return None
         try:
             return StreamSnapshot.from_bytes(content)
         except ValueError:
@@ -98,8 +131,14 @@ class SegmentWork:
         content = rows.to_bytes()
         with store_errors(self.parent.store):
             self._save(f"part-{index}", content)
-            self._save(f"memory-{index + 1}", snapshot.to_bytes())
-            part = {"clips": len(rows), "people": rows.num_people, "checksum": checksum_of(content)}
+            memory = snapshot.to_bytes()
+            self._save(f"memory-{index + 1}", memory)
+            part = {
+                "clips": len(rows),
+                "people": rows.num_people,
+                "checksum": checksum_of(content),
+                "memory_checksum": checksum_of(memory),
+            }
             self._write([*self.parts, part], int(rows.clips["number"][-1]) + 1, warm_up, finished=False)
             self._delete(f"memory-{index}")
 
@@ -124,7 +163,8 @@ class SegmentWork:
         self, parts: list[dict[str, Any]], next_number: int | None, warm_up: dict[int, int], *, finished: bool
     ) -> None:
         pairs = [[number, crc] for number, crc in sorted(warm_up.items())]
-        self.group.attrs.put({"parts": parts, "next_number": next_number, "warm_up": pairs, "finished": finished})
+        content = {"parts": parts, "next_number": next_number, "warm_up": pairs, "finished": finished}
+        write_group(self.parent.store, self.path, with_checksum(content))
         self.parts, self.next_number, self.warm_up, self.is_finished = parts, next_number, warm_up, finished
 
     def _read(self, index: int) -> Rows | None:
@@ -142,11 +182,14 @@ class SegmentWork:
 
     def _load(self, name: str) -> bytes | None:
         try:
-            found = self.group[name]
-            return np.asarray(found[:]).tobytes() if isinstance(found, zarr.Array) else None
-        except (KeyError, ValueError, OSError):
+            found = self.parent[f"{self.path}/{name}"]
+            if not isinstance(found, zarr.Array):
+                return None
+            # Its document may be damaged and declare any size: no more is read than the object holds.
+            held = sync(found.store.getsize(f"{self.path}/{name}/c/0"))
+            return np.asarray(found[:]).tobytes() if found.nbytes == held else None
+        except Exception:  # whatever a damaged array leads to: its part is done again
             return None
 
     def _delete(self, name: str) -> None:
-        if name in self.group:
-            del self.group[name]
+        remove_group(self.parent.store, f"{self.path}/{name}")

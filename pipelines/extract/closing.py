@@ -77,9 +77,15 @@ def close_video(archive: Archive, state: VideoState, rows: Rows | None = None) -
 
 
 def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> VideoState:
+    replaced = state.replaces
+    if replaced:  # from here on the earlier result does not count any more
+        state = replace(state, replaces=False)
+        archive.put(state)
     digests = archive.finish(state, parts, clips, people)
     state = replace(state, state="done", clips=clips, people=people, digests=digests, attempts=0, reason="")
     archive.put(state)
+    if replaced:
+        archive.drop_work(state.id)
     return state
 
 

@@ -4,68 +4,119 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from memvit.labels import read_text
 from memvit.types import MemvitError
-from memvit.video.location import VIDEO_SUFFIXES, is_url, redact
+from memvit.video.location import VIDEO_SUFFIXES, is_camera, is_url, redact
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 COLUMNS = ("location", "path", "video", "file", "url")
 
 
-def find_videos(inputs: Sequence[str]) -> list[str]:
+def find_videos(inputs: Sequence[str], on_note: Callable[[str], None] = lambda note: None) -> list[str]:
     """All videos that the inputs name, with absolute paths, each once, in the order given; a folder's sorted by name.
 
     A folder is searched with all below it; one of numbered images is a video itself. A manifest (.txt: a location a
     line; .csv: a column named location, path, video, file or url, or the first one) may name what does not exist: that
-    is told of each such video when its turn comes. MemvitError if an input itself is not there or names no video.
+    is told of each such video when its turn comes. A file that several names lead to is one video, under the first.
+    `on_note` hears of what is left out. MemvitError if an input itself is not there or names no video.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for text in inputs:
-        before = len(found)
-        named = [name if is_url(name) else str(Path(name).absolute()) for name in _videos_of(text)]
-        found.update(dict.fromkeys(named))
-        if not named and len(found) == before:
+        named = list(_videos_of(text, on_note))
+        if not named:
             raise MemvitError(
                 f"{redact(text)}: there is no video here; videos end in {', '.join(sorted(VIDEO_SUFFIXES))}"
             )
-    return list(found)
+        for name in named:
+            location = name if is_url(name) else str(Path(name).absolute())
+            first = found.setdefault(name if is_url(name) else os.path.realpath(name), location)
+            if first != location:
+                on_note(f"{location}: it is the same file as {first}, which is taken")
+    return list(found.values())
 
 
-def _videos_of(text: str) -> Iterator[str]:
+def refuse_special(location: str) -> None:
+    """MemvitError if a path is a pipe, a socket or a device: opening one may block for ever."""
+    if is_url(location) or is_camera(location):
+        return
+    try:
+        mode = Path(location).stat().st_mode
+    except OSError:
+        return  # whoever opens it says why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise MemvitError(f"{location}: it is {kind} and not a video file; leave it out")
+
+
+def _videos_of(text: str, on_note: Callable[[str], None]) -> Iterator[str]:
     path = Path(text)
     if is_url(text):
         yield text
     elif path.is_dir():
-        yield from _in_folder(path)
+        yield from _in_folder(path, set(), on_note, is_named=True)
     elif path.suffix.lower() in (".txt", ".csv") and path.exists():
+        refuse_special(text)
         yield from _in_manifest(path)
     elif path.exists():
         yield text
     elif glob.has_magic(text):
         for match in sorted(glob.glob(text, recursive=True)):  # noqa: PTH207 the pattern may be absolute
-            yield from _in_folder(Path(match)) if Path(match).is_dir() else [match]
+            yield from _in_folder(Path(match), set(), on_note) if Path(match).is_dir() else [match]
     else:
         raise MemvitError(f"{text}: there is no such file or folder; check the path")
 
 
-def _in_folder(folder: Path) -> Iterator[str]:
-    entries = sorted(folder.iterdir())
-    has_more = any(entry.is_dir() or _is_video(entry) for entry in entries)
+def _in_folder(
+    folder: Path, seen: set[str], on_note: Callable[[str], None], *, is_named: bool = False
+) -> Iterator[str]:
+    """The videos in a folder; `seen` holds the folders that were searched, so that no link leads around in circles.
+
+    Links come after everything else, so that what they lead to is found under its own name where it has one.
+    """
+    seen.add(os.path.realpath(folder))
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        if is_named:
+            raise MemvitError(f"{folder}: this folder cannot be read ({error.strerror})") from error
+        on_note(f"{folder}: left out, because this folder cannot be read ({error.strerror})")
+        return
+    has_more = any(_is_folder(entry) or _is_video(entry) for entry in entries)
     if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries) and not has_more:
         yield str(folder)
         return
-    for entry in entries:
-        if entry.is_dir() and entry.suffix != ".zarr":
-            yield from _in_folder(entry)
+    for entry in sorted(entries, key=Path.is_symlink):
+        if entry.suffix == ".zarr":
+            continue
+        if _is_folder(entry):
+            if os.path.realpath(entry) not in seen:
+                yield from _in_folder(entry, seen, on_note)
         elif _is_video(entry):
+            try:
+                refuse_special(str(entry))
+            except MemvitError as error:
+                on_note(str(error))
+                continue
             yield str(entry)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it lies in a folder that may be listed and not entered
+        return False
+
+
 def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    try:
+        return path.suffix.lower() in VIDEO_SUFFIXES and path.exists() and not path.is_dir()
+    except OSError:
+        return False
 
 
 def _in_manifest(path: Path) -> Iterator[str]:

@@ -185,7 +185,7 @@ class Job:
             self._abandon(video, self._planner.failed(state, reason))
             return
         first, stop = state.segments[segment]
-        self._waiting.appendleft(Task(state.id, video.location, segment, first, stop))
+        self._waiting.appendleft(Task(state.id, video.location, segment, first, stop, apart=True))
 
     def _abandon(self, video: _OpenVideo, state: VideoState) -> None:
         del self._open[state.id]
@@ -213,6 +213,7 @@ class Job:
             self._waiting.extend(planned.tasks)
 
     def _leave(self) -> None:
-        """Stopped on purpose: that counts as no failed attempt."""
-        for video in self._open.values():
-            self._archive.put(replace(video.state, attempts=0))
+        """Stopped on purpose: no video that is at hand is suspected of having killed the job."""
+        planned = [planned.state for planned in self._planner.left() if planned.state.state == "running"]
+        for state in [*(video.state for video in self._open.values()), *planned]:
+            self._archive.put(replace(state, attempts=0))

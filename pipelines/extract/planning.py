@@ -6,19 +6,24 @@ import itertools
 import math
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from memvit.store import Archive, VideoState, fingerprint
 from memvit.store.archive import video_id
 from memvit.types import MemvitError
 from memvit.video.location import redact
-from memvit.video.source import open_source
 
+from .apart import ProcessDied, in_own_process
+from .inputs import refuse_special
+from .reading import Opened, examine
 from .tasks import ExtractOptions, Task
 
 MAX_ATTEMPTS = 5
-"""So often a video may be begun without getting any further: its process died each time."""
+"""So often the process that opens or decodes a video, or answers for it, may die without getting any further."""
+SUSPECT_AFTER = 2
+"""So many jobs may die with a video at hand before it is opened and decoded in a process of its own."""
 AHEAD_VIDEOS = 8
 
 
@@ -91,44 +96,58 @@ class Planner:
             except queue.Full:
                 continue
 
+    def left(self) -> Iterator[Planned]:
+        """What was planned and never taken, once the planner was stopped."""
+        while True:
+            try:
+                found = self._found.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(found, Planned):
+                yield found
+
     def plan(self, location: str) -> Planned:
         """What is left to do of one video. StoreError if the archive cannot be written."""
         identity = video_id(location)
         known = self._archive.video(identity)
         if known is not None and known.state == "failed" and not self._choices.retry_failed:
             return Planned(known, location)
+        if known is not None and known.state == "damaged":
+            if not self._choices.verify:
+                reason = f"{redact(location)}: in the archive {known.reason}; do it again with --verify"
+                return Planned(replace(known, state="failed", reason=reason), location)
+            self._archive.forget(identity)
+            known = None
         if known is not None and known.state == "done":
             settled = self._settled(known, location)
             if settled is not None:
                 return settled
-            self._archive.forget(identity)
-            known = None
+            known = self._archive.redo(identity) or VideoState(identity, redact(location), "running", replaces=True)
+        return self._begun(known or VideoState(identity, redact(location), "running"), location)
+
+    def _begun(self, known: VideoState, location: str) -> Planned:
+        """Open a video that wants work; that it is at hand is written down before, for opening may kill the job."""
+        known = replace(known, attempts=known.attempts + 1)
+        self._archive.put(known)
         try:
-            state = self._examined(identity, location)
+            state = self._examined(known, location)
         except (MemvitError, OSError) as error:
-            return Planned(self.failed(VideoState(identity, redact(location), "failed"), str(error)), location)
-        if known is not None and known.segments and self._is_unchanged(known, state):
-            retried = known.state == "failed"
-            state = replace(state, segments=known.segments, clips=known.clips, attempts=known.attempts * (not retried))
-        elif known is not None:
-            self._archive.forget(identity)
+            return Planned(self.failed(known, str(error)), location)
+        if known.fingerprint is None and known.duration_seconds is None:  # never opened before
+            return self.begin(state, location)
+        if self._is_unchanged(known, state):
+            return self.begin(replace(state, segments=known.segments, clips=known.clips), location)
+        self._archive.drop_work(known.id)
         return self.begin(state, location)
 
     def begin(self, state: VideoState, location: str) -> Planned:
-        """Count the attempt, and say what is left; a video that never gets any further fails."""
+        """Record where it stands, and say what is left."""
         works = [self._archive.work(state.id, index) for index in range(len(state.segments))]
         clips = sum(work.clips for work in works)
-        attempts = 1 if clips > state.clips else state.attempts + 1
-        state = replace(state, clips=clips, attempts=attempts)
-        if attempts > MAX_ATTEMPTS:
-            reason = (
-                f"{state.location}: it was begun {MAX_ATTEMPTS} times and never came past clip {clips}: each time its "
-                "process died; leave it out, or try again with --retry-failed"
-            )
-            return Planned(self.failed(state, reason), location)
+        state = replace(state, clips=clips, attempts=1 if clips > state.clips else state.attempts)
         self._archive.put(state)
         tasks = [
-            Task(state.id, location, index, first, stop)
+            Task(state.id, location, index, first, stop, apart=self._is_suspect(state))
             for index, (first, stop) in enumerate(state.segments)
             if not works[index].is_finished
         ]
@@ -155,27 +174,37 @@ class Planner:
         reason = f"{known.location}: it changed since it was extracted; do it again with --redo-changed"
         return Planned(replace(known, state="failed", reason=reason), location)
 
-    def _examined(self, identity: str, location: str) -> VideoState:
+    def _examined(self, known: VideoState, location: str) -> VideoState:
         """Open the video; SourceError if that fails, or there is no end to it."""
-        options = self._options
-        with open_source(
-            location,
-            frames_per_second=options.frames_per_second,
-            start_seconds=options.start_seconds,
-            limits=options.limits,
-        ) as source:
-            info = source.info
-            start_seconds = next(source).pts_seconds
-        if info.is_live:
+        refuse_special(location)
+        found = self._opened_apart(location) if self._is_suspect(known) else next(examine(location, self._options))
+        if found.is_live:
             raise MemvitError(f"{redact(location)}: it has no end; watch it with `memvit watch`")
         return VideoState(
-            identity,
+            known.id,
             redact(location),
             "running",
             fingerprint=fingerprint(location),
-            duration_seconds=info.duration_seconds,
-            segments=segments_of(info.duration_seconds, start_seconds, options),
+            duration_seconds=found.duration_seconds,
+            segments=segments_of(found.duration_seconds, found.start_seconds, self._options),
+            attempts=known.attempts,
+            replaces=known.replaces,
         )
+
+    def _opened_apart(self, location: str) -> Opened:
+        """Open it in a process of its own; MemvitError if that dies as often as is tried."""
+        reason = ""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return next(in_own_process(partial(examine, location, self._options)))
+            except ProcessDied as error:
+                reason = str(error)
+        raise MemvitError(f"{redact(location)}: what opened it died {MAX_ATTEMPTS} times ({reason}); leave it out")
+
+    @staticmethod
+    def _is_suspect(state: VideoState) -> bool:
+        """Whether so many jobs died with it at hand, no further than before, that it may be the reason."""
+        return state.attempts > SUSPECT_AFTER
 
     @staticmethod
     def _is_unchanged(known: VideoState, now: VideoState) -> bool:

@@ -16,8 +16,11 @@ from memvit.video.ranges import NumberedClip, RangeReader
 from memvit.video.sampler import ClipSampler
 from memvit.video.source import Source, open_source, source_name
 
-from .tasks import Stretch
+from .apart import ProcessDied, in_own_process
+from .tasks import ExtractOptions, Stretch
 
+OWN_PROCESS = "own process"
+"""Given as a decoder, it has threads decode a segment in a process of its own, because it may be what killed others."""
 NEXT_SECONDS = 1.0
 """A decode actor says that nothing has come after so long."""
 
@@ -64,6 +67,13 @@ class ReadSettings:
             yield ClipRead(key, found)
         yield StreamEnded(key, reader.counts)
 
+    def events_apart(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
+        """The same, read in another process; if that dies, the last event says so."""
+        try:
+            yield from in_own_process(partial(self.events, key, location, stretch))
+        except ProcessDied as error:
+            yield ReaderLost(key, f"its decoder died: {error}")
+
     def _open(self, location: str, from_seconds: float) -> Source:
         return open_source(
             location,
@@ -76,6 +86,27 @@ class ReadSettings:
 
     def _sampler(self, location: str) -> ClipSampler:
         return ClipSampler(source_name(location), limits=self.limits, **self.sampler)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What opening a video tells of it."""
+
+    duration_seconds: float | None
+    start_seconds: float
+    is_live: bool
+
+
+def examine(location: str, options: ExtractOptions) -> Iterator[Opened]:
+    """Open a video and decode its first frame; gives one item, as whoever runs it in another process wants it."""
+    with open_source(
+        location,
+        frames_per_second=options.frames_per_second,
+        start_seconds=options.start_seconds,
+        limits=options.limits,
+    ) as source:
+        info = source.info
+        yield Opened(info.duration_seconds, next(source).pts_seconds, info.is_live)
 
 
 class Reading(Protocol):
@@ -104,7 +135,8 @@ class ThreadReading:
     def begin(self, key: str, location: str, stretch: Stretch, decoder: object = None) -> None:
         """See `Reading`."""
         self.end(key)
-        read = partial(self._settings.events, key, location, stretch)
+        events = self._settings.events_apart if decoder == OWN_PROCESS else self._settings.events
+        read = partial(events, key, location, stretch)
         self._group.add(StreamReader(key, read, queue_clips=self._settings.queue_clips))
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:

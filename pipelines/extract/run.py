@@ -24,7 +24,7 @@ from ..stopping import stop_requested
 from .extractor import STORED_AS, Extractor
 from .job import Job, JobSummary, Pool
 from .planning import Choices
-from .reading import ReadSettings, ThreadReading
+from .reading import OWN_PROCESS, ReadSettings, ThreadReading
 from .tasks import Effort, ExtractOptions, Task, TaskEvent
 
 IDLE_SECONDS = 0.02
@@ -66,7 +66,9 @@ def extract(
     options = setup.options
     with writer_lock(out, wait=wait, on_wait=on_wait), stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
-        archive = Archive.create(out, provenance_of(engine, names, setup.settings, options, stored_as))
+        archive = Archive.create(
+            out, provenance_of(engine, names, setup.settings, options, stored_as), mend=choices.verify
+        )
         if setup.make_pool is not None:
             pool = setup.make_pool(archive, engine, boxes)
         else:
@@ -132,7 +134,7 @@ class LocalPool:
 
     def begin(self, task: Task) -> None:
         """See `Pool`."""
-        self.extractor.begin(task)
+        self.extractor.begin(task, OWN_PROCESS if task.apart else None)
 
     def drop(self, key: str) -> None:
         """See `Pool`."""

@@ -47,6 +47,8 @@ class Task:
     """Number of its first clip; None is the beginning."""
     stop: int | None
     """Number of the clip after its last; None is the end."""
+    apart: bool = False
+    """Decode it in a process of its own: an earlier job, or a worker, died while it was at hand."""
 
     @property
     def key(self) -> str:

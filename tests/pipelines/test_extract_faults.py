@@ -17,7 +17,7 @@ import zarr
 from memvit.store import Archive, writer_lock
 from memvit.store.errors import StoreError
 from pipelines.extract.job import Job
-from pipelines.extract.planning import MAX_ATTEMPTS, Choices, Planner
+from pipelines.extract.planning import MAX_ATTEMPTS, Choices
 from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, TaskEvent
 from tests.processes import START_SECONDS, Command, actors, wait_for
 
@@ -197,17 +197,6 @@ def test_a_damaged_part_is_done_again(undisturbed: Path, videos: Path, tiny_file
 def open_archive(undisturbed: Path, out: Path) -> Archive:
     """A new archive of the same making."""
     return Archive.create(str(out), Archive.open(str(undisturbed)).provenance)
-
-
-def test_a_video_that_kills_its_process_does_not_loop(undisturbed: Path, videos: Path, tmp_path: Path) -> None:
-    archive, options = open_archive(undisturbed, tmp_path / "a.zarr"), ExtractOptions()
-    for _ in range(MAX_ATTEMPTS):  # each time its driver dies before the first commit
-        planned = Planner(archive, [], options, Choices()).plan(str(videos / "v0.mp4"))
-        assert planned.tasks
-    planned = Planner(archive, [], options, Choices()).plan(str(videos / "v0.mp4"))
-    assert not planned.tasks and planned.state.state == "failed"
-    assert f"begun {MAX_ATTEMPTS} times and never came past clip 0" in planned.state.reason
-    assert Planner(archive, [], options, Choices(retry_failed=True)).plan(str(videos / "v0.mp4")).tasks
 
 
 class DyingPool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from memvit.store import fingerprint
 from memvit.types import MemvitError
-from pipelines.extract.inputs import find_videos
+from pipelines.extract.inputs import find_videos, refuse_special
 from pipelines.extract.planning import segments_of
 from pipelines.extract.tasks import ExtractOptions
 from tests.video.make import write_images
@@ -64,6 +68,56 @@ def test_nothing_is_an_error(tree: Path) -> None:
     for name, sentence in {"none.mp4": "no such file or folder", "*.mov": "no video here"}.items():
         with pytest.raises(MemvitError, match=sentence):
             find_videos([str(tree / name)])
+
+
+def test_links_are_followed_once(tree: Path) -> None:
+    """A link around in a circle, a folder and a file under two names."""
+    (tree / "deep" / "loop").symlink_to(tree)
+    (tree / "again").symlink_to(tree / "deep")
+    (tree / "0.mp4").symlink_to(tree / "b.mp4")
+    notes: list[str] = []
+    expected = ["a.MKV", "b.mp4", "deep/c.webm", "deep/er/d.avi", "deep/frames"]
+    assert sorted(names(find_videos([str(tree)], notes.append), tree)) == expected
+    assert notes == [f"{tree / '0.mp4'}: it is the same file as {tree / 'b.mp4'}, which is taken"]
+
+
+def test_a_folder_that_cannot_be_read_is_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def denied(self: Path) -> Iterator[Path]:
+        if self.name == "er":
+            raise PermissionError(13, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    notes: list[str] = []
+    assert names(find_videos([str(tree)], notes.append), tree) == ["a.MKV", "b.mp4", "deep/c.webm", "deep/frames"]
+    assert len(notes) == 1 and f"{tree / 'deep' / 'er'}: left out" in notes[0] and "Permission denied" in notes[0]
+    with pytest.raises(MemvitError, match="this folder cannot be read"):
+        find_videos([str(tree / "deep" / "er")])
+
+
+def test_pipes_and_sockets_are_refused_without_opening_them(tree: Path) -> None:
+    os.mkfifo(tree / "pipe.mp4")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tree / "socket.mp4"))
+    server.close()
+    notes: list[str] = []
+    assert "pipe.mp4" not in " ".join(names(find_videos([str(tree)], notes.append), tree))
+    assert sorted(note.split(": ")[1] for note in notes) == [
+        "it is a named pipe and not a video file; leave it out",
+        "it is a socket and not a video file; leave it out",
+    ]
+    os.mkfifo(tree / "list.txt")
+    with pytest.raises(MemvitError, match="it is a named pipe"):
+        find_videos([str(tree / "list.txt")])
+    with pytest.raises(OSError, match="not a file"):
+        fingerprint(str(tree / "pipe.mp4"))
+    for location in (tree / "pipe.mp4", "/dev/zero"):
+        with pytest.raises(MemvitError, match="not a video file; leave it out"):
+            refuse_special(str(location))
+    refuse_special("/dev/video0")
+    refuse_special(str(tree / "b.mp4"))
 
 
 def test_segments_cover_everything_once() -> None:

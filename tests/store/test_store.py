@@ -16,6 +16,7 @@ from memvit.results import Result
 from memvit.snapshot import StreamSnapshot
 from memvit.store import Archive, Provenance, Rows, SegmentWork, VideoState, fingerprint, rows_of
 from memvit.store.archive import video_id
+from memvit.store.documents import with_checksum
 from memvit.store.errors import StoreError
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.types import Clip, PersonBoxes
@@ -92,7 +93,7 @@ def test_final_arrays_do_not_depend_on_the_parts(tmp_path: Path, monkeypatch: py
         group = zarr.open_group(tmp_path / f"{name}.zarr", mode="w")
         parts = [rows(first, min(size, 1000 - first)) for first in range(0, 1000, size)]
         digests = write_video(group, parts, 1000, people, ["a", "b"])
-        assert damaged_arrays(group, digests) == []
+        assert damaged_arrays(group, digests, 1000, people, ["a", "b"]) == []
     files = [
         sorted(path for path in (tmp_path / f"{name}.zarr").rglob("*") if path.is_file()) for name in ("one", "many")
     ]
@@ -110,7 +111,7 @@ def test_a_video_without_people(tmp_path: Path) -> None:
     again = Rows.from_bytes(part.to_bytes())
     digests = write_video(group, [again], 3, 0, ["a", "b"])
     assert group["boxes"].shape == (0, 4) and group["features"].dtype == np.float16  # type: ignore[union-attr]
-    assert damaged_arrays(group, digests) == []
+    assert damaged_arrays(group, digests, 3, 0, ["a", "b"]) == []
 
 
 def test_half_precision_holds_what_it_can() -> None:
@@ -142,7 +143,7 @@ def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     (folder / "features" / "c" / "0").write_bytes(b"half")
     part = rows(0, 5)
     digests = archive.finish(state, [part], len(part), part.num_people)
-    assert damaged_arrays(archive.group("v-1"), digests) == []
+    assert damaged_arrays(archive.group("v-1"), digests, len(part), part.num_people, ["a", "b"]) == []
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["zarr.json"]
 
 
@@ -163,17 +164,31 @@ def test_files_that_a_kill_left_unfinished_are_swept(tmp_path: Path) -> None:
     assert Archive.open(str(out)).video("v") == VideoState("v", "v.mp4", "failed", "broken")
 
 
-@pytest.mark.parametrize("key", ["weights_sha256", "sampling", "boxes", "precision", "stored_as", "classes"])
-def test_results_of_two_makings_do_not_mix(key: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("model", "other", "the model m, and this run uses other"),
+        ("weights_sha256", "def", "other weights of the model m"),
+        ("config", {"depth": 3}, r"another configuration of the model m \(depth 2, now 3\)"),
+        ("sampling", {"hop_seconds": 2.0}, r"another sampling \(hop seconds 1.0, now 2.0\)"),
+        ("boxes", "other", r"another boxes \(full, now other\)"),
+        ("precision", "bfloat16", r"another precision \(float32, now bfloat16\)"),
+        ("stored_as", "float16", r"another stored as \(float32, now float16\)"),
+        ("remember", False, "the model m with memory, and this run is without memory"),
+        ("classes", ("x",), "other names of the classes"),
+    ],
+)
+def test_results_of_two_makings_do_not_mix(key: str, value: object, said: str, tmp_path: Path) -> None:
     Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
-    other = replace(MADE_WITH, **{key: ("x",) if key == "classes" else {} if key == "sampling" else "other"})
-    with pytest.raises(StoreError, match=f"made with another {key.replace('_', ' ')}.*name another --out"):
-        Archive.create(str(tmp_path / "a.zarr"), other)
+    with pytest.raises(StoreError, match=f"it was made with {said}; name another --out") as caught:
+        Archive.create(str(tmp_path / "a.zarr"), replace(MADE_WITH, **{key: value}))  # type: ignore[arg-type]
+    assert "abc" not in str(caught.value).replace(str(tmp_path), "")
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
-    archive.root.attrs["memvit"] = {**archive.root.attrs["memvit"], "layout": 99}  # type: ignore[dict-item]
+    content = {**archive.root.attrs["memvit"], "layout": 99}  # type: ignore[dict-item]
+    archive.root.attrs["memvit"] = with_checksum(content)
     for opened in (lambda: Archive.open(archive.location), lambda: Archive.create(archive.location, MADE_WITH)):
         with pytest.raises(StoreError, match="newer version"):
             opened()
