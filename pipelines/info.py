@@ -12,6 +12,7 @@ from memvit.video.location import is_url
 from .progress import clock
 
 SHOWN = 50
+SHOWN_LETTERS = 60
 CHECKPOINTS = (".safetensors", ".pyth", ".pth", ".pt", ".bin")
 
 
@@ -29,13 +30,15 @@ def info_text(content: dict[str, Any]) -> str:
 
 def _archive(path: str, verify: bool) -> dict[str, Any]:
     from memvit.store import Archive
+    from memvit.store.lock import writer_of
 
     archive = Archive.open(path)
     videos = list(archive.videos())
-    made_with = archive.provenance
-    damaged = {}
-    if verify:
-        damaged = {state.id: arrays for state in videos if state.state == "done" and (arrays := archive.damaged(state))}
+    made_with, writer = archive.provenance, writer_of(path)
+    checked = [state for state in videos if verify or state.state == "damaged"]
+    damaged = {state.id: names for state in checked if (names := archive.damaged(state))}
+    if names := archive.damaged_groups() if verify else []:
+        damaged["archive"] = names
     return {
         "kind": "archive",
         "path": path,
@@ -47,11 +50,12 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
         "boxes": made_with.boxes,
         "classes": len(made_with.classes),
         "receptive_field": made_with.receptive_field,
+        "written_by": writer,
         "videos": [
             {
                 "id": state.id,
                 "location": state.location,
-                "state": state.state,
+                "state": "unfinished" if state.state == "running" and writer is None else state.state,
                 "clips": state.clips,
                 "people": state.people,
                 "seconds": state.duration_seconds,
@@ -68,32 +72,39 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
 def _archive_text(content: dict[str, Any]) -> str:
     videos = content["videos"]
     by_state = {
-        state: [video for video in videos if video["state"] == state] for state in ("done", "running", "failed")
+        state: [video for video in videos if video["state"] == state]
+        for state in ("done", "running", "unfinished", "failed", "damaged")
     }
     done = by_state["done"]
-    sampling = content["sampling"]
+    sampling = {"num_frames": "?", "frame_interval": "?", "hop_seconds": "?", **content["sampling"]}
     lines = [
-        f"archive   {content['path']}",
-        f"model     {content['model']} ({content['precision']}, stored as {content['stored_as']}), "
+        f"archive    {content['path']}",
+        f"model      {content['model']} ({content['precision']}, stored as {content['stored_as']}), "
         f"{content['classes']} classes, memory reaches {content['receptive_field']} clips",
-        f"weights   {content['weights_sha256'][:16]}…",
-        f"clips     {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
-        f"{sampling['hop_seconds']:g} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),
-        f"done      {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
+        f"weights    {content['weights_sha256'][:16]}…",
+        f"clips      {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
+        f"{sampling['hop_seconds']} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),
+        f"done       {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
         f"{sum(video['clips'] for video in done)} clips, {sum(video['people'] for video in done)} rows of people",
     ]
     lines += [f"  {video['id']}: {video['note']}" for video in done if video["note"]][:SHOWN]
-    for state in ("running", "failed"):
+    if content["written_by"]:
+        lines.append(f"at work    {content['written_by']}")
+    for state in ("running", "unfinished", "failed"):
         if by_state[state]:
-            lines.append(f"{state:9} {len(by_state[state])} videos")
+            hint = "; nothing runs now, `memvit extract` goes on with them" if state == "unfinished" else ""
+            lines.append(f"{state:10} {len(by_state[state])} videos{hint}")
         for video in by_state[state][:SHOWN]:
-            about = f"{video['clips']} clips committed" if state == "running" else video["reason"]
-            lines.append(f"  {video['id']}: {about}")
-    for video_id, arrays in content["damaged"].items():
-        lines.append(f"damaged   {video_id}: {', '.join(arrays)}; `memvit extract … --verify` does it again")
+            lines.append(f"  {video['id']}: {_about(video)}")
+    for video_id, names in content["damaged"].items():
+        lines.append(f"damaged    {video_id}: {', '.join(names)}; `memvit extract … --verify` mends it")
     if content["verified"] and not content["damaged"]:
-        lines.append("verified  every finished video is as it was written")
+        lines.append("verified   everything is as it was written")
     return "\n".join(lines)
+
+
+def _about(video: dict[str, Any]) -> str:
+    return video["reason"] if video["state"] == "failed" else f"{video['clips']} clips committed"
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -130,7 +141,15 @@ def _checkpoint_text(content: dict[str, Any]) -> str:
         return "\n".join([*lines, "model       it does not describe itself: name its model with --model"])
     classes = content["classes"]
     shown = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-    made = ", ".join(f"{key} {value}" for key, value in content["source"].items())
+    source = content["source"]
+    made = ", ".join(f"{key} {value}" for key, value in source.items() if _is_brief(value))
+    more = [key for key, value in source.items() if not _is_brief(value)]
+    made += f"; {', '.join(more)}: see --json" if more else ""
     return "\n".join(
         [*lines, f"model       {content['model']}", f"classes     {len(classes)}: {shown}", f"made by     {made}"]
     )
+
+
+def _is_brief(value: Any) -> bool:
+    """Whether a value fits into a line for people; a whole recipe does not."""
+    return isinstance(value, str | int | float) and len(str(value)) <= SHOWN_LETTERS

@@ -64,7 +64,7 @@ def extract(
         raise MemvitError(f"--stored-as {stored_as}: use one of {', '.join(STORED_AS)}")
     out = out if is_url(out) else str(Path(out).absolute())
     options = setup.options
-    with writer_lock(out, wait=wait, on_wait=on_wait), stop_requested() as stopping:
+    with writer_lock(out, wait=wait, on_wait=on_wait) as held, stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
         archive = Archive.create(
             out, provenance_of(engine, names, setup.settings, options, stored_as), mend=choices.verify
@@ -73,7 +73,9 @@ def extract(
             pool = setup.make_pool(archive, engine, boxes)
         else:
             pool = LocalPool(archive, engine, boxes, options)
-        return Job(archive, locations, options, pool, choices, on_progress).run(stopping)
+        summary = Job(archive, locations, options, pool, choices, on_progress).run(stopping)
+        held.check()
+        return summary
 
 
 def boxes_mark(settings: ModelSettings) -> str:

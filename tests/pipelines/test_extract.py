@@ -204,14 +204,15 @@ def test_damaged_files_of_a_store_are_named_and_done_again(
     )
     flip_bytes(out / "videos" / long / "features" / "c" / "0" / "0", 0.4, 0.9, 5)
     cut(out / "videos" / same / "action" / "c" / "0", 0.5)
+    cut(out / "videos" / same / "features" / "zarr.json", 0.5)
     (out / "videos" / frames / "zarr.json").write_text('{"attributes": {')
     code, output = run("info", out, "--verify")
-    assert code == 1 and f"damaged {long}: features" in output and f"{same}: action" in output, output
+    assert code == 1 and f"damaged {long}: features" in output and f"{same}: features/zarr.json, action" in output
     assert f"damaged {frames}: zarr.json" in output, output
     code, output = run(*words)
     assert code == 1 and "0 videos done, 3 were done before, 2 failed" in output, output
     assert f"in the archive videos/{frames}/zarr.json is damaged" in output and "do it again with --verify" in output
-    code, output = run("export", out, "--out", tmp_path / "a.csv")
+    code, output = run("export", out, "--out", tmp_path / "a.csv", "--table", "features")
     assert code == 1 and "--verify" in output and "Traceback" not in output, output
     (out / "zarr.json").write_text("rot")
     code, output = run("info", out)

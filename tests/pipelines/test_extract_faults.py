@@ -15,7 +15,6 @@ import pytest
 import zarr
 
 from memvit.store import Archive, writer_lock
-from memvit.store.errors import StoreError
 from pipelines.extract.job import Job
 from pipelines.extract.planning import MAX_ATTEMPTS, Choices
 from pipelines.extract.tasks import Effort, ExtractOptions, SegmentLost, Task, TaskEvent
@@ -125,23 +124,8 @@ def test_two_jobs_never_write_to_one_archive(videos: Path, tiny_file: Path, tmp_
     assert code == 0 and "waiting for process" in output and "1 videos done" in output, output
 
 
-def test_a_remote_archive_has_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    location = "memory://leased/archive.zarr"
-    monkeypatch.setattr("memvit.store.lock.POLL_SECONDS", 0.05)
-    with writer_lock(location), pytest.raises(StoreError, match="is writing to it"), writer_lock(location):
-        pass
-    with writer_lock(location):
-        pass
-    monkeypatch.setattr("memvit.store.lock.LEASE_SECONDS", 0.0)
-    import fsspec
-
-    fsspec.filesystem("memory").pipe_file("/leased/archive.zarr.lock", b'{"owner": "x", "token": "y", "renewed": 0}')
-    with writer_lock(location):  # whoever left it is dead
-        pass
-
-
 def test_extract_to_a_url(undisturbed: Path, videos: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memvit.store.lock.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("memvit.store.lease.POLL_SECONDS", 0.05)
     code, output = run(*arguments(tiny_file, "memory://there/archive.zarr", videos), "--commit", 7)
     assert code == 1 and "3 videos done" in output, output
     assert differences(undisturbed, "memory://there/archive.zarr") == []
@@ -156,7 +140,7 @@ def test_extract_to_an_object_store(
     import boto3
     from moto.server import ThreadedMotoServer
 
-    monkeypatch.setattr("memvit.store.lock.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("memvit.store.lease.POLL_SECONDS", 0.05)
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     try:

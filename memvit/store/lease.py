@@ -1,0 +1,209 @@
+"""One writer of an archive on an object store: a lease that is renewed, runs out with its job, and is never shared.
+
+Each lease is an object of its own in the folder ARCHIVE.lease, with a number one higher than the last; the highest
+counts. It is created on the condition that it does not exist yet, so of two jobs that want it one gets it. From then on
+only its holder writes it: renewing cannot overwrite a successor's, and closing marks the holder's own as released. Ages
+are differences of times that the store itself gave, so clocks of machines need not agree.
+
+A holder that could not renew for half the time that a lease is good for has lost it, before anybody else can take it.
+Where a store creates unconditionally, whatever is asked, two jobs that begin at once are told apart by reading back
+after POLL_SECONDS; that holds unless a write takes longer than that to arrive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from memvit.store.errors import StoreError
+from memvit.types import MemvitError
+from memvit.video.location import redact
+
+LEASE_SECONDS = 60.0
+"""A lease that was not renewed for so long may be taken over."""
+POLL_SECONDS = 1.0
+
+
+class Held:
+    """What a job has of an archive; a local lock is never lost."""
+
+    def __init__(self) -> None:
+        self._lost_because = ""
+        self._on_lost: list[Callable[[], None]] = []
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Have something done, in another thread, once the archive is not this job's any more."""
+        self._on_lost.append(call)
+        if self._lost_because:
+            call()
+
+    def check(self) -> None:
+        """StoreError if the archive is not this job's any more."""
+        if self._lost_because:
+            raise StoreError(self._lost_because)
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost_because:
+            self._lost_because = reason
+            for call in self._on_lost:
+                call()
+
+
+class Lease(Held):
+    """A lease on an archive; `acquire`, then `close`."""
+
+    def __init__(self, location: str) -> None:
+        import fsspec
+
+        super().__init__()
+        self._shown = redact(location)
+        self._files, self._folder = fsspec.core.url_to_fs(location.rstrip("/") + ".lease")
+        self._token = secrets.token_hex(8)
+        self._number = 0
+        self._renewed = 0.0
+        """When the last write that succeeded began, by the clock of this process."""
+        self._failure = ""
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._renew, self._watch)]
+
+    def acquire(self) -> str | None:
+        """Try once: None if the lease is held from now on, or who holds it. StoreError if the store fails."""
+        try:
+            owner = self._try()
+        except MemvitError:
+            raise
+        except Exception as error:  # stores raise errors of many kinds
+            raise self._unreachable(error) from error
+        if owner is None:
+            for thread in self._threads:
+                thread.start()
+        return owner
+
+    def owner(self) -> str | None:
+        """Who holds it, without trying to get it; None if nobody does, as far as this machine's clock can tell."""
+        numbers = self._numbers()
+        lease = self._read(numbers[-1]) if numbers else None
+        if lease is None or lease["released"] or time.time() - lease["renewed"] > LEASE_SECONDS:
+            return None
+        return str(lease["owner"])
+
+    def close(self) -> None:
+        """Let go of it; a lease of somebody else is never touched."""
+        self._done.set()
+        for thread in self._threads:
+            thread.join(LEASE_SECONDS / 2)
+        if not self._lost_because:
+            with contextlib.suppress(Exception):  # then it runs out by itself
+                self._write(self._number, released=True)
+
+    def _try(self) -> str | None:
+        numbers = self._numbers()
+        if numbers:
+            latest = self._read(numbers[-1])
+            if latest is not None and not latest["released"] and self._age(numbers[-1], latest) <= LEASE_SECONDS:
+                return str(latest["owner"])
+        number, began = (numbers[-1] if numbers else 0) + 1, time.monotonic()
+        failure: Exception | None = None
+        try:
+            self._create(number)
+        except Exception as error:  # it was there already, or the answer was lost: reading back tells
+            failure = error
+        time.sleep(POLL_SECONDS)
+        found = self._read(number)
+        if found is None:
+            raise self._unreachable(failure) from failure
+        if found["token"] != self._token or self._numbers()[-1] != number:
+            return str(found["owner"])
+        self._number, self._renewed = number, began
+        for older in numbers:
+            with contextlib.suppress(Exception):
+                self._files.rm_file(self._path(older))
+        return None
+
+    def _renew(self) -> None:
+        while not self._done.wait(LEASE_SECONDS / 6):
+            began = time.monotonic()
+            try:
+                if any(number > self._number for number in self._numbers()):
+                    self._lose(f"{self._shown}: another job has taken it over, so this one ends; run it again")
+                    return
+                if not self._lost_because:
+                    self._write(self._number, released=False)
+                    self._renewed = began
+            except Exception as error:  # tried again until the lease is nearly over
+                self._failure = f" ({error})"
+
+    def _lose(self, reason: str) -> None:
+        self._done.set()  # nothing that is lost is renewed
+        super()._lose(reason)
+
+    def _watch(self) -> None:
+        while not self._done.wait(LEASE_SECONDS / 60):
+            if time.monotonic() - self._renewed > LEASE_SECONDS / 2:
+                self._lose(
+                    f"{self._shown}: the lease on it could not be renewed{self._failure}, so this job ends before "
+                    "another may begin; what is committed stands, run it again"
+                )
+                return
+
+    def _numbers(self) -> list[int]:
+        self._files.invalidate_cache()
+        try:
+            names = [name.rstrip("/").rpartition("/")[2] for name in self._files.ls(self._folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{number:08d}"
+
+    def _read(self, number: int) -> dict[str, Any] | None:
+        self._files.invalidate_cache()
+        try:
+            content: dict[str, Any] = json.loads(self._files.cat_file(self._path(number)))
+            return {"owner": "another process", "token": "", "renewed": 0.0, "released": False, **content}
+        except FileNotFoundError:
+            return None
+        except (TypeError, ValueError):  # half of it, or something else: whoever wrote it may be at work
+            return {"owner": "another process", "token": "", "renewed": time.time(), "released": False}
+
+    def _content(self, *, released: bool) -> bytes:
+        content = {"owner": me(), "token": self._token, "renewed": time.time(), "released": released}
+        return json.dumps(content).encode()
+
+    def _create(self, number: int) -> None:
+        try:
+            self._files.pipe_file(self._path(number), self._content(released=False), mode="create")
+        except TypeError:  # a file system that knows no conditions
+            if self._read(number) is None:
+                self._write(number, released=False)
+
+    def _write(self, number: int, *, released: bool) -> None:
+        self._files.pipe_file(self._path(number), self._content(released=released))
+
+    def _age(self, number: int, lease: dict[str, Any]) -> float:
+        """Seconds since a lease was renewed, by the clock of the store, which a new object of ours tells."""
+        probe = f"{self._folder}/{self._token}"
+        try:
+            self._files.pipe_file(probe, b"now")
+            self._files.invalidate_cache()
+            age: float = (self._files.modified(probe) - self._files.modified(self._path(number))).total_seconds()
+            self._files.rm_file(probe)
+            return age
+        except NotImplementedError:
+            return time.time() - float(lease["renewed"])
+
+    def _unreachable(self, error: BaseException | None) -> StoreError:
+        return StoreError(f"{self._shown}: the store does not take a lease on it ({error}); check address and access")
+
+
+def me() -> str:
+    """This process, for people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
