@@ -16,6 +16,8 @@ from .planning import MAX_ATTEMPTS, Choices, Planned, Planner
 from .tasks import Effort, ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
 
 TURN_SECONDS = 0.5
+MAX_PENDING = 8
+"""With so many videos waiting to be put together, no more work is handed out: each may hold rows in memory."""
 
 
 class Pool(Protocol):
@@ -129,7 +131,7 @@ class Job:
         return self._planner.is_finished and not self._open and not self._waiting and not self._closer.pending
 
     def _hand_out(self) -> None:
-        while (room := self._pool.free()) > 0:
+        while self._closer.pending < MAX_PENDING and (room := self._pool.free()) > 0:
             while not self._waiting and (planned := self._planner.take()) is not None:
                 self._plan(planned)
             if not self._waiting:

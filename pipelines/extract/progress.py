@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from memvit.store import VideoState
 
@@ -16,6 +17,8 @@ from .job import JobSummary
 
 SHOWN_FAILURES = 20
 LONG_SECONDS = 120.0
+LABEL = "extracting"
+WIDEST_BAR = 30
 
 
 class ExtractProgress:
@@ -23,10 +26,11 @@ class ExtractProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._drawn = BarColumn(bar_width=WIDEST_BAR)
         self._bar = Progress(
-            TextColumn("extracting"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[text]}"),
+            TextColumn(LABEL, table_column=Column(no_wrap=True, min_width=len(LABEL))),
+            self._drawn,
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
             console=console,
             disable=not console.is_terminal,
         )
@@ -52,25 +56,27 @@ class ExtractProgress:
         if settled is not None and settled.duration_seconds:
             self._lengths.append(settled.duration_seconds)
         text = self.text(summary)
+        # The bar gives way to the words, which are never cut.
+        self._drawn.bar_width = max(1, min(WIDEST_BAR, self._console.width - len(LABEL) - len(text) - 2))
         self._bar.update(self._task, total=summary.videos, completed=summary.settled, text=text)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self._console.print(text, markup=False)
 
     def text(self, summary: JobSummary) -> str:
-        """One line: how far, how fast, how long yet."""
+        """One line: how far, how fast (hours of video an hour), how long yet."""
         rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         return (
-            f"{summary.settled} / {summary.videos} videos{failed}, {clock(summary.video_seconds)} of video at "
-            f"{rate:.2f} hours an hour, {self._time_left(summary, rate)}"
+            f"{summary.settled}/{summary.videos} videos{failed}, {clock(summary.video_seconds)} at {rate:.1f}×, "
+            f"{self._time_left(summary, rate)}"
         )
 
     def _time_left(self, summary: JobSummary, rate: float) -> str:
         """From the mean length of the videos known so far."""
         left = summary.videos - summary.settled
         if not self._lengths or rate <= 0:
-            return "time left unknown yet"
+            return "time left unknown"
         mean = sum(self._lengths) / len(self._lengths)
         begun = summary.video_seconds - sum(state.duration_seconds or 0 for state in summary.done.values())
         return f"{clock(max(0.0, left * mean - max(0.0, begun)) / rate)} left"

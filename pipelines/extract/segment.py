@@ -12,6 +12,9 @@ from memvit.video.ranges import NumberedClip
 
 from .tasks import ExtractOptions, Stretch, Task
 
+MAX_HELD_BYTES = 32 << 20
+"""Results of a segment that wait for a commit, however many clips one is to have: crowds, or a large --commit."""
+
 
 class TornRange(Exception):
     """Reading from the middle gave other frames than before, or too few: begin anew, further back."""
@@ -31,11 +34,13 @@ class SegmentRun:
         self._extra_clips = 0
         self._results: list[Result] = []
         self._checksums: list[int] = []
+        self.held_bytes = 0
+        """Of results that are not committed."""
 
     def prepare(self) -> Stretch:
         """Set the engine up, and say what is to be read; None begins with the video, or ends with it."""
         self._engine.forget(self.task.key)
-        self._results, self._checksums = [], []
+        self._results, self._checksums, self.held_bytes = [], [], 0
         self._known: dict[int, int] = {}
         self._warm_up: dict[int, int] = dict(self.work.warm_up)
         self._next_index = self._warm_clips = self._session = 0
@@ -85,7 +90,8 @@ class SegmentRun:
             return 0
         self._results.append(result)
         self._checksums.append(self._pending.crc32)
-        if len(self._results) >= self._options.commit_clips:
+        self.held_bytes += bytes_of(result)
+        if len(self._results) >= self._options.commit_clips or self.held_bytes >= MAX_HELD_BYTES:
             self.commit()
         return 1
 
@@ -93,7 +99,7 @@ class SegmentRun:
         """Write what was gathered since the last commit."""
         if self._results:
             self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
-            self._results, self._checksums = [], []
+            self._results, self._checksums, self.held_bytes = [], [], 0
 
     def finish(self) -> Rows | None:
         """The segment was read to its end. A video that ended before its first commit is given back whole."""
@@ -110,3 +116,10 @@ class SegmentRun:
     def drop(self) -> None:
         """Let go of it; what was committed stands."""
         self._engine.forget(self.task.key)
+
+
+def bytes_of(result: Result) -> int:
+    """What the arrays of a result take."""
+    arrays = [result.scores, result.features, result.box_features]
+    arrays += [result.boxes.xyxy, result.boxes.scores] if result.boxes is not None else []
+    return sum(array.nbytes for array in arrays if array is not None)
