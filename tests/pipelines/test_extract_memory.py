@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,11 +106,12 @@ def test_a_slow_store_holds_the_workers_back(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("count", [7, 40_000])
 def test_progress_fits_a_terminal_of_80_columns(count: int) -> None:
-    console = Console(width=80, force_terminal=True, record=True, legacy_windows=False)
-    with ExtractProgress(console) as progress:
-        summary = JobSummary(videos=count, already_done=count // 2, video_seconds=7384.0, wall_seconds=95.0)
-        state = VideoState("v", "v.mp4", "done", duration_seconds=600.0)
-        progress.update(summary, state)
-        progress._bar.refresh()
-    last = [line for line in console.export_text().splitlines() if "videos" in line][-1]
-    assert last.startswith("extracting ") and last.rstrip().endswith(" left") and len(last.rstrip()) <= 80, last
+    console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
+    progress = ExtractProgress(console)
+    summary = JobSummary(videos=count, already_done=count // 2, video_seconds=7384.0, wall_seconds=95.0)
+    summary.failed |= {str(index): VideoState(str(index), "v.mp4", "failed") for index in range(12)}
+    progress.update(summary, VideoState("v", "v.mp4", "done", duration_seconds=600.0))
+    with console.capture() as captured:
+        console.print(progress._bar.get_renderable())
+    (line,) = captured.get().splitlines()
+    assert line.startswith("extracting ") and line.rstrip().endswith(" left") and len(line.rstrip()) <= 80, line
