@@ -193,11 +193,21 @@ def worker(config: dict[str, Any]) -> None:
 
 
 def _innermost(error: BaseException) -> str:
-    """The sentence at the bottom of a chain of errors."""
+    """The sentence at the bottom of a chain of errors. Of several workers', that of one which says what to do: the
+    others fail since its connection has closed."""
+    worker = getattr(error, "worker_failures", None)
+    if worker:
+        failures = list(worker.values())
+        return _innermost(next((failure for failure in failures if _is_explained(failure)), failures[0]))
+    return str(_causes(error)[-1]).strip().splitlines()[-1]
+
+
+def _is_explained(error: BaseException) -> bool:
+    return any(isinstance(cause, MemvitError) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     causes = [error]
     while (inner := getattr(causes[-1], "cause", None) or causes[-1].__cause__) is not None and inner not in causes:
         causes.append(inner)
-    worker = getattr(error, "worker_failures", None)
-    if worker:
-        return _innermost(next(iter(worker.values())))
-    return str(causes[-1]).strip().splitlines()[-1]
+    return causes

@@ -140,3 +140,15 @@ def test_a_worker_on_ray_trains_on_the_device_that_ray_assigned(
     monkeypatch.chdir(tmp_path)
     train_ray.worker({"recipe": None, "folder": str(tmp_path), "board": None, "use_gpu": use_gpu})
     assert used == [torch.device(expected)]
+
+
+def test_of_failed_workers_the_one_that_explains_itself_is_quoted() -> None:
+    closed, explained, wrapped, failed = (
+        RuntimeError("Connection closed"),
+        MemvitError("no frames"),
+        OSError(),
+        OSError(),
+    )
+    wrapped.__cause__ = explained
+    failed.worker_failures = {1: closed, 0: wrapped}  # type: ignore[attr-defined]
+    assert train_ray._innermost(failed) == "no frames"
