@@ -22,7 +22,7 @@ TEST = [
 RAY = ["ray[train]>=2.40"]
 S3 = ["s3fs>=2024.6"]
 PARQUET = ["pyarrow>=15"]
-SERVE = ["fastapi>=0.115", "uvicorn[standard]>=0.30", "prometheus-client>=0.20"]
+SERVE = ["fastapi>=0.115", "uvicorn[standard]>=0.30", "prometheus-client>=0.20", "fastapi-offline>=1.7"]
 PAGE = ["selenium>=4.20"]
 ONNX = ["onnx>=1.16", "onnxscript>=0.2"]
 LINT = ["ruff>=0.9", "mypy>=1.13"]

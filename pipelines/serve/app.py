@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -20,6 +21,7 @@ import memvit
 from .board import Event, Viewer
 from .desk import EngineDown
 from .guard import Guard
+from .headers import SecurityHeaders
 from .ids import ID_PATTERN
 from .pictures import BOUNDARY, Painter
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
@@ -27,6 +29,8 @@ from .service import Service, StateNotSaved, StreamExists, TooBusy, TooManyStrea
 from .sources import SourceRefused
 
 PAGE = Path(__file__).parent / "page"
+DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
+"""Of Swagger UI (Apache-2.0), which the package fastapi-offline brings: nothing comes from another server."""
 KEEP_ALIVE_SECONDS = 15.0
 MAX_VIEWERS = 64
 STATUS_OF = {
@@ -83,17 +87,19 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
         version=memvit.__version__,
         summary="What people do in live streams, from a model that remembers.",
         lifespan=lifespan,
-        docs_url="/docs",
+        docs_url=None,  # of this package's own files, see `_add_pages`
         redoc_url=None,
     )
     for error, code in STATUS_OF.items():
         app.add_exception_handler(error, _answer_with(code))
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_middleware(Guard, token=token, is_local=is_local)
+    app.add_middleware(SecurityHeaders)
     _add_streams(app, service, painter)
     _add_events(app, service)
     _add_pictures(app, service, painter)
     _add_figures(app, service)
+    _add_pages(app)
     return app
 
 
@@ -268,6 +274,8 @@ def _add_figures(app: FastAPI, service: Service) -> None:
             raise HTTPException(503, "the server is not ready: it starts or ends, or cannot save streams; see its log")
         return {"status": "ready"}
 
+
+def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def get_page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
@@ -277,3 +285,13 @@ def _add_figures(app: FastAPI, service: Service) -> None:
         if name not in {path.name for path in PAGE.iterdir()}:
             raise HTTPException(404, "there is no such file")
         return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/docs", include_in_schema=False)
+    def get_docs() -> FileResponse:
+        return FileResponse(PAGE / "docs.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/docs/{name}", include_in_schema=False)
+    def get_docs_file(name: str) -> FileResponse:
+        if name not in DOCS_FILES:
+            raise HTTPException(404, "there is no such file")
+        return FileResponse(Path(str(files("fastapi_offline"))) / "static" / name)

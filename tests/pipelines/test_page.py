@@ -206,6 +206,16 @@ def test_streams_of_others_appear_and_few_pictures_are_open_at_once(
     assert errors(browser) == []
 
 
+def test_the_documentation_is_drawn_under_its_policy(browser: WebDriver, server: tuple[object, str]) -> None:
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    browser.get(f"{server[1]}/docs")
+    wait_for(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) > 8)
+    assert errors(browser) == []
+    browser.close()
+    browser.switch_to.window(page)
+
+
 def test_it_says_so_when_the_server_is_away(browser: WebDriver, server: tuple[subprocess.Popen[bytes], str]) -> None:
     server[0].kill()
     away = browser.find_element(By.ID, "away")

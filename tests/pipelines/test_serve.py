@@ -197,6 +197,26 @@ def test_other_sites_and_other_names_are_not_answered(client: TestClient) -> Non
     assert client.get("/api/streams", headers=same).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.js", "/api/streams", "/metrics", "/nothing"])
+def test_every_answer_tells_browsers_what_its_page_may_do(client: TestClient, path: str) -> None:
+    for host in ("127.0.0.1", "evil.example"):  # whose answer is a refusal
+        headers = client.get(path, headers={"host": host}).headers
+        policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == policy["frame-ancestors"] == "'none'" and policy["script-src"] == "'self'"
+        assert ("'unsafe-inline'" in policy["style-src"]) == (path == "/docs")
+        assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_documentation_comes_from_this_server_alone(client: TestClient) -> None:
+    page = client.get("/docs").text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) >= 4 and all(link.startswith("/") for link in links) and "<script>" not in page
+    for link in links:
+        assert client.get(link).status_code == 200, link
+    assert client.get("/docs/../core.py").status_code == client.get("/docs/redoc.standalone.js").status_code == 404
+
+
 def test_odd_headers_are_no_server_errors(client: TestClient) -> None:
     for headers in ({"host": "[::1"}, {"origin": "http://["}, {"last-event-id": "\u00b2".encode()}):
         found = client.get("/api/streams/none/events", headers=headers)  # type: ignore[arg-type]
