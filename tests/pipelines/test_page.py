@@ -211,6 +211,10 @@ def test_the_documentation_is_drawn_under_its_policy(browser: WebDriver, server:
     browser.switch_to.new_window("tab")
     browser.get(f"{server[1]}/docs")
     wait_for(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) > 8)
+    for words in (".opblock-summary", ".try-out__btn", ".execute"):
+        wait_for(lambda words=words: browser.find_elements(By.CSS_SELECTOR, words))  # type: ignore[misc]
+        browser.find_element(By.CSS_SELECTOR, words).click()
+    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, ".live-responses-table"))
     assert errors(browser) == []
     browser.close()
     browser.switch_to.window(page)
