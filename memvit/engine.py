@@ -19,6 +19,7 @@ from torch import Tensor
 
 from memvit.boxes.pixels import boxes_in_pixels
 from memvit.models import Answer, Kept, Memory, MemoryPool, MeMViT, MViT, Preprocessing
+from memvit.models.transfer import sent
 from memvit.results import Result
 from memvit.runtime import Precision, Runner
 from memvit.snapshot import StreamSnapshot
@@ -148,7 +149,7 @@ class Engine:
     @torch.inference_mode()
     def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> tuple[list[Result], _Commit]:
         """Results of clips of one size, and what is to be remembered of them. Changes nothing that a result shows."""
-        frames = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device, non_blocking=True)
+        frames = sent(torch.from_numpy(np.stack([clip.frames for clip in clips])), self.device)
         images = model_input(frames, self.preprocessing, self.dtype)
         stream_ids = [clip.stream_id for clip in clips]
         pool: MemoryPool | None = None
@@ -207,13 +208,16 @@ class Engine:
 
     def _per_clip(self, answer: Answer, counts: list[int]) -> list[_Said]:
         activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
-        scores = activate(answer.logits.float()).cpu().split(counts)
-        features = answer.features.float().cpu().numpy()
-        if answer.box_features is None:
-            return [_Said(rows.numpy(), row, None) for rows, row in zip(scores, features, strict=True)]
-        of_boxes = answer.box_features.float().cpu().split(counts)
-        parts = zip(scores, features, of_boxes, strict=True)
-        return [_Said(rows.numpy(), row, of_people.numpy()) for rows, row, of_people in parts]
+        found = [activate(answer.logits.float()), answer.features.float()]
+        if answer.box_features is not None:
+            found.append(answer.box_features.float())
+        flat = torch.cat([tensor.flatten() for tensor in found]).cpu().split([tensor.numel() for tensor in found])
+        logits, features, *of_all_boxes = (part.view(like.shape) for part, like in zip(flat, found, strict=True))
+        scores = logits.split(counts)
+        if not of_all_boxes:
+            return [_Said(rows.numpy(), row.numpy(), None) for rows, row in zip(scores, features, strict=True)]
+        parts = zip(scores, features, of_all_boxes[0].split(counts), strict=True)
+        return [_Said(rows.numpy(), row.numpy(), of_people.numpy()) for rows, row, of_people in parts]
 
     @staticmethod
     def _in_pixels(clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Tensor]:

@@ -15,6 +15,7 @@ from .attend import UNREADABLE
 from .config import Grid, HeadConfig
 from .layers import Mlp, layer_norm
 from .roi_align import roi_align
+from .transfer import sent
 
 ROI_SIZE = 7
 
@@ -114,8 +115,7 @@ class ActionHead(nn.Module):
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
         # RoIAlign knows no bfloat16 on a CPU, and box coordinates want the precision anyhow.
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-        rois = [box.to(device=maps.device, dtype=maps.dtype) for box in boxes]
-        aligned = roi_align(maps, rois, size=ROI_SIZE, spatial_scale=1 / self.spatial_stride)
+        aligned = roi_align(maps, boxes, size=ROI_SIZE, spatial_scale=1 / self.spatial_stride)
         features = aligned.amax(dim=(2, 3)).to(tokens.dtype)
         fresh: list[Tensor] = []
         if len(self.box_blocks):
@@ -128,11 +128,15 @@ class ActionHead(nn.Module):
         places = [(stream, box) for stream, count in enumerate(counts) for box in range(count)]
         groups = [max(1, -(-count // self.slots)) for count in counts]
         first = [sum(groups[:stream]) for stream in range(len(groups))]
-        device = features.device
-        group = torch.tensor([first[stream] + box // self.slots for stream, box in places], device=device).long()
-        slot = torch.tensor([box % self.slots for _, box in places], device=device).long()
         streams = [stream for stream, count in enumerate(groups) for _ in range(count)]
-        stream_of_group = torch.tensor(streams, device=device)
+        parts = (
+            [first[stream] + box // self.slots for stream, box in places],
+            [box % self.slots for _, box in places],
+            streams,
+            first,
+        )
+        indices = torch.tensor([index for part in parts for index in part], dtype=torch.long)
+        group, slot, stream_of_group, first_group = sent(indices, features.device).split([len(part) for part in parts])
 
         x = features.new_zeros(sum(groups), self.slots, features.shape[1]).index_put((group, slot), features)
         asking = min(self.slots, max(counts, default=0))
@@ -142,5 +146,5 @@ class ActionHead(nn.Module):
             queries = asking if index == len(self.box_blocks) - 1 else self.slots
             past = None if pasts is None else pasts[index][stream_of_group]
             x, left_behind = block(x, queries, past, None if readable is None else readable[stream_of_group])
-            fresh.append(left_behind[first])
+            fresh.append(left_behind[first_group])
         return x[group, slot], fresh

@@ -176,11 +176,18 @@ class Kept:
 
 
 def readable(ages: Tensor, reads: Sequence[int]) -> Tensor:
-    """Which past clips exist: ages (B,) → (B, R) bool, oldest first."""
-    return ages[:, None] >= torch.tensor(tuple(reversed(reads)), device=ages.device)
+    """Which past clips exist: ages (B,) → (B, R) bool, oldest first. Nothing is copied to the device."""
+    return torch.stack([ages >= read for read in reversed(reads)], dim=1)
 
 
-def read_layer(layer: LayerMemory, config: MemoryConfig, ages: Tensor, compress: Compress) -> tuple[Past, LayerMemory]:
+def clips_read(steps: Tensor, config: MemoryConfig) -> Tensor:
+    """The clips that are read of the last S: (B, S, …) → (B, R, …), oldest first. Nothing is copied to the device."""
+    return torch.stack([steps[:, config.steps - read] for read in reversed(config.reads)], dim=1)
+
+
+def read_layer(
+    layer: LayerMemory, config: MemoryConfig, is_readable: Tensor, compress: Compress
+) -> tuple[Past, LayerMemory]:
     """What a layer attends to now, and the layer's memory with its oldest raw clip compressed, if it keeps raw ones."""
     steps = layer.compressed
     if layer.raw is not None:
@@ -190,8 +197,7 @@ def read_layer(layer: LayerMemory, config: MemoryConfig, ages: Tensor, compress:
             torch.cat((steps.values, now.values[:, None]), dim=1),
             now.grid,
         )
-    places = [config.steps - read for read in reversed(config.reads)]
-    past = Past(steps.keys[:, places], steps.values[:, places], steps.grid, readable(ages, config.reads))
+    past = Past(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, is_readable)
     return past, replace(layer, compressed=steps)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from .attention import Past
 from .config import Grid, MemoryConfig
 from .memory import Kept, LayerMemory, Memory, Recalled, Steps
+from .transfer import sent
 
 FIRST_CAPACITY = 8
 
@@ -49,9 +50,16 @@ class MemoryPool:
             return None
         reads = tuple(reversed(self._plan.reads))
         device = self._rings[0].device
-        rows = torch.tensor([[self._rows.get(stream_id, 0)] for stream_id in stream_ids], device=device)
-        slots = torch.tensor([[(age - read) % self._plan.steps for read in reads] for age in ages], device=device)
-        readable = torch.tensor([[age >= read for read in reads] for age in ages], device=device)
+        table = [
+            [
+                [self._rows.get(stream_id, 0) for _ in reads],
+                [(age - read) % self._plan.steps for read in reads],
+                [age >= read for read in reads],
+            ]
+            for stream_id, age in zip(stream_ids, ages, strict=True)
+        ]
+        rows, slots, is_there = sent(torch.tensor(table), device).unbind(1)
+        readable = is_there.bool()
         read = [ring[rows, slots] for ring in self._rings]
         layers = tuple(
             Past(read[2 * place], read[2 * place + 1], grid, readable) for place, grid in enumerate(self._grids)
@@ -74,8 +82,8 @@ class MemoryPool:
         device = self._rings[0].device
         ages = {stream_id: self._ages.get(stream_id, 0) for stream_id in stream_ids}
         places, free = self._places(stream_ids)
-        rows = torch.tensor(places, device=device)
-        slots = torch.tensor([age % self._plan.steps for age in ages.values()], device=device)
+        table = torch.tensor([places, [age % self._plan.steps for age in ages.values()]])
+        rows, slots = sent(table, device).unbind(0)
         values = [part.to(ring.dtype) for ring, part in zip(self._rings, parts, strict=True)]
 
         def write() -> None:

@@ -15,7 +15,7 @@ from .answer import Answer
 from .attention import Fresh, Past, PoolingAttention
 from .config import Grid, MemoryConfig, MViTConfig
 from .heads import ActionHead, ClassificationHead
-from .memory import Compress, Kept, LayerMemory, Memory, Recalled, read_layer, readable, remember_layer
+from .memory import Compress, Kept, LayerMemory, Memory, Recalled, clips_read, read_layer, readable, remember_layer
 from .mvit import Backbone, Block, initialise
 from .pool import pooled_grid
 
@@ -101,13 +101,13 @@ class MeMViT(nn.Module):
         plan = self.config.memory
         if memory is None or plan is None:
             return None, []
+        is_readable = readable(memory.ages, plan.reads)
         read = [
-            read_layer(layer, plan, memory.ages, compress)
+            read_layer(layer, plan, is_readable, compress)
             for layer, compress in zip(memory.layers, self._compressions(), strict=True)
         ]
-        places = [plan.steps - offset for offset in reversed(plan.reads)]
-        boxes = tuple(steps[:, places] for steps in memory.boxes)
-        recalled = Recalled(tuple(past for past, _ in read), boxes, readable(memory.ages, plan.reads))
+        boxes = tuple(clips_read(steps, plan) for steps in memory.boxes)
+        recalled = Recalled(tuple(past for past, _ in read), boxes, is_readable)
         return recalled, [layer for _, layer in read]
 
     def _look(

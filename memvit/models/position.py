@@ -8,9 +8,9 @@ exist. A past clip's keys have columns of their own, made from their own tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from torch.nn import functional as F
 
 from .config import Grid
 from .onednn import SpreadLinear, spread_linear
+
+MAX_KNOWN = 256
+"""Tensors that depend on shapes alone and are kept: a few a stage and size of clip."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,22 @@ def resized(table: Tensor, length: int) -> Tensor:
     return F.interpolate(table.float().t()[None], size=length, mode="linear")[0].t().to(table.dtype)
 
 
+def _known(make: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """As `make`, which depends on nothing but its arguments, with what it made for the same ones before."""
+    is_traced = torch.compiler.is_compiling() or type(torch.empty(0, device=device)) is not Tensor
+    return make if is_traced else _remembered(make)
+
+
+@cache
+def _remembered(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @lru_cache(MAX_KNOWN)
+    def made(*arguments: object) -> Tensor:
+        with torch.inference_mode(False):  # training may read it, too
+            return make(*arguments)
+
+    return made
+
+
 def axis_lookup(table: Tensor, queries: int, keys: int, guide: tuple[int, int] | None = None) -> Tensor:
     """Rows of `table` for every (query, key) pair along an axis: (queries, keys, head_dim).
 
@@ -61,12 +80,16 @@ def axis_lookup(table: Tensor, queries: int, keys: int, guide: tuple[int, int] |
     clamped to its range: MeMViT's rule for the longer side of a frame that is not square.
     """
     guide_q, guide_k = guide or (queries, keys)
+    distances = _known(axis_distances, table.device)(queries, keys, guide_q, guide_k, table.device)
+    return resized(table, 2 * max(guide_q, guide_k) - 1)[distances]
+
+
+def axis_distances(queries: int, keys: int, guide_q: int, guide_k: int, device: torch.device) -> Tensor:
+    """The row of a table for every (query, key) pair along an axis: (queries, keys) int64."""
     q_ratio, k_ratio = max(guide_k / guide_q, 1.0), max(guide_q / guide_k, 1.0)
     offset = (guide_k - 1) * k_ratio
-    device = table.device
     distance = torch.arange(queries, device=device)[:, None] * q_ratio - torch.arange(keys, device=device) * k_ratio
-    distance = (distance + offset).clamp(0.0, (guide_q - 1) * q_ratio + offset)
-    return resized(table, 2 * max(guide_q, guide_k) - 1)[distance.long()]
+    return (distance + offset).clamp(0.0, (guide_q - 1) * q_ratio + offset).long()
 
 
 def spatial_lookups(tables: Sequence[Tensor], queries: Grid, keys: Grid, *, clamped: bool) -> list[Tensor]:
@@ -100,12 +123,24 @@ def coordinates(grid: Grid, axis: int, device: torch.device) -> Tensor:
     return torch.arange(grid[axis], device=device).view(shape).expand(grid).reshape(-1)
 
 
-def one_hot_columns(axes: Sequence[int], grid: Grid, past: tuple[Grid, int] | None, cls: int, like: Tensor) -> Tensor:
-    """(keys, columns) of zeros and ones; keys are the past clips, oldest first, then the present one.
+def one_hot_columns(axes: tuple[int, ...], grid: Grid, past: tuple[Grid, int] | None, cls: int, like: Tensor) -> Tensor:
+    """(keys, columns) of zeros and ones in the type of `like`; keys are the past clips, oldest first, then the present.
 
     `past` is (grid of a compressed clip, number of clips); per axis, memory columns come before the present clip's.
-    Memory frames have a column each, memory rows and columns of the frame share theirs between clips.
+    Memory frames have a column each, memory rows and columns of the frame share theirs between clips. They depend on
+    shapes alone: layers, steps and training share them.
     """
+    return _known(_one_hot_columns, like.device)(axes, grid, past, cls, like.dtype, like.device)
+
+
+def _one_hot_columns(
+    axes: tuple[int, ...],
+    grid: Grid,
+    past: tuple[Grid, int] | None,
+    cls: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
     parts: list[Tensor] = []
     for axis in axes:
         columns: list[Tensor] = []
@@ -114,12 +149,12 @@ def one_hot_columns(axes: Sequence[int], grid: Grid, past: tuple[Grid, int] | No
             past_grid, clips = past
             memory_size = past_grid[axis] * (clips if axis == 0 else 1)
             for clip in range(clips):
-                at = coordinates(past_grid, axis, like.device) + (clip * past_grid[0] if axis == 0 else 0)
+                at = coordinates(past_grid, axis, device) + (clip * past_grid[0] if axis == 0 else 0)
                 columns += [at.new_full((cls,), -1), at]
-        at = coordinates(grid, axis, like.device) + memory_size
+        at = coordinates(grid, axis, device) + memory_size
         columns += [at.new_full((cls,), -1), at]
         index = torch.cat(columns)
-        parts.append((index[:, None] == torch.arange(memory_size + grid[axis], device=like.device)).to(like.dtype))
+        parts.append((index[:, None] == torch.arange(memory_size + grid[axis], device=device)).to(dtype))
     return torch.cat(parts, dim=1)
 
 

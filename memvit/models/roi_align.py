@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .transfer import sent
+
 SAMPLING_RATIO = 0
 """As many samples as a box has pixels."""
 ALIGNED = True
@@ -26,14 +28,15 @@ ALIGNED = True
 def roi_align(maps: Tensor, boxes: Sequence[Tensor], *, size: int, spatial_scale: float) -> Tensor:
     """(B, C, H, W) and B tensors (N_i, 4), xyxy in pixels of the input → (sum N_i, C, size, size).
 
-    The maps have a gradient, the boxes have none.
+    The maps have a gradient, the boxes have none. Boxes may be on the CPU: they go to the maps' device in one copy.
     """
+    known = [box.to(boxes[0].device, maps.dtype) for box in boxes]
+    image = [box.new_full((len(box), 1), index) for index, box in enumerate(known)]
+    rois = sent(torch.cat((torch.cat(image), torch.cat(known)), dim=1), maps.device)
     if not _is_plain(maps) or not _operator_loads():
         from torchvision.ops import roi_align
 
-        return roi_align(maps, list(boxes), size, spatial_scale, sampling_ratio=SAMPLING_RATIO, aligned=ALIGNED)
-    image = [box.new_full((len(box), 1), index) for index, box in enumerate(boxes)]
-    rois = torch.cat((torch.cat(image), torch.cat(tuple(boxes))), dim=1)
+        return roi_align(maps, rois, size, spatial_scale, sampling_ratio=SAMPLING_RATIO, aligned=ALIGNED)
     pooled: Tensor = _RoIAlign.apply(maps, rois, spatial_scale, size)
     return pooled
 

@@ -18,6 +18,7 @@ from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_o
 from memvit.evaluation.actions import KeyframeScores, as_table, score_keyframes
 from memvit.evaluation.ava import evaluate
 from memvit.models import Memory, MeMViT, ModelEntry
+from memvit.models.transfer import sent
 from memvit.training.lane_augment import LaneAugmentation
 from memvit.training.recipe import ActionData, ActionRecipe
 from memvit.training.world import World
@@ -146,14 +147,14 @@ class ActionTask:
     def loss(self, network: nn.Module, batch: LaneBatch) -> tuple[Tensor, float]:
         """See `Task`. The memory of a lane begins anew with its video."""
         device = next(self.model.parameters()).device
-        clips = model_input(batch.frames.to(device, non_blocking=True), self.preprocessing)
+        clips = model_input(sent(batch.frames, device), self.preprocessing)
         memory = self.memory
         if memory is not None:
             # A stream of age 0 reads nothing: forgetting is setting the age.
-            memory = replace(memory, ages=memory.ages.masked_fill(batch.begins.to(device), 0))
-        logits, memory = network(clips, [boxes.to(device) for boxes in batch.boxes], memory)
+            memory = replace(memory, ages=memory.ages.masked_fill(sent(batch.begins, device), 0))
+        logits, memory = network(clips, batch.boxes, memory)
         self.memory = memory.detach() if memory is not None else None
-        labels = batch.labels.to(device)
+        labels = sent(batch.labels, device)
         loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(1).sum()
         return loss, float(len(labels))
 

@@ -19,6 +19,7 @@ from memvit.datasets.video_lists import read_video_list
 from memvit.evaluation.classification import TopK, Views, class_logits, evaluate
 from memvit.labels import DATASETS, labels_for, read_labels
 from memvit.models import MeMViT, ModelEntry, MViT
+from memvit.models.transfer import sent
 from memvit.training.augment import BatchAugmentation, ClipAugmentation
 from memvit.training.recipe import Augmentation, ClassificationData, ClassificationRecipe
 from memvit.training.world import World
@@ -178,8 +179,8 @@ class ClassificationTask:
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, float]:
         """See `Task`."""
         device = next(self.model.parameters()).device
-        clips = normalised(batch.pixels.to(device, non_blocking=True), self.preprocessing)
-        clips, targets = self.mix(clips, batch.labels.to(device))
+        clips = normalised(sent(batch.pixels, device), self.preprocessing)
+        clips, targets = self.mix(clips, sent(batch.labels, device))
         logits = class_logits(network, clips)
         return F.cross_entropy(logits.float(), targets, reduction="sum"), float(len(clips))
 
