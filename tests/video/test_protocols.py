@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,3 +102,27 @@ def test_playlists_are_for_addresses_only() -> None:
     assert "hls" in ffmpeg_options("https://x/list.m3u8")["format_whitelist"].split(",")
     assert "concat" not in ffmpeg_options("https://x/list.txt")["format_whitelist"].split(",")
     assert ffmpeg_options("/dev/video0") == {}
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """Address of a server of the files in `tmp_path`."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "fmp4"])
+def test_a_playlist_of_an_address_is_read(tmp_path: Path, web: str, kind: str) -> None:
+    options = {"hls_segment_type": kind, "hls_time": "0.5", "hls_list_size": "0"}
+    make.write(tmp_path / "list.m3u8", make.counted(30), container_format="hls", container_options=options, g="10")
+    with open_source(f"{web}/list.m3u8") as source:
+        assert len(list(source)) == 30
+
+
+def test_a_playlist_of_an_address_names_no_files_of_this_machine(folder: Path, tmp_path: Path, web: str) -> None:
+    (tmp_path / "list.m3u8").write_text(LISTS["hls.ts"].format(folder=folder))
+    with pytest.raises(SourceError):
+        open_source(f"{web}/list.m3u8")
