@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .assemble import load
-    from .live.api import watch
+    from memvit.engine.settings import load
+
+    from .api import watch
     from .models import Memory, create_model, list_models
 
 __version__ = "0.1.0"
@@ -15,11 +16,11 @@ __all__ = ["Memory", "__version__", "create_model", "list_models", "load", "watc
 def __getattr__(name: str) -> Any:
     """Import torch when a model is asked for, not when `memvit --help` is."""
     if name == "watch":
-        from .live.api import watch
+        from .api import watch
 
         return watch
     if name == "load":
-        from .assemble import load
+        from memvit.engine.settings import load
 
         return load
     if name in __all__:

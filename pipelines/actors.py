@@ -14,18 +14,18 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from memvit.assemble import ModelSettings
 from memvit.boxes import BoxSource
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
+from memvit.engine.settings import ModelSettings
 from memvit.runtime.threads import share_threads
 from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
+from pipelines.extract.extractor import Extractor
+from pipelines.extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
+from pipelines.extract.run import read_settings
+from pipelines.extract.tasks import ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent, Timings
 
 from .cluster import first_line
-from .extract.extractor import Extractor
-from .extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
-from .extract.run import read_settings
-from .extract.tasks import Effort, ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent
 
 TURN_SECONDS = 1.0
 """An inference actor works so long between two reports."""
@@ -99,9 +99,9 @@ class Worker:
         """Let go of a segment."""
         self._extractor.drop(key)
 
-    def advance(self) -> tuple[list[TaskEvent], Effort]:
+    def advance(self) -> tuple[list[TaskEvent], Timings]:
         """Work for a turn."""
-        return self._extractor.advance(TURN_SECONDS), self._extractor.effort
+        return self._extractor.advance(TURN_SECONDS), self._extractor.timings
 
     def close(self) -> None:
         """Commit what was answered."""
@@ -117,7 +117,7 @@ class _Member:
     running: dict[str, tuple[Task, Any]] = field(default_factory=dict)
     turn: Any = None
     """The request to work that is under way."""
-    effort: Effort = field(default_factory=Effort)
+    timings: Timings = field(default_factory=Timings)
 
 
 class RayPool:
@@ -188,9 +188,9 @@ class RayPool:
                 self._check(ref)
         return events
 
-    def effort(self) -> Effort:
+    def timings(self) -> Timings:
         """See `Pool`."""
-        return sum((member.effort for member in self._members), Effort())
+        return sum((member.timings for member in self._members), Timings())
 
     def close(self) -> None:
         """See `Pool`."""
@@ -201,7 +201,7 @@ class RayPool:
     def _heard(self, member: _Member) -> list[TaskEvent]:
         turn, member.turn = member.turn, None
         try:
-            events, member.effort = ray.get(turn)
+            events, member.timings = ray.get(turn)
         except RayActorError as error:
             return self._replace(member, f"its worker died: {first_line(error)}")
         except RayTaskError as error:

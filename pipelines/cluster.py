@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ray
 
-from memvit.assemble import ModelSettings
+from memvit.engine.settings import ModelSettings
 from memvit.types import MemvitError
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from memvit.models import load_model
-from memvit.models.checkpoints import CheckpointError
-from memvit.models.layouts import MEMVIT, OURS, SLOWFAST, TIMM, TORCHVISION, Layout, from_ours
+from memvit.models.weights.files import CheckpointError
+from memvit.models.weights.layouts import MEMVIT, OURS, SLOWFAST, TIMM, TORCHVISION, Layout, from_ours
 
 TARGETS = ("official", "timm", "torchvision", "memvit")
 

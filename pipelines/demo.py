@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from memvit.assemble import open_engine
 from memvit.boxes import open_boxes
 from memvit.datasets.ava_files import read_table
 from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
+from memvit.engine.settings import open_engine
 from memvit.evaluation.ava import evaluate, of_boxes
+from pipelines.watch.run import WatchOptions, WatchSummary, watch
 
 from .progress import WatchProgress
-from .watch import WatchOptions, WatchSummary, watch
 
 CHECKPOINT = "data/models/memvit_tiny_long_cue.safetensors"
 HELD_OUT_SEED = 2_000_000

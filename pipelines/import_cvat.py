@@ -9,7 +9,7 @@ from pathlib import Path
 from memvit.datasets.ava import Footage
 from memvit.datasets.cvat import CvatTask, read_cvat
 from memvit.types import MemvitError
-from memvit.video.source import open_source
+from memvit.video.sources.open import open_source
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from memvit.types import MemvitError
-from memvit.video.location import is_url
+from memvit.video.sources.location import is_url
 
 from .progress import clock
 
@@ -110,8 +110,8 @@ def _about(video: dict[str, Any]) -> str:
 def _checkpoint(path: Path) -> dict[str, Any]:
     if path.suffix not in CHECKPOINTS:
         raise MemvitError(f"{path}: neither an archive nor a checkpoint ({', '.join(CHECKPOINTS)})")
-    from memvit.models.checkpoints import list_tensors
-    from memvit.models.own import check_own
+    from memvit.models.weights.files import list_tensors
+    from memvit.models.weights.safetensors import check_own
 
     description = check_own(path)
     tensors, layout = list_tensors(path)

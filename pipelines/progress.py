@@ -10,12 +10,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from memvit.labels import Labels
-from memvit.live.events import SessionBegan, StreamLost, StreamStalled, StreamTally
-from memvit.live.watcher import Answered, News
-from memvit.results import Result
-from memvit.streams import StreamFailed, StreamOpened
-
-from .watch import StreamSummary, WatchSummary
+from memvit.results.result import Result
+from memvit.streams.events import SessionBegan, StreamLost, StreamStalled, StreamStats
+from memvit.streams.group import StreamFailed, StreamOpened
+from memvit.streams.watcher import Answered, StreamEvent
+from pipelines.watch.run import StreamSummary, WatchSummary
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -29,12 +28,12 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-def missed_note(tally: StreamTally | None) -> str:
+def missed_note(stats: StreamStats | None) -> str:
     """What is missing from a stream's results, in words; empty if nothing is."""
-    if tally is None or not tally.missed_clips:
+    if stats is None or not stats.missed_clips:
         return ""
-    late = f", {tally.late_clips} of them dropped as late" if tally.late_clips else ""
-    return f"clips missing: {tally.missed_clips}{late}"
+    late = f", {stats.late_clips} of them dropped as late" if stats.late_clips else ""
+    return f"clips missing: {stats.missed_clips}{late}"
 
 
 def print_seen(summary: WatchSummary, labels: Labels, console: Console) -> None:
@@ -73,7 +72,7 @@ class WatchProgress:
     ) -> None:
         self._bars.stop()
 
-    def update(self, stream: StreamSummary, event: News) -> None:
+    def update(self, stream: StreamSummary, event: StreamEvent) -> None:
         """Show what happened to a stream."""
         if isinstance(event, StreamOpened):
             if stream.stream_id in self._tasks:
@@ -112,7 +111,7 @@ class WatchProgress:
         """What was watched, how fast, and where the results are."""
         for stream in summary.streams:
             if stream.clips:
-                notes = [stream.note, missed_note(stream.tally)]
+                notes = [stream.note, missed_note(stream.stats)]
                 note = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
                 self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}", markup=False)
             if stream.video_failure:

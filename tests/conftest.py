@@ -16,13 +16,13 @@ from tests.processes import Command
 
 GOLDEN = Path(__file__).parent / "golden"
 LONG_FILES = (
-    "pipelines/test_extract_faults.py",
+    "pipelines/extract/test_faults.py",
     "training/test_actions.py",
-    "pipelines/test_train.py",
+    "pipelines/train/test_train.py",
     "models/test_golden.py",
-    "pipelines/test_serve.py",
-    "pipelines/test_extract.py",
-    "pipelines/test_watch.py",
+    "pipelines/serve/test_serve.py",
+    "pipelines/extract/test_extract.py",
+    "pipelines/watch/test_watch.py",
 )
 
 

@@ -107,7 +107,7 @@ def _main(words: list[str], output: str) -> None:
     for stream in (1, 2):
         os.dup2(file, stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
-    from pipelines.cli import app
+    from pipelines.cli.app import app
 
     with contextlib.suppress(KeyboardInterrupt):
         app(words, prog_name="memvit")

@@ -16,9 +16,9 @@ import typer
 from torchvision.models import get_model_weights
 
 import memvit
-from memvit.assemble import DEFAULT_BOXES, DEFAULT_MODEL
+from memvit.engine.settings import DEFAULT_BOXES, DEFAULT_MODEL
 from memvit.models import MODELS
-from pipelines.cli import app
+from pipelines.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

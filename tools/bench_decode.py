@@ -22,8 +22,8 @@ from typing import Any
 import av
 import numpy as np
 
-from memvit.video.sampler import ClipSampler, short_side_size
-from memvit.video.source import open_source
+from memvit.video.clips.sampler import ClipSampler, short_side_size
+from memvit.video.sources.open import open_source
 
 FRAMES, INTERVAL, SIDE = 16, 4, 224
 

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 import zarr
 
-from memvit.assemble import ModelSettings
+from memvit.engine.settings import ModelSettings
 from memvit.types import MemvitError
-from memvit.video.sampler import ClipSampler
-from memvit.video.source import open_source
+from memvit.video.clips.sampler import ClipSampler
+from memvit.video.sources.open import open_source
 from pipelines.extract.inputs import find_videos
 from pipelines.extract.job import JobSummary
-from pipelines.extract.planning import Choices
+from pipelines.extract.resume import ResumePolicy
 from pipelines.extract.run import Setup, extract, set_up
 
 
@@ -56,7 +56,7 @@ def plain_loop(locations: Sequence[str], settings: ModelSettings) -> tuple[float
 def pipeline(locations: Sequence[str], setup: Setup, out: Path) -> JobSummary:
     """An extraction into a fresh store."""
     shutil.rmtree(out, ignore_errors=True)
-    return extract(locations, str(out), setup, Choices())
+    return extract(locations, str(out), setup, ResumePolicy())
 
 
 def compare(locations: Sequence[str], settings: ModelSettings, rounds: int, scratch: Path) -> dict[str, Any]:
@@ -68,11 +68,11 @@ def compare(locations: Sequence[str], settings: ModelSettings, rounds: int, scra
         summary = pipeline(locations, setup, scratch / "a.zarr")
         loops.append(seconds)
         jobs.append(summary.wall_seconds)
-        shares.append(summary.effort.busy)
+        shares.append(summary.timings.busy)
         print(
             f"round {turn + 1}: loop {seconds:.1f} s ({clips} clips, model {100 * in_model / seconds:.0f} %), extract "
             f"{summary.wall_seconds:.1f} s ({len(summary.done)} done, {len(summary.failed)} failed, model busy "
-            f"{100 * summary.effort.busy:.0f} %)",
+            f"{100 * summary.timings.busy:.0f} %)",
             flush=True,
         )
     ratio = statistics.median(loop / job for loop, job in zip(loops, jobs, strict=True))

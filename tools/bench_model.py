@@ -27,20 +27,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
-from memvit.models import (
-    Memory,
-    MemoryPool,
-    MeMViT,
-    MViT,
-    can_pack,
-    count_macs,
-    count_parameters,
-    create_model,
-    list_models,
-    model_entry,
-    packed,
-)
-from memvit.models.onednn import PackedLinear
+from memvit.models import Memory, MeMViT, MViT, create_model, list_models, model_entry
+from memvit.runtime.cpu.onednn import PackedLinear, can_pack
+from memvit.runtime.cpu.prepack import prepack
+from memvit.runtime.flops import count_macs, count_parameters
+from memvit.runtime.memory_pool import MemoryPool
 from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 
@@ -109,7 +100,7 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
 def as_the_engine_does(model: MeMViT | MViT) -> MeMViT | MViT:
     """Packed, on a CPU that can."""
     weights = next(model.parameters())
-    return packed(model) if weights.device.type == "cpu" and can_pack(weights.dtype) else model
+    return prepack(model) if weights.device.type == "cpu" and can_pack(weights.dtype) else model
 
 
 def remembering(model: MeMViT | MViT, batch: int) -> Callable[..., object]:

@@ -29,15 +29,15 @@ from typing import Any
 
 import numpy as np
 
-from memvit.assemble import ModelSettings
 from memvit.boxes import BoxSource
-from memvit.engine import Engine
-from memvit.live.policy import LivePolicy
-from memvit.live.watcher import Answered, Watcher
-from memvit.results import Result
+from memvit.engine.engine import Engine
+from memvit.engine.settings import ModelSettings
+from memvit.results.result import Result
+from memvit.streams.policy import LivePolicy
+from memvit.streams.watcher import Answered, Watcher
 from memvit.types import Image
-from memvit.video.paced import PacedSource
-from memvit.video.source import ReadCounts, Source, SourceInfo, open_source
+from memvit.video.sources.open import ReadCounts, Source, SourceInfo, open_source
+from memvit.video.sources.realtime import PacedSource
 
 
 class MadeFrame:
@@ -108,7 +108,7 @@ def measure(
     watcher.close()
     latencies = [result.latency for of_one in results.values() for result in of_one if result.latency]
     answered = len(latencies)
-    missed = sum(reader.tally.missed_clips for reader in readers)
+    missed = sum(reader.stats.missed_clips for reader in readers)
     seconds = np.array([latency.seconds for latency in latencies])
     batches = len({latency.model_seconds for latency in latencies})
     return {

@@ -52,7 +52,7 @@ ROWS = {
 
 
 def naive_attend(
-    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, half_products: bool = False
+    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, bf16_matmul: bool = False
 ) -> Tensor:
     """`attend` with everything of the size (queries × keys) written down."""
     cls = q.shape[2] - positions.queries

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from memvit.assemble import ModelSettings
+from memvit.engine.settings import ModelSettings
 from memvit.models import CheckpointError, create_model
 from memvit.types import MemvitError
 from pipelines.info import describe_path, info_text

@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
-from memvit.assemble import ModelSettings
 from memvit.boxes import BoxSource
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
+from memvit.engine.settings import ModelSettings
 from memvit.labels import Labels
 from memvit.types import MemvitError
 from pipelines.extract.inputs import find_videos
-from pipelines.extract.planning import Choices
+from pipelines.extract.resume import ResumePolicy
 from pipelines.extract.run import Setup, extract
 from pipelines.extract.tasks import ExtractOptions
-from pipelines.watch import WatchOptions, watch
+from pipelines.watch.run import WatchOptions, watch
 
 LIMIT_MIB = 2200
 """Beyond the model's. An allocation that would go further fails."""
@@ -56,7 +56,7 @@ def by_watch(path: Path, out: Path, settings: Built) -> tuple[int, str | None, s
 def by_extract(path: Path, out: Path, settings: Built) -> tuple[int, str | None, str]:
     """Clips, why it failed, a note."""
     setup = Setup(settings, ExtractOptions(), None)
-    summary = extract(find_videos([str(path)]), str(out / "archive.zarr"), setup, Choices())
+    summary = extract(find_videos([str(path)]), str(out / "archive.zarr"), setup, ResumePolicy())
     for state in summary.failed.values():
         return summary.clips, state.reason, state.note
     for state in summary.done.values():

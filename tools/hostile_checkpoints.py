@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from memvit.models import Description, MeMViT, create_model, model_entry, save_own
+from memvit.models import CheckpointMetadata, MeMViT, create_model, model_entry, save_safetensors
 
 NAME = "memvit_tiny_8x4"
 Json = dict[str, Any]
@@ -67,7 +67,9 @@ def make_cases(folder: Path, seed: int, count: int, *, bomb_bytes: int) -> list[
     model = create_model(NAME, num_classes=3)
     assert isinstance(model, MeMViT)
     good = folder / "good.safetensors"
-    save_own(good, model, Description(NAME, model.config, model_entry(NAME).preprocessing, ("a", "b", "c"), 1, {}))
+    save_safetensors(
+        good, model, CheckpointMetadata(NAME, model.config, model_entry(NAME).preprocessing, ("a", "b", "c"), 1, {})
+    )
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     length = int.from_bytes(good.read_bytes()[:8], "little")
     header: Json = json.loads(good.read_bytes()[8 : 8 + length])

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from memvit.models import MODELS, count_clip_macs, count_parameters, create_model, list_models
+from memvit.models import MODELS, create_model, list_models
+from memvit.runtime.flops import count_clip_macs, count_parameters
 from pipelines.listing import STORED
 
 

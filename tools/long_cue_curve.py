@@ -19,7 +19,7 @@ from memvit.evaluation.ava import evaluate, of_boxes
 from memvit.models import MeMViT
 from memvit.training.recipe import load_recipe
 from memvit.training.run_state import run_checkpoints
-from pipelines.train import open_model
+from pipelines.train.run import open_model
 
 AGES = tuple(range(2, 31))
 CHANCES: dict[tuple[int, ...], float] = {}

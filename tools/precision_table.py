@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memvit.assemble import PRECISIONS
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
+from memvit.engine.settings import PRECISIONS
 from memvit.evaluation.long_cue import long_cue_map, write_held_out
 from memvit.labels import Labels
-from memvit.models import MODELS, MeMViT, MViT, create_model, load_own
+from memvit.models import MODELS, MeMViT, MViT, create_model, load_safetensors
 from memvit.runtime import Precision
 from memvit.types import Clip, PersonBoxes
 from pipelines.demo import CHECKPOINT
@@ -56,7 +56,7 @@ def build(name: str) -> MeMViT | MViT:
 def remembered(precision: Precision, videos: Path) -> float:
     """mAP of the packaged checkpoint on LongCue's videos in a folder."""
     with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
-        model, description = load_own(checkpoint)
+        model, description = load_safetensors(checkpoint)
     labels = Labels(description.classes, description.first_id)
     engine = Engine(model, description.preprocessing, precision=precision)
     return long_cue_map(engine, labels, videos)

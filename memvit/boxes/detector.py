@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import detection, get_model, get_model_weights, list_models
 
 from memvit.models import CheckpointError
-from memvit.models.torch_files import load_torch_file
+from memvit.models.weights.torch_files import load_torch_file
 from memvit.types import Clip, MemvitError, PersonBoxes
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 
 from memvit.datasets.ava import AnnotatedVideo, Footage, Keyframe
 from memvit.types import Clip, MemvitError
-from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
+from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
 
 LEAD_SECONDS = 1.0
 """Decoding begins this long before the first frame that a clip needs."""

@@ -19,9 +19,9 @@ from memvit.datasets.video_lists import LabelledVideo
 from memvit.datasets.views import dense_indices, uniform_indices, view_indices
 from memvit.models import Preprocessing
 from memvit.types import SourceError
-from memvit.video.pick import LEAD_SECONDS, pick_frames
-from memvit.video.sampler import short_side_size
-from memvit.video.source import Frame, SourceInfo, open_source
+from memvit.video.clips.pick import LEAD_SECONDS, pick_frames
+from memvit.video.clips.sampler import short_side_size
+from memvit.video.sources.open import Frame, SourceInfo, open_source
 
 FALLBACK_FRAMES_PER_SECOND = 30.0
 

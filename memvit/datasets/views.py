@@ -11,7 +11,7 @@ import random
 
 import torch
 
-from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
+from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 
 
 def view_indices(

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from memvit.datasets.ava import AnnotatedVideo, Footage
 from memvit.datasets.ava_files import AvaTable
 from memvit.datasets.lanes import read_lane, share_out, span_seconds, walk
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
 from memvit.models import MeMViT, Preprocessing
-from memvit.video.sampler import ClipSampler
+from memvit.video.clips.sampler import ClipSampler
 
 
 @dataclass(frozen=True, eq=False)

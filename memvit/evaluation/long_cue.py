@@ -8,12 +8,12 @@ from pathlib import Path
 from memvit.boxes import open_boxes
 from memvit.datasets.ava_files import read_table
 from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
 from memvit.evaluation.ava import evaluate, of_boxes
 from memvit.labels import Labels
-from memvit.results import AvaCsvWriter
-from memvit.video.sampler import ClipSampler
-from memvit.video.source import open_source
+from memvit.results.result import AvaCsvWriter
+from memvit.video.clips.sampler import ClipSampler
+from memvit.video.sources.open import open_source
 
 HELD_OUT_SEED = 2_000_000
 """Scenes from here on are used in no training."""

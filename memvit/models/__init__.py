@@ -1,28 +1,33 @@
 """The models: pure torch and torchvision, nothing else of ours, usable on their own."""
 
-from .answer import Answer
+from memvit.models.weights.files import CheckpointError, LoadReport, read_checkpoint
+from memvit.models.weights.inflate import load_image_weights
+from memvit.models.weights.safetensors import (
+    CheckpointMetadata,
+    load_safetensors,
+    read_metadata,
+    save_safetensors,
+    state_digest,
+)
+from memvit.runtime.cpu.onednn import can_pack
+from memvit.runtime.cpu.prepack import prepack
+from memvit.runtime.export.program import export_step
+from memvit.runtime.flops import count_clip_macs, count_macs, count_parameters
+from memvit.runtime.memory_pool import MemoryPool
+
 from .build import create_model, list_models, load_model, model_entry
-from .checkpoints import CheckpointError, LoadReport, read_checkpoint
 from .config import HeadConfig, MemoryConfig, MViTConfig
-from .exported import export_step
-from .inflate import load_image_weights
-from .macs import count_clip_macs, count_macs, count_parameters
-from .memory import Kept, Memory, Recalled
-from .memory_pool import MemoryPool
+from .memory import Memory, MemoryUpdate, MemoryView
 from .memvit import MeMViT
 from .mvit import MViT
-from .onednn import can_pack
-from .own import Description, describe, load_own, save_own, state_digest
-from .packed import packed
+from .output import ModelOutput
 from .zoo import MODELS, ModelEntry, Preprocessing, Weights
 
 __all__ = [
     "MODELS",
-    "Answer",
     "CheckpointError",
-    "Description",
+    "CheckpointMetadata",
     "HeadConfig",
-    "Kept",
     "LoadReport",
     "MViT",
     "MViTConfig",
@@ -30,24 +35,26 @@ __all__ = [
     "Memory",
     "MemoryConfig",
     "MemoryPool",
+    "MemoryUpdate",
+    "MemoryView",
     "ModelEntry",
+    "ModelOutput",
     "Preprocessing",
-    "Recalled",
     "Weights",
     "can_pack",
     "count_clip_macs",
     "count_macs",
     "count_parameters",
     "create_model",
-    "describe",
     "export_step",
     "list_models",
     "load_image_weights",
     "load_model",
-    "load_own",
+    "load_safetensors",
     "model_entry",
-    "packed",
+    "prepack",
     "read_checkpoint",
-    "save_own",
+    "read_metadata",
+    "save_safetensors",
     "state_digest",
 ]

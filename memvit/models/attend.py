@@ -1,8 +1,8 @@
 """Attention with decomposed relative positions and residual pooling, in several ways that give the same numbers.
 
-MViTv2 adds q·Rt + q·Rh + q·Rw to the logits, see `position`. `widened` puts the products into the width of queries and
+MViTv2 adds q·Rt + q·Rh + q·Rw to the logits, see `position`. `sdpa_augmented` puts the products into the width of queries and
 keys: nothing of the size (queries × keys) exists, gradients flow, and kernels that know no bias take it. The others are
-for inference on a CPU, in parts that stay in its cache: `biased` adds the products as a bias, and `multiplied`, for
+for inference on a CPU, in parts that stay in its cache: `sdpa_chunked_bias` adds the products as a bias, and `matmul_chunked`, for
 long sequences, leaves both matmuls to oneDNN, which is faster at them than attention kernels are.
 
 Shapes: queries (B, heads, N, D), keys and values (B, heads, K, D), the cls token first where there is one.
@@ -18,18 +18,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .onednn import can_pack, spread_linear
+from memvit.runtime.cpu.onednn import can_pack, spread_linear
+
 from .position import PositionColumns
 
-UNREADABLE = -6e4
+MASK_VALUE = -6e4
 """Logit of a key that must not be read; its exp is exactly 0 in every dtype, and float16 can hold it."""
 
 BIAS_VALUES = 2**21
 """A thread, of the bias that exists at a time (8 MB in float32)."""
 LOGIT_VALUES = 2**19
-"""The same of the logits that `multiplied` makes."""
+"""The same of the logits that `matmul_chunked` makes."""
 LONG = 2**20
-"""Queries × keys of a head from which `multiplied` is the faster."""
+"""Queries × keys of a head from which `matmul_chunked` is the faster."""
 EVERY = 16
 """Of how many keys one is looked at to guess a query's largest logit."""
 QUERY_BLOCK = 256
@@ -41,7 +42,7 @@ class Positions:
     """What positions add to the logits of one call."""
 
     products: list[Tensor]
-    """Per axis, (B, heads, N without cls, columns): each query's products with the table of its row; for `widened`
+    """Per axis, (B, heads, N without cls, columns): each query's products with the table of its row; for `sdpa_augmented`
     divided by the scale, which is applied to all of the width."""
     columns: PositionColumns
     unreadable: Tensor | None
@@ -60,22 +61,20 @@ def takes_parts(q: Tensor) -> bool:
     return not torch.compiler.is_compiling()
 
 
-def attend(
-    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, half_products: bool = False
-) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, bf16_matmul: bool = False) -> Tensor:
     """Attention plus the queries themselves (residual pooling, not for cls): (B, N, heads · D).
 
-    `half_products`: products in bfloat16 will do, if they are faster.
+    `bf16_matmul`: products in bfloat16 will do, if they are faster.
     """
     if not takes_parts(q):
-        return widened(q, k, v, positions, scale)
-    halves = q.dtype == torch.bfloat16 or (half_products and can_pack(torch.bfloat16))
+        return sdpa_augmented(q, k, v, positions, scale)
+    halves = q.dtype == torch.bfloat16 or (bf16_matmul and can_pack(torch.bfloat16))
     if q.shape[2] * k.shape[2] < LONG or not can_pack(torch.bfloat16 if halves else q.dtype):
-        return biased(q, k, v, positions, scale)
-    return multiplied(q, k, v, positions, scale, halves=halves)
+        return sdpa_chunked_bias(q, k, v, positions, scale)
+    return matmul_chunked(q, k, v, positions, scale, halves=halves)
 
 
-def widened(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
+def sdpa_augmented(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
     """As `attend`, positions in the width of queries and keys."""
     batch, heads, queries, dim = q.shape
     columns, unreadable = positions.columns, positions.unreadable
@@ -101,7 +100,7 @@ def widened(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float)
     return attended
 
 
-def biased(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
+def sdpa_chunked_bias(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) -> Tensor:
     """As `attend`, positions as a bias."""
     batch, heads, queries, dim = q.shape
     cls = queries - positions.queries
@@ -119,7 +118,9 @@ def biased(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float) 
     return attended.transpose(1, 2).flatten(2)
 
 
-def multiplied(q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, halves: bool = False) -> Tensor:
+def matmul_chunked(
+    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, halves: bool = False
+) -> Tensor:
     """As `attend`, positions in the width of the first product only; with `halves`, products in bfloat16.
 
     A large logit would lose too much in the 8 bits of a bfloat16. So a guess of each query's largest one, from a few of

@@ -13,25 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attend import UNREADABLE, Positions, attend, takes_parts
+from .attend import MASK_VALUE, Positions, attend, takes_parts
 from .config import BlockConfig, Grid, MViTConfig
 from .layers import layer_norm
-from .pool import conv_pool
-from .position import (
-    PositionColumns,
-    axis_lookup,
-    memory_time_lookup,
-    one_hot_columns,
-    query_products,
-    spatial_lookups,
-)
+from .pooling import conv_pool
+from .position import PositionColumns, axis_lookup, memory_time_lookup, one_hot_columns, query_products, spatial_lookups
 
 MAX_CACHED_SHAPES = 8
 """Frame sizes, with and without memory, for which position columns are kept."""
 
 
 @dataclass(frozen=True)
-class Past:
+class MemoryKV:
     """What one layer reads of earlier clips; R slots, oldest first."""
 
     keys: Tensor
@@ -42,13 +35,13 @@ class Past:
     readable: Tensor
     """(B, R) bool: whether the stream is old enough to have that clip."""
 
-    def select(self, samples: slice) -> Past:
+    def select(self, samples: slice) -> MemoryKV:
         """Of some of the B streams."""
-        return Past(self.keys[samples], self.values[samples], self.grid, self.readable[samples])
+        return MemoryKV(self.keys[samples], self.values[samples], self.grid, self.readable[samples])
 
 
 @dataclass(frozen=True)
-class Fresh:
+class PooledKV:
     """What one layer offers to memory after a clip: pooled keys and values, (B, N, C), before any projection."""
 
     keys: Tensor
@@ -56,10 +49,10 @@ class Fresh:
     grid: Grid
 
     @staticmethod
-    def stack(parts: Sequence[Fresh]) -> Fresh:
+    def stack(parts: Sequence[PooledKV]) -> PooledKV:
         """The streams of all parts, one after the other."""
         keys, values = (torch.cat(of_parts) for of_parts in zip(*((p.keys, p.values) for p in parts), strict=True))
-        return Fresh(keys, values, parts[0].grid)
+        return PooledKV(keys, values, parts[0].grid)
 
 
 def depthwise(dim: int, kernel: Grid, stride: Grid) -> nn.Conv3d:
@@ -97,7 +90,7 @@ class PoolingAttention(nn.Module):
             self.compress_k = depthwise(dim, config.memory.kernel, config.memory.stride)
             self.compress_v = depthwise(dim, config.memory.kernel, config.memory.stride)
             self.norm_compress_k, self.norm_compress_v = layer_norm(dim), layer_norm(dim)
-        self.half_products = False
+        self.bf16_matmul = False
         """Whether attention over long sequences may be multiplied in bfloat16, see `attend`."""
         self._columns: dict[object, PositionColumns] = {}
         self._columns_of: tuple[Tensor, ...] = ()
@@ -122,11 +115,11 @@ class PoolingAttention(nn.Module):
             self.rel_pos_mem_w = table(2 * max(q_size, memory_size) - 1)
             self.rel_pos_mem_t = table((len(config.memory.reads) + 1) * frames - 1)
 
-    def forward(self, x: Tensor, grid: Grid, past: Past | None = None) -> tuple[Tensor, Grid, Fresh]:
+    def forward(self, x: Tensor, grid: Grid, past: MemoryKV | None = None) -> tuple[Tensor, Grid, PooledKV]:
         """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered of it."""
         if self.pool_first:
             (q, q_grid), (k, k_grid), (v, _) = (self._pool(x, grid, name) for name in "qkv")
-            fresh = Fresh(k, v, k_grid)
+            fresh = PooledKV(k, v, k_grid)
             if past is not None:
                 k = torch.cat((past.keys.flatten(1, 2), k), dim=1)
                 v = torch.cat((past.values.flatten(1, 2), v), dim=1)
@@ -136,7 +129,7 @@ class PoolingAttention(nn.Module):
             (q, q_grid), (k, k_grid), (v, _) = (
                 self._pool(tokens, grid, name) for tokens, name in zip(projected, "qkv", strict=True)
             )
-            fresh = Fresh(k, v, k_grid)
+            fresh = PooledKV(k, v, k_grid)
         return self.proj(self._attend(q, k, v, q_grid, k_grid, past)), q_grid, fresh
 
     def _project(self, x: Tensor) -> list[Tensor]:
@@ -147,18 +140,18 @@ class PoolingAttention(nn.Module):
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
-    def compress(self, fresh: Fresh) -> Fresh:
+    def compress(self, fresh: PooledKV) -> PooledKV:
         """Pool what a clip left behind into what later clips read."""
         keys, grid = conv_pool(fresh.keys, fresh.grid, self.compress_k, self.norm_compress_k, cls_token=self.cls_token)
         values, _ = conv_pool(fresh.values, fresh.grid, self.compress_v, self.norm_compress_v, cls_token=self.cls_token)
-        return Fresh(keys, values, grid)
+        return PooledKV(keys, values, grid)
 
     def _pool(self, tokens: Tensor, grid: Grid, name: str) -> tuple[Tensor, Grid]:
         conv: nn.Conv3d = getattr(self, f"pool_{name}")
         norm: nn.LayerNorm = getattr(self, f"norm_{name}")
         return conv_pool(tokens, grid, conv, norm, cls_token=self.cls_token)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid, past: Past | None) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid, past: MemoryKV | None) -> Tensor:
         """(B, N', C) projected queries, (B, K, C) keys and values → (B, N', C), the queries added to it."""
         q, k, v = (tokens.unflatten(2, (self.heads, -1)).transpose(1, 2) for tokens in (q, k, v))
         in_parts = takes_parts(q)
@@ -168,15 +161,15 @@ class PoolingAttention(nn.Module):
         if past is not None and not (in_parts and past.readable.all()):
             unreadable = self._unreadable(past, k.shape[2], k.dtype)
         positions = Positions(products, columns, unreadable)
-        return attend(q, k, v, positions, self.scale, half_products=self.half_products)
+        return attend(q, k, v, positions, self.scale, bf16_matmul=self.bf16_matmul)
 
     @staticmethod
-    def _unreadable(past: Past, keys: int, dtype: torch.dtype) -> Tensor:
+    def _unreadable(past: MemoryKV, keys: int, dtype: torch.dtype) -> Tensor:
         """What is added to the logits of each key, (B, keys): 0, or very negative where a stream has no such clip."""
-        slots = torch.where(past.readable, 0.0, UNREADABLE).to(dtype).repeat_interleave(past.keys.shape[2], dim=1)
+        slots = torch.where(past.readable, 0.0, MASK_VALUE).to(dtype).repeat_interleave(past.keys.shape[2], dim=1)
         return F.pad(slots, (0, keys - slots.shape[1]))
 
-    def _position_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None, factor: float) -> PositionColumns:
+    def _position_columns(self, q_grid: Grid, k_grid: Grid, past: MemoryKV | None, factor: float) -> PositionColumns:
         """Looked up once per shape while no gradient is wanted, and again when the weights are others."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._make_columns(q_grid, k_grid, past, factor)
@@ -200,7 +193,7 @@ class PoolingAttention(nn.Module):
         tables = tuple(table for name in names if (table := self._parameters.get(name)) is not None)
         return tables, tuple((table.data_ptr(), 0 if table.is_inference() else table._version) for table in tables)
 
-    def _make_columns(self, q_grid: Grid, k_grid: Grid, past: Past | None, factor: float) -> PositionColumns:
+    def _make_columns(self, q_grid: Grid, k_grid: Grid, past: MemoryKV | None, factor: float) -> PositionColumns:
         lookups = spatial_lookups((self.rel_pos_h, self.rel_pos_w), q_grid, k_grid, clamped=self.clamped)
         axes: tuple[int, ...] = (1, 2)
         if self.rel_pos_t is not None:

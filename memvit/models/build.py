@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .checkpoints import CheckpointError, LoadReport, has_memory, load_checkpoint, read_checkpoint
+from memvit.models.weights.files import CheckpointError, LoadReport, has_memory, load_checkpoint, read_checkpoint
+
 from .config import HeadConfig, MViTConfig
 from .memvit import MeMViT
 from .mvit import MViT
@@ -124,11 +125,11 @@ def build(config: MViTConfig) -> MeMViT | MViT:
 
 def _config_of(name: str, entry: ModelEntry, checkpoint: str | Path | None, num_classes: int | None) -> MViTConfig:
     """The zoo's config, with another number of classes where one is given; else what a file of this model says."""
-    from .own import describe  # own.py builds models, too
+    from memvit.models.weights.safetensors import read_metadata
 
     if num_classes is not None:
         return _with_classes(entry.config, num_classes)
-    description = describe(checkpoint) if checkpoint is not None else None
+    description = read_metadata(checkpoint) if checkpoint is not None else None
     return description.config if description is not None and description.name == name else entry.config
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attend import UNREADABLE
+from .attend import MASK_VALUE
 from .config import Grid, HeadConfig
 from .layers import Mlp, layer_norm
 from .roi_align import roi_align
@@ -55,7 +55,7 @@ class BoxAttention(nn.Module):
         source, mask = slots, None
         if past is not None and readable is not None:
             source = torch.cat((past.flatten(1, 2), slots), dim=1)
-            unreadable = torch.where(readable, 0.0, UNREADABLE).to(slots.dtype).repeat_interleave(past.shape[2], 1)
+            unreadable = torch.where(readable, 0.0, MASK_VALUE).to(slots.dtype).repeat_interleave(past.shape[2], 1)
             mask = F.pad(unreadable, (0, slots.shape[1]))[:, None, None]
         k, v = self.qkv_dropout(self.k(source)), self.qkv_dropout(self.v(source))
         q_heads, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attention import Fresh, Past
+from .attention import MemoryKV, PooledKV
 from .config import Grid, MemoryConfig
 
-Compress = Callable[[Fresh], Fresh]
+Compress = Callable[[PooledKV], PooledKV]
 
 
 @dataclass(frozen=True)
-class Steps:
+class ClipSteps:
     """The last S clips of B streams, oldest first, as one layer keeps them."""
 
     keys: Tensor
@@ -30,7 +30,7 @@ class Steps:
     values: Tensor
     grid: Grid
 
-    def pushed(self, fresh: Fresh) -> Steps:
+    def pushed(self, fresh: PooledKV) -> ClipSteps:
         """Append a clip and let go of the oldest."""
         keys, values = (
             torch.cat((kept[:, 1:], new[:, None]), dim=1)
@@ -39,19 +39,19 @@ class Steps:
         return replace(self, keys=keys, values=values)
 
     @staticmethod
-    def blank(like: Fresh, steps: int) -> Steps:
+    def blank(like: PooledKV, steps: int) -> ClipSteps:
         """Room for `steps` clips shaped like a fresh one."""
         batch, tokens, channels = like.keys.shape
         keys, values = (like.keys.new_zeros(batch, steps, tokens, channels) for _ in range(2))
-        return Steps(keys, values, like.grid)
+        return ClipSteps(keys, values, like.grid)
 
 
 @dataclass(frozen=True)
 class LayerMemory:
     """What one layer remembers of B streams: the nearest clips as they were (training only), the others compressed."""
 
-    compressed: Steps
-    raw: Steps | None = None
+    compressed: ClipSteps
+    raw: ClipSteps | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class Memory:
     def from_state_dict(state: dict[str, Any]) -> Memory:
         """The inverse of `state_dict`; ValueError if it is not one."""
 
-        def steps(prefix: str) -> Steps | None:
+        def steps(prefix: str) -> ClipSteps | None:
             if prefix + "keys" not in state:
                 return None
             t, h, w = state[prefix + "grid"]
-            return Steps(state[prefix + "keys"], state[prefix + "values"], (t, h, w))
+            return ClipSteps(state[prefix + "keys"], state[prefix + "values"], (t, h, w))
 
         try:
             layers: list[LayerMemory] = []
@@ -154,10 +154,10 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Recalled:
+class MemoryView:
     """What B streams read of their past in one call."""
 
-    layers: tuple[Past, ...]
+    layers: tuple[MemoryKV, ...]
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
     """One a box block: (B, R, slots, C)."""
@@ -166,10 +166,10 @@ class Recalled:
 
 
 @dataclass(frozen=True)
-class Kept:
+class MemoryUpdate:
     """What B streams keep of one clip, compressed."""
 
-    layers: tuple[Fresh, ...]
+    layers: tuple[PooledKV, ...]
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
     """One a box block: (B, slots, C)."""
@@ -187,22 +187,22 @@ def clips_read(steps: Tensor, config: MemoryConfig) -> Tensor:
 
 def read_layer(
     layer: LayerMemory, config: MemoryConfig, is_readable: Tensor, compress: Compress
-) -> tuple[Past, LayerMemory]:
+) -> tuple[MemoryKV, LayerMemory]:
     """What a layer attends to now, and the layer's memory with its oldest raw clip compressed, if it keeps raw ones."""
     steps = layer.compressed
     if layer.raw is not None:
-        now = compress(Fresh(layer.raw.keys[:, 0], layer.raw.values[:, 0], layer.raw.grid))
-        steps = Steps(
+        now = compress(PooledKV(layer.raw.keys[:, 0], layer.raw.values[:, 0], layer.raw.grid))
+        steps = ClipSteps(
             torch.cat((steps.keys, now.keys[:, None]), dim=1),
             torch.cat((steps.values, now.values[:, None]), dim=1),
             now.grid,
         )
-    past = Past(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, is_readable)
+    past = MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, is_readable)
     return past, replace(layer, compressed=steps)
 
 
 def remember_layer(
-    layer: LayerMemory | None, config: MemoryConfig, fresh: Fresh, compress: Compress, *, raw: bool
+    layer: LayerMemory | None, config: MemoryConfig, fresh: PooledKV, compress: Compress, *, raw: bool
 ) -> LayerMemory:
     """A layer's memory after a clip; `layer` is as `read_layer` returned it, or None at the start of a stream.
 
@@ -213,12 +213,14 @@ def remember_layer(
         # Shapes only: a blank clip is never read.
         with torch.no_grad():
             shaped = compress(fresh)
-        blank = Steps.blank(shaped, config.steps - nearest)
-        layer = LayerMemory(blank, Steps.blank(fresh, nearest) if raw else None)
+        blank = ClipSteps.blank(shaped, config.steps - nearest)
+        layer = LayerMemory(blank, ClipSteps.blank(fresh, nearest) if raw else None)
     elif layer.raw is not None:
         steps = layer.compressed
-        layer = replace(layer, compressed=Steps(steps.keys[:, 1:].detach(), steps.values[:, 1:].detach(), steps.grid))
+        layer = replace(
+            layer, compressed=ClipSteps(steps.keys[:, 1:].detach(), steps.values[:, 1:].detach(), steps.grid)
+        )
     if layer.raw is None:
         return replace(layer, compressed=layer.compressed.pushed(compress(fresh)))
-    kept = Fresh(fresh.keys.detach(), fresh.values.detach(), fresh.grid)
+    kept = PooledKV(fresh.keys.detach(), fresh.values.detach(), fresh.grid)
     return replace(layer, raw=layer.raw.pushed(kept))

@@ -11,13 +11,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .answer import Answer
-from .attention import Fresh, Past, PoolingAttention
+from .attention import MemoryKV, PooledKV, PoolingAttention
 from .config import Grid, MemoryConfig, MViTConfig
 from .heads import ActionHead, ClassificationHead
-from .memory import Compress, Kept, LayerMemory, Memory, Recalled, clips_read, read_layer, readable, remember_layer
+from .memory import (
+    Compress,
+    LayerMemory,
+    Memory,
+    MemoryUpdate,
+    MemoryView,
+    clips_read,
+    read_layer,
+    readable,
+    remember_layer,
+)
 from .mvit import Backbone, Block, initialise
-from .pool import pooled_grid
+from .output import ModelOutput
+from .pooling import pooled_grid
 
 
 class MeMViT(nn.Module):
@@ -67,7 +77,7 @@ class MeMViT(nn.Module):
         memory: Memory | None = None,
         *,
         remember: bool = True,
-    ) -> Answer:
+    ) -> ModelOutput:
         """As `forward`, with the features that the logits are read from."""
         self._check(clips, boxes, memory)
         plan = self.config.memory
@@ -83,8 +93,8 @@ class MeMViT(nn.Module):
         return replace(answer, memory=Memory(kept, self._remember_boxes(memory, box_fresh, plan), ages + 1))
 
     def step(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: Recalled | None = None
-    ) -> tuple[Answer, Kept]:
+        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: MemoryView | None = None
+    ) -> tuple[ModelOutput, MemoryUpdate]:
         """As `answer`, for whoever keeps the memory (`MemoryPool`): reads the past, returns what to keep of the clip.
 
         ValueError for a model without memory, or an argument that does not fit.
@@ -94,9 +104,9 @@ class MeMViT(nn.Module):
         self._check(clips, boxes, None)
         answer, fresh, box_fresh = self._look(clips, boxes, recalled)
         compressed = (compress(of_layer) for of_layer, compress in zip(fresh, self._compressions(), strict=True))
-        return answer, Kept(tuple(compressed), tuple(box_fresh))
+        return answer, MemoryUpdate(tuple(compressed), tuple(box_fresh))
 
-    def _recall(self, memory: Memory | None) -> tuple[Recalled | None, list[LayerMemory]]:
+    def _recall(self, memory: Memory | None) -> tuple[MemoryView | None, list[LayerMemory]]:
         """What is read of a memory, and its layers with what training left uncompressed until now compressed."""
         plan = self.config.memory
         if memory is None or plan is None:
@@ -107,28 +117,28 @@ class MeMViT(nn.Module):
             for layer, compress in zip(memory.layers, self._compressions(), strict=True)
         ]
         boxes = tuple(clips_read(steps, plan) for steps in memory.boxes)
-        recalled = Recalled(tuple(past for past, _ in read), boxes, is_readable)
+        recalled = MemoryView(tuple(past for past, _ in read), boxes, is_readable)
         return recalled, [layer for _, layer in read]
 
     def _look(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None, recalled: Recalled | None
-    ) -> tuple[Answer, list[Fresh], list[Tensor]]:
+        self, clips: Tensor, boxes: Sequence[Tensor] | None, recalled: MemoryView | None
+    ) -> tuple[ModelOutput, list[PooledKV], list[Tensor]]:
         """An answer without memory, and what layers and box blocks offer to remember."""
         layers = self.config.memory.layers if self.config.memory else ()
-        pasts: list[Past | None] = [None] * self.config.depth
+        pasts: list[MemoryKV | None] = [None] * self.config.depth
         if recalled is not None:
             for index, past in zip(layers, recalled.layers, strict=True):
                 pasts[index] = past
         tokens, grid, all_fresh = self.backbone(clips, pasts)
         fresh = [all_fresh[index] for index in layers]
         if not isinstance(self.head, ActionHead):
-            return Answer(*self.head(tokens)), fresh, []
+            return ModelOutput(*self.head(tokens)), fresh, []
         patches = tokens[:, 1:] if self.config.cls_token else tokens
         box_pasts = list(recalled.boxes) if recalled else None
         logits, box_features, box_fresh = self.head(
             patches, grid, boxes or [], box_pasts, recalled.readable if recalled else None
         )
-        return Answer(logits, patches.mean(1), box_features), fresh, box_fresh
+        return ModelOutput(logits, patches.mean(1), box_features), fresh, box_fresh
 
     def _compressions(self) -> list[Compress]:
         """Of the memory layers."""

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .answer import Answer
+from memvit.runtime.cpu.sample_parallel import sample_parallel, worker_count
+
 from .attend import takes_parts
-from .attention import Fresh, Past, PoolingAttention
+from .attention import MemoryKV, PooledKV, PoolingAttention
 from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
-from .pool import as_volume, max_pool
-from .side_by_side import crew_count, side_by_side
+from .output import ModelOutput
+from .pooling import as_volume, max_pool
 
 HIDDEN_VALUES = 2**20
 """A thread, of an MLP's hidden layer at a time (4 MB in float32), at inference on a CPU."""
@@ -60,7 +61,7 @@ class Block(nn.Module):
         self.mlp = Mlp(block.attention_dim, block.attention_dim * config.mlp_ratio, block.dim_out)
         self.proj = nn.Linear(block.dim, block.dim_out) if block.dim != block.dim_out else None
 
-    def forward(self, x: Tensor, grid: Grid, past: Past | None = None) -> tuple[Tensor, Grid, Fresh]:
+    def forward(self, x: Tensor, grid: Grid, past: MemoryKV | None = None) -> tuple[Tensor, Grid, PooledKV]:
         """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered."""
         block = self.config
         dtype = x.dtype
@@ -100,7 +101,7 @@ def _add(branch: Tensor, skip: Tensor) -> Tensor:
     return branch.add_(skip) if branch.dtype == skip.dtype else skip + branch
 
 
-def few_at_a_time(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+def microbatched(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
     """A block that nothing is remembered of, over as many samples at a time as the cache holds."""
     room = BLOCK_VALUES * torch.get_num_threads()
     parts = [block(part, grid) for part in x.split(max(1, room // x[0].numel()))]
@@ -124,35 +125,35 @@ class Backbone(nn.Module):
         self.checkpoint_blocks = False
         """Keep no activations inside blocks while training, and compute them anew in the backward pass."""
 
-    def forward(self, clips: Tensor, pasts: Sequence[Past | None] = ()) -> tuple[Tensor, Grid, list[Fresh]]:
+    def forward(self, clips: Tensor, pasts: Sequence[MemoryKV | None] = ()) -> tuple[Tensor, Grid, list[PooledKV]]:
         """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens
         (of a model without memory maybe none).
 
         `pasts` has one entry a block, or none at all.
         """
         pasts = pasts or [None] * len(self.blocks)
-        if not (takes_parts(clips) and self._is_worth_a_core(clips) and crew_count(len(clips)) > 1):
+        if not (takes_parts(clips) and self._is_worth_a_core(clips) and worker_count(len(clips)) > 1):
             return self._run(clips, pasts)
 
-        def run(samples: slice) -> tuple[Tensor, Grid, list[Fresh]]:
+        def run(samples: slice) -> tuple[Tensor, Grid, list[PooledKV]]:
             return self._run(clips[samples], [past and past.select(samples) for past in pasts])
 
-        tokens, grids, fresh = zip(*side_by_side(run, len(clips)), strict=True)
-        return torch.cat(tokens), grids[0], [Fresh.stack(parts) for parts in zip(*fresh, strict=True)]
+        tokens, grids, fresh = zip(*sample_parallel(run, len(clips)), strict=True)
+        return torch.cat(tokens), grids[0], [PooledKV.stack(parts) for parts in zip(*fresh, strict=True)]
 
     def _is_worth_a_core(self, clips: Tensor) -> bool:
         """Whether a sample is so large that Python, which serves one core at a time, holds nobody up."""
         patches = math.prod(clips.shape[2:]) // math.prod(self.config.patch_stride)
         return patches * self.config.embed_dim >= CREW_VALUES
 
-    def _run(self, clips: Tensor, pasts: Sequence[Past | None]) -> tuple[Tensor, Grid, list[Fresh]]:
+    def _run(self, clips: Tensor, pasts: Sequence[MemoryKV | None]) -> tuple[Tensor, Grid, list[PooledKV]]:
         x, grid = self._embed(clips)
         fresh = []
         for block, past in zip(self.blocks, pasts, strict=True):
             if self.checkpoint_blocks and self.training:
                 x, grid, left_behind = checkpoint(block, x, grid, past, use_reentrant=False)
             elif self.config.memory is None and takes_parts(x):
-                x, grid = few_at_a_time(block, x, grid)
+                x, grid = microbatched(block, x, grid)
                 continue
             else:
                 x, grid, left_behind = block(x, grid, past)
@@ -196,10 +197,10 @@ class MViT(nn.Module):
         """(B, 3, H, W) or (B, 3, T, H, W), normalised → logits (B, classes)."""
         return self.answer(x).logits
 
-    def answer(self, x: Tensor) -> Answer:
+    def answer(self, x: Tensor) -> ModelOutput:
         """As `forward`, with the features that the classes are read from."""
         tokens, _, _ = self.backbone(x.unsqueeze(2) if x.ndim == 4 else x)
-        return Answer(*self.head(tokens))
+        return ModelOutput(*self.head(tokens))
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Multiscale maps for a detector's FPN: images → [(B, C, H', W')], clips → [(B, C, T', H', W')].

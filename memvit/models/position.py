@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from memvit.runtime.cpu.onednn import SpreadLinear, spread_linear
+
 from .config import Grid
-from .onednn import SpreadLinear, spread_linear
 
 MAX_KNOWN = 256
 """Tensors that depend on shapes alone and are kept: a few a stage and size of clip."""

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from memvit.labels import Labels
-from memvit.models import Answer, Kept, Memory, MeMViT, MViT, Preprocessing, Recalled, can_pack, packed
+from memvit.models import Memory, MemoryUpdate, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
+from memvit.runtime.cpu.onednn import can_pack
+from memvit.runtime.cpu.prepack import prepack
 
 from .threads import is_small, one_thread
 
@@ -53,7 +55,7 @@ class Runner:
         """The network as the device likes it: on a CPU, with its linear layers packed."""
         is_int8 = self.precision == "int8"
         if self.device.type == "cpu" and can_pack(self.dtype, int8=is_int8):
-            return packed(self.network, int8=is_int8)
+            return prepack(self.network, int8=is_int8)
         if is_int8:
             raise ValueError(f"8-bit products are for CPUs that oneDNN knows, not for {self.device}; use bfloat16")
         return self.network
@@ -89,7 +91,7 @@ class Runner:
         memory: Memory | None = None,
         *,
         remember: bool = True,
-    ) -> Answer:
+    ) -> ModelOutput:
         """As a call, with the features that the logits are read from. ValueError if an argument does not fit."""
         network = self._running
         with torch.inference_mode(), self.threads():
@@ -101,8 +103,8 @@ class Runner:
             return network.answer(clips)
 
     def step(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: Recalled | None = None
-    ) -> tuple[Answer, Kept]:
+        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: MemoryView | None = None
+    ) -> tuple[ModelOutput, MemoryUpdate]:
         """As `answer`, for whoever keeps the memories of many streams (`MemoryPool`): see `MeMViT.step`.
 
         ValueError for a network without memory, or an argument that does not fit.

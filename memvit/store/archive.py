@@ -38,7 +38,7 @@ from memvit.store.provenance import LAYOUT, Provenance, check_provenance, proven
 from memvit.store.rows import Rows
 from memvit.store.states import VideoState, from_attributes, to_attributes
 from memvit.store.work import SegmentWork
-from memvit.video.location import is_url, redact, source_name
+from memvit.video.sources.location import is_url, redact, source_name
 
 SMALL_ROWS = 1 << 14
 """Videos with so few clips and people are built in memory: less than 100 MB."""

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from memvit.video.location import is_url
+from memvit.video.sources.location import is_url
 
 SAMPLES = 16
 SAMPLE_BYTES = 1 << 16

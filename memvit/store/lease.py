@@ -24,7 +24,7 @@ from typing import Any
 
 from memvit.store.errors import StoreError
 from memvit.types import MemvitError
-from memvit.video.location import redact
+from memvit.video.sources.location import redact
 
 LEASE_SECONDS = 60.0
 """A lease that was not renewed for so long may be taken over."""

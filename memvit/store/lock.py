@@ -10,7 +10,7 @@ from pathlib import Path
 
 from memvit.store.errors import StoreError, store_errors
 from memvit.store.lease import POLL_SECONDS, Held, Lease, me
-from memvit.video.location import is_url, redact
+from memvit.video.sources.location import is_url, redact
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.results import Result
+from memvit.results.result import Result
 
 Column = NDArray[np.generic]
 

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from zarr.core.sync import sync
 
-from memvit.snapshot import StreamSnapshot
+from memvit.engine.snapshot import StreamSnapshot
 from memvit.store.documents import (
     DamagedDocument,
     document_key,

@@ -23,7 +23,7 @@ from memvit.training.lane_augment import LaneAugmentation
 from memvit.training.recipe import ActionData, ActionRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError
-from memvit.video.sampler import ClipSampler, short_side_size
+from memvit.video.clips.sampler import ClipSampler, short_side_size
 from memvit.video.transforms import model_input
 
 

@@ -18,7 +18,7 @@ from memvit.training.mixing import mix
 from memvit.training.rand_augment import RandAugment
 from memvit.training.recipe import Augmentation
 from memvit.types import MemvitError
-from memvit.video.sampler import short_side_size
+from memvit.video.clips.sampler import short_side_size
 
 Step = Callable[[Tensor], Tensor]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from memvit.datasets.draws import Draw, epoch_batches, mixed_seed, steps_per_epoch
 from memvit.datasets.image_folders import LabelledImages
+from memvit.datasets.sampling import Draw, epoch_batches, mixed_seed, steps_per_epoch
 from memvit.datasets.video_clips import VideoClips
 from memvit.datasets.video_lists import read_video_list
 from memvit.evaluation.classification import TopK, Views, class_logits, evaluate

@@ -14,7 +14,7 @@ from memvit.datasets.ava import AnnotatedVideo
 from memvit.datasets.lanes import LaneStep
 from memvit.training.augment import jittered_side, seeded, with_color_noise
 from memvit.training.recipe import ActionAugmentation
-from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
+from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 
 
 class LaneAugmentation:

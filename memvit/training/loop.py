@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from memvit.datasets.draws import mixed_seed
+from memvit.datasets.sampling import mixed_seed
 from memvit.training.log import RunLog
 from memvit.training.optimizer import build_optimizer, learning_rate
 from memvit.training.recipe import Recipe, recipe_yaml

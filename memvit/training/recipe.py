@@ -25,7 +25,7 @@ class ModelChoice:
     checkpoint: str | None = None
     """Start from this file, in any supported layout; a head of another size stays new."""
     inflate: str | None = None
-    """Start a video model from this image checkpoint (see `memvit.models.inflate`)."""
+    """Start a video model from this image checkpoint (see `memvit.models.weights.inflate`)."""
     num_classes: int | None = None
     """Classes, where they are not the model's own."""
     drop_path: float = 0.0

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from memvit.models import CheckpointError
-from memvit.models.torch_files import load_torch_file
+from memvit.models.weights.torch_files import load_torch_file
 from memvit.training.recipe import Recipe
 from memvit.types import MemvitError
 

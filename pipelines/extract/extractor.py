@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from memvit.boxes import BoxSource
-from memvit.engine import Engine
-from memvit.results import Result
+from memvit.engine.engine import Engine
+from memvit.results.result import Result
 from memvit.store import Archive
-from memvit.streams import StreamEnded, StreamFailed
+from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.types import Clip, MemvitError, PersonBoxes
-from memvit.video.source import source_name
+from memvit.video.sources.open import source_name
 
 from .reading import ClipRead, Reading
-from .segment import SegmentRun, TornRange
-from .tasks import Effort, ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+from .segment import InconsistentSeek, SegmentRun
+from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent, Timings
 
 STORED_AS: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
 
@@ -34,7 +34,7 @@ class Extractor:
         self._reading, self._options = reading, options
         self._runs: dict[str, SegmentRun] = {}
         self._decoders: dict[str, object] = {}
-        self.effort = Effort()
+        self.timings = Timings()
 
     @property
     def running(self) -> int:
@@ -56,7 +56,7 @@ class Extractor:
         while self._runs and (left := until - time.perf_counter()) > 0:
             began = time.perf_counter()
             ready = self._reading.ready(left)
-            self.effort.waiting += time.perf_counter() - began
+            self.timings.waiting += time.perf_counter() - began
             clips: list[tuple[SegmentRun, Clip]] = []
             for event in ready:
                 run = self._runs.get(event.stream_id)
@@ -95,7 +95,7 @@ class Extractor:
     def _admitted(self, run: SegmentRun, event: ClipRead) -> list[tuple[SegmentRun, Clip]]:
         try:
             clip = run.admit(event.found)
-        except TornRange:
+        except InconsistentSeek:
             self._read(run.task.key)
             return []
         return [(run, clip)] if clip is not None else []
@@ -104,12 +104,12 @@ class Extractor:
         began = time.perf_counter()
         batch, people = self._people(batch, events)
         results = self._step([clip for _, clip in batch], people) if batch else []
-        self.effort.model += time.perf_counter() - began
+        self.timings.model += time.perf_counter() - began
         began = time.perf_counter()
         for (run, _), result in zip(batch, results, strict=True):
             if added := run.take(result):
                 events.append(Progressed(run.task.key, added))
-        self.effort.commit += time.perf_counter() - began
+        self.timings.commit += time.perf_counter() - began
 
     def _people(
         self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]
@@ -139,7 +139,7 @@ class Extractor:
     def _finish(self, run: SegmentRun, event: StreamEnded, events: list[TaskEvent]) -> None:
         began = time.perf_counter()
         rows = run.finish()
-        self.effort.commit += time.perf_counter() - began
+        self.timings.commit += time.perf_counter() - began
         self._drop(run)
         events.append(SegmentDone(run.task.key, str(event.counts), rows))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from memvit.labels import read_text
 from memvit.types import MemvitError
-from memvit.video.location import VIDEO_SUFFIXES, is_camera, is_url, redact
+from memvit.video.sources.location import VIDEO_SUFFIXES, is_camera, is_url, redact
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 COLUMNS = ("location", "path", "video", "file", "url")

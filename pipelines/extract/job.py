@@ -11,9 +11,9 @@ from typing import Protocol
 
 from memvit.store import Archive, VideoState
 
-from .closing import Closer
-from .planning import MAX_ATTEMPTS, Choices, Planned, Planner
-from .tasks import Effort, ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent
+from .finalizer import Finalizer
+from .resume import MAX_ATTEMPTS, Planned, Planner, ResumePolicy
+from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent, Timings
 
 TURN_SECONDS = 0.5
 MAX_PENDING = 8
@@ -35,7 +35,7 @@ class Pool(Protocol):
     def events(self, seconds: float) -> list[TaskEvent]:
         """What happened, after about so long at most."""
 
-    def effort(self) -> Effort:
+    def timings(self) -> Timings:
         """Where the workers' time went so far."""
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class JobSummary:
     wall_seconds: float = 0.0
     lost: int = 0
     """Times that a worker or decoder died."""
-    effort: Effort = field(default_factory=Effort)
+    timings: Timings = field(default_factory=Timings)
     """Of all workers together."""
     interrupted: bool = False
 
@@ -89,12 +89,12 @@ class Job:
         locations: Sequence[str],
         options: ExtractOptions,
         pool: Pool,
-        choices: Choices,
+        choices: ResumePolicy,
         on_progress: Callable[[JobSummary, VideoState | None], None] = lambda summary, settled: None,
     ) -> None:
         self._archive, self._options, self._pool = archive, options, pool
         self._planner = Planner(archive, locations, options, choices)
-        self._closer = Closer(archive)
+        self._closer = Finalizer(archive)
         self._on_progress = on_progress
         self._waiting: deque[Task] = deque()
         self._open: dict[str, _OpenVideo] = {}
@@ -115,7 +115,7 @@ class Job:
                 self.summary.wall_seconds = time.monotonic() - began
                 self._on_progress(self.summary, None)
         finally:
-            self.summary.effort = self._pool.effort()
+            self.summary.timings = self._pool.timings()
             self._planner.stop()
             self._pool.close()
             self._closer.stop()

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from memvit.store import VideoState
+from pipelines.progress import LINE_EVERY_SECONDS, clock
 
-from ..progress import LINE_EVERY_SECONDS, clock
 from .job import JobSummary
 
 SHOWN_FAILURES = 20
@@ -97,7 +97,7 @@ class ExtractProgress:
         self._console.print(
             f"{verb} after {clock(summary.wall_seconds)}: {len(summary.done)} videos done{before}, "
             f"{len(summary.failed)} failed{lost}; {clock(summary.video_seconds)} of video, {rate:.2f} hours an hour "
-            f"(model busy {100 * summary.effort.busy:.0f} %) → {out}",
+            f"(model busy {100 * summary.timings.busy:.0f} %) → {out}",
             markup=False,
             soft_wrap=True,
         )

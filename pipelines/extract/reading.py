@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from memvit.streams import ReaderGroup, StreamEnded, StreamFailed, StreamReader
+from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed, StreamReader
+from memvit.video.clips.ranges import NumberedClip, RangeReader
+from memvit.video.clips.sampler import ClipSampler
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.ranges import NumberedClip, RangeReader
-from memvit.video.sampler import ClipSampler
-from memvit.video.source import Source, open_source, source_name
+from memvit.video.sources.open import Source, open_source, source_name
 
 from .apart import ProcessDied, in_own_process
 from .tasks import ExtractOptions, Stretch

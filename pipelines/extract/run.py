@@ -10,22 +10,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from memvit.assemble import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.boxes import BoxSource
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
+from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.labels import Labels
 from memvit.models import Preprocessing, state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
 from memvit.types import MemvitError
-from memvit.video.location import is_url
-from memvit.video.sampler import sampling_for
+from memvit.video.clips.sampler import sampling_for
+from memvit.video.sources.location import is_url
+from pipelines.stopping import stop_requested
 
-from ..stopping import stop_requested
 from .extractor import STORED_AS, Extractor
 from .job import Job, JobSummary, Pool
-from .planning import Choices
 from .reading import OWN_PROCESS, ReadSettings, ThreadReading
-from .tasks import Effort, ExtractOptions, Task, TaskEvent
+from .resume import ResumePolicy
+from .tasks import ExtractOptions, Task, TaskEvent, Timings
 
 IDLE_SECONDS = 0.02
 GPU_BATCH = 8
@@ -48,7 +48,7 @@ def extract(
     locations: Sequence[str],
     out: str,
     setup: Setup,
-    choices: Choices,
+    choices: ResumePolicy,
     *,
     stored_as: str = "float32",
     wait: bool = False,
@@ -148,9 +148,9 @@ class LocalPool:
             time.sleep(IDLE_SECONDS)  # videos are being opened, or put together
         return self.extractor.advance(seconds)
 
-    def effort(self) -> Effort:
+    def timings(self) -> Timings:
         """See `Pool`."""
-        return self.extractor.effort
+        return self.extractor.timings
 
     def close(self) -> None:
         """See `Pool`."""
@@ -178,7 +178,7 @@ def write_report(path: Path, summary: JobSummary) -> None:
         "clips": summary.clips,
         "video_seconds": summary.video_seconds,
         "wall_seconds": summary.wall_seconds,
-        "worker_seconds": asdict(summary.effort),
+        "worker_seconds": asdict(summary.timings),
         "workers_lost": summary.lost,
         "interrupted": summary.interrupted,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -210,8 +210,8 @@ def set_up(
     if workers == 1 and address is None:
         return Setup(settings, options(choose_device(settings.device).type == "cuda", several=False), None)
     try:
-        from ..actors import ray_pool
-        from ..cluster import Cluster
+        from pipelines.actors import ray_pool
+        from pipelines.cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
     settings = Cluster.join(address).settled(settings)

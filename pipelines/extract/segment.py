@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memvit.engine import Engine
-from memvit.results import Result
+from memvit.engine.engine import Engine
+from memvit.results.result import Result
 from memvit.store import Rows, SegmentWork, rows_of
 from memvit.types import Clip
-from memvit.video.ranges import NumberedClip
+from memvit.video.clips.ranges import NumberedClip
 
 from .tasks import ExtractOptions, Stretch, Task
 
@@ -16,7 +16,7 @@ MAX_HELD_BYTES = 32 << 20
 """Results of a segment that wait for a commit, however many clips one is to have: crowds, or a large --commit."""
 
 
-class TornRange(Exception):
+class InconsistentSeek(Exception):
     """Reading from the middle gave other frames than before, or too few: begin anew, further back."""
 
 
@@ -65,7 +65,7 @@ class SegmentRun:
         self._begins_video |= found.begins_video
         if self._known.get(found.number, found.crc32) != found.crc32:
             self.work.clear()
-            raise TornRange
+            raise InconsistentSeek
         is_before = self._start is not None and found.number < self._start
         if is_before and self._is_restored:
             return None
@@ -76,7 +76,7 @@ class SegmentRun:
             missing = self._engine.reach_clips - self._warm_clips
             if missing > 0 and not self._begins_video and not self._results:
                 self._extra_clips = 2 * (self._extra_clips + missing)
-                raise TornRange
+                raise InconsistentSeek
         if found.clip.session != self._session:  # memory never crosses from one to the next
             self._engine.forget(self.task.key)
             self._session, self._next_index = found.clip.session, 0

@@ -101,7 +101,7 @@ class SegmentLost:
 
 
 @dataclass
-class Effort:
+class Timings:
     """Where the time of a worker went, in seconds."""
 
     model: float = 0.0
@@ -109,8 +109,8 @@ class Effort:
     waiting: float = 0.0
     """For decoded clips."""
 
-    def __add__(self, other: Effort) -> Effort:
-        return Effort(self.model + other.model, self.commit + other.commit, self.waiting + other.waiting)
+    def __add__(self, other: Timings) -> Timings:
+        return Timings(self.model + other.model, self.commit + other.commit, self.waiting + other.waiting)
 
     @property
     def busy(self) -> float:

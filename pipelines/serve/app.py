@@ -18,15 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 import memvit
 
-from .board import Event, Viewer
-from .desk import EngineDown
-from .guard import Guard
+from .auth import AuthMiddleware
 from .headers import SecurityHeaders
+from .hub import Event, Subscriber
 from .ids import ID_PATTERN
-from .pictures import BOUNDARY, Painter
+from .renderer import BOUNDARY, Renderer
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
 from .service import Service, StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .sources import SourceRefused
+from .worker import EngineDown
 
 PAGE = Path(__file__).parent / "page"
 DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
@@ -73,7 +73,7 @@ class HeldResponse(StreamingResponse):
 
 def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
     """The application around a service, which it starts and closes."""
-    painter = Painter(service.labels)
+    painter = Renderer(service.labels)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -93,7 +93,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     for error, code in STATUS_OF.items():
         app.add_exception_handler(error, _answer_with(code))
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_middleware(Guard, token=token, is_local=is_local)
+    app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
     _add_streams(app, service, painter)
     _add_events(app, service)
@@ -117,7 +117,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": parts}, 422)
 
 
-def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
+def _add_streams(app: FastAPI, service: Service, painter: Renderer) -> None:
     @app.get("/api/streams", responses=problems())
     def list_streams() -> StreamList:
         """All streams and how they are."""
@@ -152,7 +152,7 @@ def _add_streams(app: FastAPI, service: Service, painter: Painter) -> None:
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
-    def listen(stream_id: str | None, after: int | None = None) -> Viewer:
+    def listen(stream_id: str | None, after: int | None = None) -> Subscriber:
         if service.board.viewers >= MAX_VIEWERS:
             raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
         if stream_id is not None:
@@ -227,7 +227,7 @@ def _server_sent(event: Event) -> str:
     return f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"
 
 
-def _add_pictures(app: FastAPI, service: Service, painter: Painter) -> None:
+def _add_pictures(app: FastAPI, service: Service, painter: Renderer) -> None:
     watching = {"viewers": 0}
 
     @app.get(

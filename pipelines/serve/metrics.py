@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from memvit.live.events import ReaderStatus
-from memvit.results import Latency
+from memvit.results.result import Latency
+from memvit.streams.events import ReaderStatus
 
 BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _TALLY = {
@@ -76,8 +76,8 @@ class _Streams(Collector):
         }
         for stream_id, status in statuses.items():
             up.add_metric([stream_id], float(status.state == "live"))
-            tally = asdict(status.tally)
+            stats = asdict(status.stats)
             for name, family in families.items():
-                family.add_metric([stream_id], tally[name])
+                family.add_metric([stream_id], stats[name])
         yield up
         yield from families.values()

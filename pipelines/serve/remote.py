@@ -18,14 +18,23 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from memvit.assemble import ModelSettings
-from memvit.live.events import ReaderStatus, StreamTally
-from memvit.live.watcher import Answered, News
+from memvit.engine.settings import ModelSettings
 from memvit.runtime.threads import share_threads
+from memvit.streams.events import ReaderStatus, StreamStats
+from memvit.streams.watcher import Answered, StreamEvent
 from memvit.types import MemvitError
+from pipelines.cluster import Cluster
 
-from ..cluster import Cluster
-from .desk import HUNG_SECONDS, Desk, DeskLike, DeskSettings, EngineDown, OnNews, Order, Standing
+from .worker import (
+    HUNG_SECONDS,
+    EngineDown,
+    EngineWorker,
+    OnNews,
+    ResumeState,
+    WatchRequest,
+    WorkerHandle,
+    WorkerSettings,
+)
 
 log = logging.getLogger("memvit.serve")
 POLL_SECONDS = 0.5
@@ -33,7 +42,7 @@ STANDING_EVERY_SECONDS = 15.0
 """How old what is known of a stream may be when its actor dies."""
 CALL_SECONDS = 120.0
 RETRY_SECONDS = 5.0
-CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, StreamTally())
+CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, StreamStats())
 """Of a stream whose actor has not said anything yet."""
 
 
@@ -41,7 +50,7 @@ CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, S
 class Report:
     """What an actor says each time it is asked."""
 
-    news: list[News]
+    news: list[StreamEvent]
     statuses: dict[str, ReaderStatus]
     is_well: bool
     failure: str | None = None
@@ -49,23 +58,23 @@ class Report:
 
 
 class DeskActor:
-    """A desk whose news wait in a box; a thin wrapper, see `Desk`."""
+    """A desk whose news wait in a box; a thin wrapper, see `EngineWorker`."""
 
-    def __init__(self, settings: ModelSettings, desk_settings: DeskSettings, threads: int) -> None:
+    def __init__(self, settings: ModelSettings, desk_settings: WorkerSettings, threads: int) -> None:
         share_threads(threads)
         engine, _, boxes = settings.build()
-        self._desk = Desk(engine, boxes, desk_settings)
-        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._desk = EngineWorker(engine, boxes, desk_settings)
+        self._news: queue.SimpleQueue[StreamEvent] = queue.SimpleQueue()
         self._names: list[str] = []
         self._desk.start(self._keep)
 
-    def _keep(self, news: Sequence[News]) -> None:
+    def _keep(self, news: Sequence[StreamEvent]) -> None:
         for item in news:
             self._news.put(item.light() if isinstance(item, Answered) else item)
 
     def report(self, seconds: float) -> Report:
         """The news, as soon as there are any, but after `seconds` in any case."""
-        news: list[News] = []
+        news: list[StreamEvent] = []
         with suppress(queue.Empty):
             news.append(self._news.get(timeout=seconds))
             while True:
@@ -76,7 +85,7 @@ class DeskActor:
                 statuses[name] = self._desk.status(name)
         return Report(news, statuses, self._desk.is_well, self._desk.failure)
 
-    def add(self, order: Order) -> ReaderStatus:
+    def add(self, order: WatchRequest) -> ReaderStatus:
         """Watch a stream."""
         self._desk.add(order)
         self._names.append(order.stream_id)
@@ -96,11 +105,11 @@ class DeskActor:
         """Whether pictures are wanted."""
         self._desk.look(stream_id, wanted)
 
-    def standing(self, stream_id: str) -> Standing:
+    def standing(self, stream_id: str) -> ResumeState:
         """What is needed to go on."""
         return self._desk.standing(stream_id)
 
-    def close(self) -> dict[str, Standing]:
+    def close(self) -> dict[str, ResumeState]:
         """End; returns where every stream stood."""
         return self._desk.close()
 
@@ -109,14 +118,14 @@ class DeskActor:
 class _Known:
     """What this side knows of a stream."""
 
-    order: Order
-    standing: Standing | None = None
+    order: WatchRequest
+    standing: ResumeState | None = None
     asked_at: float = field(default_factory=time.monotonic)
     is_looked_at: bool = False
 
 
 class RemoteDesk:
-    """See `DeskLike`: an actor, and the thread that hears it."""
+    """See `WorkerHandle`: an actor, and the thread that hears it."""
 
     def __init__(self, actor_class: Any, arguments: tuple[Any, ...]) -> None:
         self._actor_class, self._arguments = actor_class, arguments
@@ -130,36 +139,36 @@ class RemoteDesk:
         self._says_it_is_well = True
         self._thread: threading.Thread | None = None
         self.failure: str | None = None
-        """See `DeskLike`: never, as an engine that ends is replaced."""
+        """See `WorkerHandle`: never, as an engine that ends is replaced."""
 
     @property
     def is_well(self) -> bool:
-        """See `DeskLike`."""
+        """See `WorkerHandle`."""
         return self._says_it_is_well and time.monotonic() - self._heard_at < HUNG_SECONDS
 
-    def start(self, on_news: OnNews) -> None:
-        """See `DeskLike`; returns once the model is there. MemvitError if it is not to be had."""
+    def start(self, on_event: OnNews) -> None:
+        """See `WorkerHandle`; returns once the model is there. MemvitError if it is not to be had."""
         try:
             ray.get(self._actor.report.remote(0.0))
         except (RayActorError, RayTaskError) as error:
             raise MemvitError(f"an engine could not be started ({str(error).strip().splitlines()[-1]})") from error
         self._heard_at = time.monotonic()
-        self._thread = threading.Thread(target=self._hear, args=(on_news,), name="hear", daemon=True)
+        self._thread = threading.Thread(target=self._hear, args=(on_event,), name="hear", daemon=True)
         self._thread.start()
 
-    def close(self) -> dict[str, Standing]:
-        """See `DeskLike`."""
+    def close(self) -> dict[str, ResumeState]:
+        """See `WorkerHandle`."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
-        standings: dict[str, Standing] = {}
+        standings: dict[str, ResumeState] = {}
         with suppress(Exception):  # an actor that is gone says nothing; what was saved stands
             standings = ray.get(self._actor.close.remote(), timeout=60)
         ray.kill(self._actor)
         return standings
 
-    def add(self, order: Order) -> None:
-        """See `DeskLike`."""
+    def add(self, order: WatchRequest) -> None:
+        """See `WorkerHandle`."""
         with self._changing:
             self._streams[order.stream_id] = _Known(order, order.standing)
             self._statuses[order.stream_id] = CONNECTING
@@ -172,7 +181,7 @@ class RemoteDesk:
                 raise
 
     def remove(self, stream_id: str) -> None:
-        """See `DeskLike`."""
+        """See `WorkerHandle`."""
         with self._changing:
             self._forget(stream_id)
             with suppress(RayActorError):
@@ -183,17 +192,17 @@ class RemoteDesk:
         self._statuses.pop(stream_id, None)
 
     def look(self, stream_id: str, wanted: bool) -> None:
-        """See `DeskLike`."""
+        """See `WorkerHandle`."""
         if stream_id in self._streams:
             self._streams[stream_id].is_looked_at = wanted
             self._actor.look.remote(stream_id, wanted)
 
     def status(self, stream_id: str) -> ReaderStatus:
-        """See `DeskLike`."""
+        """See `WorkerHandle`."""
         return self._statuses[stream_id]
 
-    def standing(self, stream_id: str) -> Standing:
-        """See `DeskLike`."""
+    def standing(self, stream_id: str) -> ResumeState:
+        """See `WorkerHandle`."""
         known = self._streams[stream_id]
         try:
             known.standing = self._ask("standing", stream_id)
@@ -209,14 +218,14 @@ class RemoteDesk:
         except GetTimeoutError:
             raise EngineDown(f"an engine has not answered for {CALL_SECONDS:.0f} s") from None
 
-    def _hear(self, on_news: OnNews) -> None:
+    def _hear(self, on_event: OnNews) -> None:
         while not self._stopping.is_set():
             try:
                 report: Report = ray.get(self._actor.report.remote(POLL_SECONDS))
                 self._heard_at, self._says_it_is_well = time.monotonic(), report.is_well
                 self._statuses |= {name: status for name, status in report.statuses.items() if name in self._streams}
                 if report.news:
-                    on_news(report.news)
+                    on_event(report.news)
                 if report.failure is not None:
                     log.warning("an engine has ended (%s) and is replaced", report.failure)
                     ray.kill(self._actor)
@@ -260,8 +269,8 @@ class RemoteDesk:
 
 
 def remote_desks(
-    settings: ModelSettings, desk_settings: DeskSettings, count: int, address: str | None
-) -> Sequence[DeskLike]:
+    settings: ModelSettings, desk_settings: WorkerSettings, count: int, address: str | None
+) -> Sequence[WorkerHandle]:
     """So many desks on this machine, or on the cluster at an address. MemvitError if it cannot be reached."""
     settings = Cluster.join(address).settled(settings)
     on_gpu = settings.device != "cpu"

@@ -59,7 +59,7 @@ class StreamStatus(BaseModel):
     height: int | None
     session: int
     last_failure: str | None
-    tally: Annotated[dict[str, int], Field(description="What has happened so far; every number only grows.")]
+    stats: Annotated[dict[str, int], Field(description="What has happened so far; every number only grows.")]
     condition: str
     seconds: Annotated[float | None, Field(description="Centre of the last clip, in seconds of the stream.")]
     memory_reach_seconds: float

@@ -16,20 +16,20 @@ import uvicorn
 from rich.console import Console
 
 import memvit
-from memvit.assemble import ModelSettings, model_name
-from memvit.live.policy import LivePolicy
+from memvit.engine.settings import ModelSettings, model_name
 from memvit.models import state_digest
+from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
+from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sampler import TRAINED_FRAMES_PER_SECOND
 
 from .app import make_app
+from .auth import is_loopback
 from .connections import connection_options
-from .desk import Desk, DeskLike, DeskSettings
-from .guard import is_loopback
 from .requests import ServerInfo
 from .service import ServeOptions, Service
 from .sources import SourceRules
+from .worker import EngineWorker, WorkerHandle, WorkerSettings
 
 STOP_SECONDS = 5
 
@@ -96,7 +96,7 @@ def make_service(
 
     MemvitError if something it needs is not to be had.
     """
-    desk_settings = DeskSettings(hop_seconds=hop_seconds, limits=limits)
+    desk_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits)
     engine, labels, boxes = settings.build()
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing
@@ -118,7 +118,7 @@ def make_service(
         save_every_seconds=save_every_seconds,
         policy=policy or LivePolicy(),
     )
-    desks: list[DeskLike] = []
+    desks: list[WorkerHandle] = []
     if engines > 1 or address is not None:
         try:
             from .remote import remote_desks
@@ -127,7 +127,7 @@ def make_service(
         del engine
         desks += remote_desks(settings, desk_settings, engines, address)
     else:
-        desks.append(Desk(engine, boxes, desk_settings))
+        desks.append(EngineWorker(engine, boxes, desk_settings))
     return Service(desks, labels, options)
 
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memvit.live.events import ReaderStatus
+from memvit.streams.events import ReaderStatus
 
-from .desk import DeskLike, EngineDown, Standing
 from .requests import StreamRequest
 from .state import SavedStream, StateFolder
+from .worker import EngineDown, ResumeState, WorkerHandle
 
 log = logging.getLogger("memvit.serve")
 STEP_SECONDS = 0.05
@@ -25,7 +25,7 @@ class _Saved:
     """What is known of the last saving of a stream."""
 
     request: StreamRequest
-    desk: DeskLike
+    desk: WorkerHandle
     at: float
     seen: tuple[object, ...] = ()
     """What the stream had come to; as long as it is the same there is nothing to save."""
@@ -66,18 +66,18 @@ class Saver:
         if self._thread.is_alive():
             self._thread.join(timeout=30)
 
-    def save_last(self, standings: Mapping[str, Standing]) -> None:
+    def save_last(self, standings: Mapping[str, ResumeState]) -> None:
         """Save where streams stood in the end."""
         for stream_id, standing in standings.items():
             with self._writing:
                 if (saved := self._streams.get(stream_id)) is not None:
                     self._write(stream_id, saved.request, standing)
 
-    def add(self, stream_id: str, request: StreamRequest, desk: DeskLike, standing: Standing | None) -> bool:
+    def add(self, stream_id: str, request: StreamRequest, desk: WorkerHandle, standing: ResumeState | None) -> bool:
         """Save a stream that is about to be watched; False if the disk takes no more."""
         with self._writing:
             self._streams[stream_id] = _Saved(request, desk, time.monotonic())
-            return self._write(stream_id, request, standing or Standing())
+            return self._write(stream_id, request, standing or ResumeState())
 
     def remove(self, stream_id: str) -> None:
         """A stream is no more."""
@@ -118,7 +118,7 @@ class Saver:
             except (KeyError, EngineDown):
                 return
 
-    def _write(self, stream_id: str, request: StreamRequest, standing: Standing) -> bool:
+    def _write(self, stream_id: str, request: StreamRequest, standing: ResumeState) -> bool:
         if self._folder is None:
             return True
         try:
@@ -141,4 +141,4 @@ class Saver:
 
 
 def _seen(status: ReaderStatus) -> tuple[object, ...]:
-    return status.state, status.session, status.tally.frames, status.tally.clips
+    return status.state, status.session, status.stats.frames, status.stats.clips

@@ -10,22 +10,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from memvit.labels import Labels
-from memvit.live.events import ReaderStatus, SessionBegan
-from memvit.live.policy import LivePolicy
-from memvit.live.watcher import Answered, News
-from memvit.streams import StreamEnded, StreamFailed
+from memvit.streams.events import ReaderStatus, SessionBegan
+from memvit.streams.group import StreamEnded, StreamFailed
+from memvit.streams.policy import LivePolicy
+from memvit.streams.watcher import Answered, StreamEvent
 from memvit.types import MemvitError
-from memvit.video.location import is_camera, is_url, redact, source_name
+from memvit.video.sources.location import is_camera, is_url, redact, source_name
 
-from .board import Board
-from .desk import DeskLike, DeskSettings, Order, Standing
-from .happenings import log_news
+from .hub import EventHub
 from .ids import free_id, is_id
 from .metrics import Metrics
 from .requests import ServerInfo, StreamRequest, StreamStatus
 from .saving import Saver
 from .sources import SourceRules
 from .state import SavedStream, StateFolder
+from .stream_log import log_news
+from .worker import ResumeState, WatchRequest, WorkerHandle, WorkerSettings
 
 log = logging.getLogger("memvit.serve")
 MAX_WAITING = 16
@@ -38,7 +38,7 @@ class ServeOptions:
 
     info: ServerInfo
     rules: SourceRules = field(default_factory=SourceRules)
-    desk: DeskSettings = field(default_factory=DeskSettings)
+    desk: WorkerSettings = field(default_factory=WorkerSettings)
     top_k: int = 5
     state: Path | None = None
     """Folder that keeps the streams over a restart."""
@@ -73,17 +73,17 @@ class Entry:
     """A stream of the server; it stays listed after it ended, until it is removed."""
 
     request: StreamRequest
-    desk: DeskLike
+    desk: WorkerHandle
     lookers: int = 0
 
 
 class Service:
     """Streams that clients add. Its methods may be called from any thread."""
 
-    def __init__(self, desks: Sequence[DeskLike], labels: Labels, options: ServeOptions) -> None:
+    def __init__(self, desks: Sequence[WorkerHandle], labels: Labels, options: ServeOptions) -> None:
         """MemvitError if the folder of the state cannot be used."""
         self.labels, self.options = labels, options
-        self.board = Board(labels, top_k=options.top_k, hop_seconds=options.desk.hop_seconds)
+        self.board = EventHub(labels, top_k=options.top_k, hop_seconds=options.desk.hop_seconds)
         self.metrics = Metrics(self._statuses)
         self._desks = desks
         folder = StateFolder(options.state) if options.state else None
@@ -186,7 +186,7 @@ class Service:
             height=reader.info.height if reader.info else None,
             session=reader.session,
             last_failure=reader.last_failure,
-            tally=asdict(reader.tally),
+            stats=asdict(reader.stats),
             condition=last[0].result.condition if last else "ok",
             seconds=last[0].result.centre_seconds if last else None,
             memory_reach_seconds=last[0].result.memory_reach_seconds if last else 0.0,
@@ -228,7 +228,7 @@ class Service:
         except KeyError:
             raise UnknownStream(f"there is no stream {stream_id}") from None
 
-    def _post(self, news: Sequence[News]) -> None:
+    def _post(self, news: Sequence[StreamEvent]) -> None:
         """Called by a desk's thread."""
         for item in news:
             if item.stream_id in self._entries:  # what comes after its removal is nobody's
@@ -250,7 +250,7 @@ class Service:
         return found
 
     def _add(
-        self, request: StreamRequest, location: str, standing: Standing | None = None, *, is_promised: bool = False
+        self, request: StreamRequest, location: str, standing: ResumeState | None = None, *, is_promised: bool = False
     ) -> str:
         """`is_promised`: somebody will be told that the stream is there, so it must survive a crash from then on."""
         with self._changing:
@@ -267,7 +267,7 @@ class Service:
                 raise StateNotSaved("the state folder takes no more: free some space there, and try again")
             self._entries[stream_id] = Entry(request, desk)
             try:
-                desk.add(Order(stream_id, location, self._policy(request), request.pace, standing))
+                desk.add(WatchRequest(stream_id, location, self._policy(request), request.pace, standing))
             except BaseException:
                 del self._entries[stream_id]
                 if is_promised:

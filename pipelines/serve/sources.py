@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from memvit.live.policy import LivePolicy
+from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.location import is_always_live, is_camera
-from memvit.video.paced import PacedSource
-from memvit.video.source import Source, open_source
+from memvit.video.sources.location import is_always_live, is_camera
+from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.realtime import PacedSource
 
 DEFAULT_SCHEMES = ("rtsp", "rtsps", "http", "https")
 MAX_CHARACTERS = 2048

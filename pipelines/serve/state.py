@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memvit.snapshot import StreamSnapshot
+from memvit.engine.snapshot import StreamSnapshot
 from memvit.types import MemvitError
 
-from .desk import Standing
+from .worker import ResumeState
 
 SUFFIX = ".stream"
 FORMAT = 1
@@ -32,7 +32,7 @@ class SavedStream:
     model: str
     """Name and hash of the model that remembers."""
     request: dict[str, Any]
-    standing: Standing
+    standing: ResumeState
 
 
 class StateFolder:
@@ -115,5 +115,5 @@ def _read(path: Path) -> SavedStream:
         raise ValueError("it was renamed")
     snapshot = StreamSnapshot.from_bytes(content) if content else None
     size = header["standing"].pop("size")
-    standing = Standing(**header["standing"], size=tuple(size) if size else None, snapshot=snapshot)
+    standing = ResumeState(**header["standing"], size=tuple(size) if size else None, snapshot=snapshot)
     return SavedStream(header["stream_id"], header["model"], header["request"], standing)

@@ -12,7 +12,7 @@ from memvit.datasets.ava_files import read_label_map
 from memvit.datasets.cvat import read_cvat
 from memvit.training.recipe import load_recipe
 from memvit.types import MemvitError
-from pipelines.cli import app
+from pipelines.cli.app import app
 from tests.video.make import busy, write
 
 XML = """<?xml version="1.0" encoding="utf-8"?>

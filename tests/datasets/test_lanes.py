@@ -10,7 +10,7 @@ import pytest
 from memvit.datasets.ava import AnnotatedVideo, Footage, Keyframe
 from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_out, span_seconds, walk
 from memvit.types import MemvitError, PersonBoxes
-from memvit.video.sampler import ClipSampler
+from memvit.video.clips.sampler import ClipSampler
 from tests.video.make import counted, number_of, write
 
 BOXES = PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32))

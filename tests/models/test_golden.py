@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from memvit.models import can_pack, create_model, packed
+from memvit.models import create_model
+from memvit.runtime.cpu.onednn import can_pack
+from memvit.runtime.cpu.prepack import prepack
 from tests.conftest import GOLDEN, official_state
 from tests.golden import fill
 
@@ -60,7 +62,7 @@ def test_memvit_24(tmp_path: Path) -> None:
     torch.save({"model_state": official_state("memvit_24_ava")}, path)
     model = create_model("memvit_24_32x3.ava_k600", checkpoint=path)
     if can_pack():  # as the engine runs it, in half the time
-        model = packed(model)
+        model = prepack(model)
     differences = memvit_scores(model, "memvit_24_ava", "memvit_24", (224, 224))
     assert len(differences) == 5
     assert max(differences.values()) < 1e-5, differences

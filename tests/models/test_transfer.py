@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from memvit.engine import Engine
-from memvit.models import MODELS, MemoryPool, create_model, transfer
+from memvit.engine.engine import Engine
+from memvit.models import MODELS, create_model, transfer
 from memvit.models.position import one_hot_columns
 from memvit.models.transfer import sent
+from memvit.runtime.memory_pool import MemoryPool
 from memvit.video.transforms import model_input
-from tests.test_engine import clip, people
+from tests.engine.test_engine import clip, people
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 BOXES = [torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]]), torch.tensor([[0.0, 0, 64, 64]])]

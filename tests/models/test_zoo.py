@@ -6,16 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from memvit.models import (
-    MODELS,
-    MeMViT,
-    count_clip_macs,
-    count_macs,
-    count_parameters,
-    create_model,
-    list_models,
-)
-from memvit.models.macs import Repeats
+from memvit.models import MODELS, MeMViT, create_model, list_models
+from memvit.runtime.flops import Repeats, count_clip_macs, count_macs, count_parameters
 from pipelines.listing import model_rows
 from tools.list_models import counted
 

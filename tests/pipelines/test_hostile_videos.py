@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.pipelines.archives import run
+from tests.pipelines.extract.archives import run
 from tests.video import make
 
 TINY = ("--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from memvit.models import list_models
-from pipelines.cli import app
+from pipelines.cli.app import app
 from pipelines.listing import model_rows
 from tools.list_models import described
 

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import memvit
-from memvit.assemble import ModelSettings
+from memvit.engine.settings import ModelSettings
 from memvit.types import MemvitError
-from memvit.video.preflight import check_sources
-from pipelines.cli import app
+from memvit.video.sources.preflight import check_sources
+from pipelines.cli.app import app
 from pipelines.outputs import check_file, check_folder
 from tests.video import make
 
@@ -103,7 +103,7 @@ def test_a_timeline_that_cannot_be_drawn_is_the_failure_of_its_stream(
     def draw_timeline(*arguments: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("memvit.plots.draw_timeline", draw_timeline)
+    monkeypatch.setattr("memvit.results.timeline.draw_timeline", draw_timeline)
     arguments = ["watch", str(video), "--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full"]
     result = CliRunner().invoke(app, [*arguments, "--timeline", "--out", str(tmp_path)])
     assert result.exit_code == 1 and f"failed: {tmp_path / 'video.png'}: the disk is full" in result.output

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import memvit
-from memvit.engine import Engine
-from memvit.models import MODELS, can_pack, create_model
-from memvit.models.onednn import PackedLinear
+from memvit.engine.engine import Engine
+from memvit.models import MODELS, create_model
 from memvit.runtime import Runner
+from memvit.runtime.cpu.onednn import PackedLinear, can_pack
 from memvit.types import MemvitError
 
 OWN = resources.files("memvit") / "data/models/memvit_tiny_long_cue.safetensors"

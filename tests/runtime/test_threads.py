@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
 from memvit.models import MODELS
 from memvit.runtime import Runner, threads
 from memvit.runtime.threads import default_counts, share_threads
-from tests.test_engine import clip, people
+from tests.engine.test_engine import clip, people
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 BOXES = [torch.tensor([[4.0, 4, 60, 50]])]

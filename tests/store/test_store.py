@@ -10,10 +10,10 @@ import pytest
 import torch
 import zarr
 
-from memvit.engine import Engine
+from memvit.engine.engine import Engine
+from memvit.engine.snapshot import StreamSnapshot
 from memvit.models import MODELS, create_model
-from memvit.results import Result
-from memvit.snapshot import StreamSnapshot
+from memvit.results.result import Result
 from memvit.store import Archive, Provenance, Rows, SegmentWork, VideoState, fingerprint, rows_of
 from memvit.store.archive import video_id
 from memvit.store.documents import with_checksum

@@ -11,7 +11,7 @@ from memvit.training.loop import Trainer
 from memvit.training.recipe import ActionRecipe, ClassificationRecipe
 from memvit.training.run_state import last_run
 from memvit.training.world import World
-from pipelines.train import build_task
+from pipelines.train.run import build_task
 
 
 def trainer_of(recipe: ActionRecipe | ClassificationRecipe) -> Trainer:

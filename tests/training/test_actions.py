@@ -23,7 +23,7 @@ from memvit.training.recipe import ActionAugmentation, ActionRecipe, ModelChoice
 from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
 from memvit.types import Clip, MemvitError, PersonBoxes
-from pipelines.train import adjusted, build_task
+from pipelines.train.run import adjusted, build_task
 from tests.processes import Command, wait_for
 
 from .runs import losses, trainer_of, weights

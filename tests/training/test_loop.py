@@ -14,7 +14,7 @@ from memvit.training.loop import Resumed, Started, StepDone
 from memvit.training.recipe import ClassificationRecipe, load_recipe
 from memvit.training.run_state import run_checkpoints
 from memvit.types import MemvitError
-from pipelines.train import train
+from pipelines.train.run import train
 from tests.processes import Command, wait_for
 
 from .runs import losses, trainer_of, weights

@@ -16,7 +16,7 @@ from memvit.training.loop import StepDone
 from memvit.training.recipe import ActionRecipe, load_recipe
 from memvit.training.world import World
 from memvit.types import MemvitError
-from pipelines.train import build_task, train
+from pipelines.train.run import build_task, train
 
 from .runs import losses, weights
 from .worlds import in_processes

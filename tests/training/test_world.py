@@ -13,13 +13,13 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-import pipelines.train
+import pipelines.train.run
 from memvit.training import loop
 from memvit.training.loop import Trainer
 from memvit.training.recipe import ClassificationRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError
-from pipelines import train_ray
+from pipelines.train import ray_workers as train_ray
 
 from .worlds import CUDA_ONLY, in_processes
 

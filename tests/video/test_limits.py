@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from memvit.types import SourceError
+from memvit.video.clips.sampler import ClipSampler
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits, parse_limits
-from memvit.video.sampler import ClipSampler
-from memvit.video.source import open_source
+from memvit.video.sources.open import open_source
 
 from . import make
 

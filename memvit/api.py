@@ -1,0 +1,93 @@
+"""Watching from Python: `for result in memvit.watch("rtsp://…"): …`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from memvit.engine.settings import ModelSettings
+from memvit.results.result import Result
+from memvit.streams.group import StreamFailed
+from memvit.streams.policy import LivePolicy
+from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.types import MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.sources.location import is_camera, is_playlist, is_url, unique_names
+from memvit.video.sources.preflight import check_sources
+
+log = logging.getLogger("memvit.watch")
+
+
+def watch(
+    sources: str | Path | Sequence[str | Path],
+    model: str | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    random_weights: bool = False,
+    labels: str | Path | None = None,
+    boxes: str | None = None,
+    hop_seconds: float = 1.0,
+    device: str = "auto",
+    precision: str = "auto",
+    remember: bool = True,
+    policy: LivePolicy | None = None,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    on_event: Callable[[StreamEvent], None] | None = None,
+) -> Iterator[Result]:
+    """What happens in a video or stream, or in several at once, clip by clip, as it becomes known.
+
+    Args:
+        sources: files, URLs, cameras, folders of frames. Files end; live streams are connected again when they break.
+        model: a name of `list_models()`; by default MeMViT-16 of AVA, or what the checkpoint says that it is.
+        checkpoint: weights in any supported layout; the published ones are downloaded where none are given.
+        random_weights: an untrained model, to try things out.
+        labels: class names, a file.
+        boxes: where the people are: "full", an AVA-format CSV, or a torchvision detector (the default).
+        hop_seconds: seconds from clip to clip.
+        device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
+        precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
+        remember: False answers from each clip alone.
+        policy: what happens to late clips, silence and broken connections.
+        limits: larger videos are refused.
+        on_news: is told everything, results included: openings, losses, new sessions, ends.
+
+    Yields:
+        Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where.
+
+    Raises:
+        MemvitError: no source can be opened; the model, its weights or the boxes are not to be had; or the last
+            source that was left has failed.
+    """
+    locations = [str(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+    settings = ModelSettings(
+        model=model,
+        checkpoint=Path(checkpoint) if checkpoint else None,
+        random_weights=random_weights,
+        labels=Path(labels) if labels else None,
+        device=device,
+        precision=precision,
+        remember=remember,
+        boxes=boxes,
+    )
+    check_sources(locations)
+    settings.check_boxes(unique_names(locations))
+    engine, names, people = settings.build()
+    watcher = Watcher(engine, people, hop_seconds=hop_seconds, limits=limits)
+    if any(is_url(location) or is_camera(location) for location in locations):
+        watcher.warm_up()
+    try:
+        for stream_id, location in zip(unique_names(locations), locations, strict=True):
+            watcher.add(stream_id, location, policy=policy, retry_initial=is_playlist(location))
+        for news in watcher.news():
+            if on_event is not None:
+                on_event(news)
+            if isinstance(news, Answered):
+                yield replace(news.result, labels=names)
+            elif isinstance(news, StreamFailed):
+                if not watcher.streams:
+                    raise MemvitError(news.reason)
+                log.warning("%s", news.reason)
+    finally:
+        watcher.close()

@@ -1,0 +1,1 @@
+"""The engine: streams, a runner, and a memory for each stream."""

@@ -1,0 +1,270 @@
+"""One model, many streams: batches the clips that are ready and keeps a memory per stream.
+
+The engine knows nothing of files, threads or outputs. A stream's memory begins with its first clip and ends with
+`forget`; no other stream ever reads it. Memories live in a pool a frame size, on the device. Batching changes nothing:
+N streams give the results of N engines.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memvit.boxes.pixels import boxes_in_pixels
+from memvit.engine.snapshot import StreamSnapshot
+from memvit.models import Memory, MemoryUpdate, MeMViT, ModelOutput, MViT, Preprocessing
+from memvit.models.transfer import sent
+from memvit.results.result import Result
+from memvit.runtime import Precision, Runner
+from memvit.runtime.memory_pool import MemoryPool
+from memvit.types import Clip, MemvitError, PersonBoxes
+from memvit.video.transforms import model_input
+
+FrameSize: TypeAlias = tuple[int, int]
+"""(height, width) of a clip's images."""
+
+
+@dataclass
+class StreamState:
+    """What the engine keeps of one stream, besides its memory."""
+
+    next_index: int = 0
+    centres_seconds: deque[float] = field(default_factory=deque)
+    """Centres of the last clips, newest last, as far back as a result can depend on them."""
+    size: FrameSize | None = None
+    """Of the clips that it remembers."""
+    restored: Memory | None = None
+    """Of a snapshot, until the first clip tells where it belongs."""
+
+
+class _Said(NamedTuple):
+    """What the model said of one clip."""
+
+    scores: NDArray[np.float32]
+    features: NDArray[np.float32]
+    box_features: NDArray[np.float32] | None
+
+
+class _Commit(NamedTuple):
+    """What an answered batch leaves behind; written once nothing can fail any more, so that a retry is safe."""
+
+    clips: list[Clip]
+    size: FrameSize
+    pool: MemoryPool | None
+    keep: Callable[[], None]
+    """Writes the clips into the memories of their streams."""
+
+
+class Engine:
+    """Runs a model over clips of any number of streams, at most one clip of each at a time."""
+
+    def __init__(
+        self,
+        model: MeMViT | MViT,
+        preprocessing: Preprocessing,
+        *,
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+        remember: bool = True,
+    ) -> None:
+        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. The model is moved
+        and converted in place. ValueError if the device does not have the precision.
+        """
+        self.runner = Runner(model, preprocessing, device=device, precision=precision)
+        self.device, self.precision, self.dtype = self.runner.device, precision, self.runner.dtype
+        self.model = self.runner.network
+        self.preprocessing = preprocessing
+        self.plan = model.config.memory if remember and isinstance(model, MeMViT) else None
+        self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
+        """How many clips back a result can depend on the past."""
+        self._streams: dict[str, StreamState] = {}
+        self._pools: dict[FrameSize, MemoryPool] = {}
+
+    @property
+    def wants_boxes(self) -> bool:
+        """Whether the model answers for people rather than for whole clips."""
+        return self.runner.wants_boxes
+
+    def step(self, clips: Sequence[Clip], boxes: Sequence[PersonBoxes] | None = None) -> list[Result]:
+        """Results of clips of different streams, in the order given; `boxes` are theirs, for an action model.
+
+        ValueError if a stream comes twice, or a clip is not the one that follows its stream's last: a memory must
+        neither see a clip twice nor skip one unknowingly. After any error the engine is as it was before the call: the
+        same clips may be passed again.
+        """
+        self._check_order(clips)
+        found: Sequence[PersonBoxes | None] = boxes if boxes is not None else [None] * len(clips)
+        results: dict[str, Result] = {}
+        commits: list[_Commit] = []
+        for size in sorted({clip.frames.shape for clip in clips}):
+            batch = [(clip, box) for clip, box in zip(clips, found, strict=True) if clip.frames.shape == size]
+            with self.runner.threads():
+                answered, commit = self._run([clip for clip, _ in batch], [box for _, box in batch])
+            results |= {result.stream_id: result for result in answered}
+            commits.append(commit)
+        for commit in commits:
+            self._commit(commit)
+        return [results[clip.stream_id] for clip in clips]
+
+    def forget(self, stream_id: str) -> None:
+        """End a stream; a later one of the same name starts without memory."""
+        state = self._streams.pop(stream_id, None)
+        if state is not None and state.size is not None:
+            pool = self._pools[state.size]
+            pool.forget(stream_id)
+            if not len(pool):  # sizes that nobody sends any more hold no memory of the device
+                del self._pools[state.size]
+
+    def snapshot(self, stream_id: str) -> StreamSnapshot:
+        """All that is kept of a stream, for `restore` here or elsewhere; KeyError if there is no such stream."""
+        state = self._streams[stream_id]
+        memory = self._pools[state.size].memory(stream_id) if state.size is not None else state.restored
+        return StreamSnapshot(memory, state.next_index, tuple(state.centres_seconds))
+
+    def restore(self, stream_id: str, snapshot: StreamSnapshot) -> None:
+        """Go on where a snapshot of the same model was taken; the stream's next clip has `snapshot.next_index`.
+
+        ValueError if the stream is already there. A memory of another model is refused by the stream's next clip.
+        """
+        if stream_id in self._streams:
+            raise ValueError(f"stream {stream_id} is running; forget it before it is restored")
+        memory = snapshot.memory.to(self.device, self.dtype) if snapshot.memory is not None else None
+        centres = deque(snapshot.centres_seconds)
+        self._streams[stream_id] = StreamState(snapshot.next_index, centres, restored=memory)
+
+    def _check_order(self, clips: Sequence[Clip]) -> None:
+        if len({clip.stream_id for clip in clips}) < len(clips):
+            raise ValueError("a batch holds at most one clip of a stream")
+        for clip in clips:
+            expected = self._streams.get(clip.stream_id, StreamState()).next_index
+            if clip.index != expected:
+                raise ValueError(f"stream {clip.stream_id}: clip {expected} is next, got clip {clip.index}")
+
+    @torch.inference_mode()
+    def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> tuple[list[Result], _Commit]:
+        """Results of clips of one size, and what is to be remembered of them. Changes nothing that a result shows."""
+        frames = sent(torch.from_numpy(np.stack([clip.frames for clip in clips])), self.device)
+        images = model_input(frames, self.preprocessing, self.dtype)
+        stream_ids = [clip.stream_id for clip in clips]
+        pool: MemoryPool | None = None
+        kept: MemoryUpdate | None = None
+        pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
+        if self.plan is None:
+            answer = self.runner.answer(images, pixels, remember=False)
+        else:
+            pool = self._pool_of(clips, images)
+            answer, kept = self.runner.step(images, pixels, pool.recall(stream_ids))
+        states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
+        said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
+        _check_finite(clips, said)
+        results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
+        keep = pool.prepare(stream_ids, kept) if pool is not None and kept is not None else _nothing
+        return results, _Commit(clips, (images.shape[3], images.shape[4]), pool, keep)
+
+    @torch.inference_mode()
+    def _commit(self, commit: _Commit) -> None:
+        """Write memory, indices and centres of an answered batch."""
+        commit.keep()
+        if commit.pool is not None:
+            self._pools[commit.size] = commit.pool
+        for clip in commit.clips:
+            state = self._streams.setdefault(clip.stream_id, StreamState())
+            state.next_index = clip.index + 1
+            if self.plan is not None:
+                state.size = commit.size
+                state.centres_seconds.append(clip.centre_seconds)
+                while len(state.centres_seconds) > self.reach_clips:
+                    state.centres_seconds.popleft()
+
+    def _pool_of(self, clips: list[Clip], images: Tensor) -> MemoryPool:
+        """Where the memories of these streams are, or will be."""
+        assert self.plan is not None
+        pool = self._pools.get((images.shape[3], images.shape[4])) or MemoryPool(self.plan)
+        for clip in clips:
+            self._check_memory(clip.stream_id, images, pool)
+        return pool
+
+    def _check_memory(self, stream_id: str, images: Tensor, pool: MemoryPool) -> None:
+        """ValueError if what a stream remembers does not fit its clip; a restored memory goes where it fits."""
+        state = self._streams.get(stream_id, StreamState())
+        size = (images.shape[3], images.shape[4])
+        if state.restored is not None:
+            assert isinstance(self.model, MeMViT)
+            self.model.check_memory(images[:1], state.restored)
+            pool.restore(stream_id, state.restored)
+            self._pools[size] = pool
+            state.restored, state.size = None, size
+        elif state.size is not None and state.size != size:
+            raise ValueError(
+                f"stream {stream_id}: its clips were {state.size[1]}×{state.size[0]} pixels and are now "
+                f"{size[1]}×{size[0]}, which its memory does not fit; forget the stream first"
+            )
+
+    def _per_clip(self, answer: ModelOutput, counts: list[int]) -> list[_Said]:
+        activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
+        found = [activate(answer.logits.float()), answer.features.float()]
+        if answer.box_features is not None:
+            found.append(answer.box_features.float())
+        flat = torch.cat([tensor.flatten() for tensor in found]).cpu().split([tensor.numel() for tensor in found])
+        logits, features, *of_all_boxes = (part.view(like.shape) for part, like in zip(flat, found, strict=True))
+        scores = logits.split(counts)
+        if not of_all_boxes:
+            return [_Said(rows.numpy(), row.numpy(), None) for rows, row in zip(scores, features, strict=True)]
+        parts = zip(scores, features, of_all_boxes[0].split(counts), strict=True)
+        return [_Said(rows.numpy(), row.numpy(), of_people.numpy()) for rows, row, of_people in parts]
+
+    @staticmethod
+    def _in_pixels(clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Tensor]:
+        found = []
+        for clip, box in zip(clips, boxes, strict=True):
+            if box is None:
+                raise ValueError("this model answers for people: pass their boxes with the clips")
+            size = (clip.frames.shape[2], clip.frames.shape[1])
+            found.append(torch.from_numpy(boxes_in_pixels(box.xyxy, size, clip.source_size)))
+        return found
+
+    def _result(self, clip: Clip, boxes: PersonBoxes | None, said: _Said, state: StreamState) -> Result:
+        centres, plan = state.centres_seconds, self.plan
+        past = [centres[-read] for read in plan.reads if read <= len(centres)] if plan else []
+        return Result(
+            stream_id=clip.stream_id,
+            clip_index=clip.index,
+            centre_seconds=clip.centre_seconds,
+            start_seconds=clip.start_seconds,
+            end_seconds=clip.end_seconds,
+            boxes=boxes if self.wants_boxes else None,
+            scores=said.scores,
+            features=said.features,
+            box_features=said.box_features,
+            memory_clips=min(len(centres), plan.steps) if plan else 0,
+            memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
+            memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
+            session=clip.session,
+            missed_clips=clip.missed_clips,
+            condition=clip.condition,
+        )
+
+
+def _nothing() -> None:
+    """What a model without memory writes."""
+
+
+def _check_finite(clips: Sequence[Clip], said: Sequence[_Said]) -> None:
+    """MemvitError that names a clip with scores or features that are NaN or infinite: they must not be written."""
+    for clip, of_clip in zip(clips, said, strict=True):
+        if not all(np.isfinite(values).all() for values in of_clip if values is not None):
+            raise MemvitError(
+                f"{clip.stream_id}: the model's scores for the clip at {clip.centre_seconds:g} s are not finite "
+                "numbers: its weights are damaged or too large for this precision; use another checkpoint or float32"
+            )
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(-1)

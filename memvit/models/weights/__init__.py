@@ -1,0 +1,1 @@
+"""Checkpoints: what files hold, whose names their parameters have, and what may be loaded."""

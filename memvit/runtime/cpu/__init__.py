@@ -1,0 +1,1 @@
+"""Running networks on CPUs: packed weights, chunked attention, samples in parallel."""

@@ -1,0 +1,1 @@
+"""Programs that run without this package: torch.export and ONNX."""

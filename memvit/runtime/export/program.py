@@ -1,0 +1,100 @@
+"""A step of a model with memory as `torch.export` takes it: tensors in, tensors out, shapes fixed.
+
+Because the memory is an argument and a result, the whole of a stream's state crosses the border as plain tensors;
+whoever runs the program keeps them, as `MemoryPool` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from memvit.models.attention import MemoryKV, PooledKV
+from memvit.models.config import MemoryConfig
+from memvit.models.memory import MemoryUpdate, MemoryView
+from memvit.models.memvit import MeMViT
+
+
+class ExportableStep(nn.Module):
+    """`MeMViT.step` of one stream over flat tensors."""
+
+    def __init__(self, model: MeMViT, height: int, width: int) -> None:
+        """For clips of this size in pixels. ValueError for a model without memory."""
+        super().__init__()
+        if not isinstance(model, MeMViT) or model.config.memory is None:
+            raise ValueError("this model has no memory: torch.export takes it as it is")
+        self.model = model
+        self._size = height, width
+        self._grids = model.memory_grids(height, width)
+
+    @property
+    def plan(self) -> MemoryConfig:
+        """Which past clips are read."""
+        assert self.model.config.memory is not None
+        return self.model.config.memory
+
+    def forward(self, clips: Tensor, boxes: Tensor, readable: Tensor, past: list[Tensor]) -> list[Tensor]:
+        """One clip (1, 3, T, H, W) of a stream, with boxes (N, 4) in pixels and what it reads of its past.
+
+        `readable` is (1, R) bool; `past` holds keys and values of every memory layer, (1, R, tokens, C), then the box
+        blocks', (1, R, slots, C); zeros where nothing is readable. Returns logits (N, classes), features (1, C), and
+        what to keep of this clip, in the order of `past` and without its R.
+        """
+        layers = tuple(
+            MemoryKV(past[2 * place], past[2 * place + 1], grid, readable) for place, grid in enumerate(self._grids)
+        )
+        recalled = MemoryView(layers, tuple(past[2 * len(self._grids) :]), readable)
+        people = [boxes] if self.model.config.head.kind == "action" else None
+        answer, kept = self.model.step(clips, people, recalled)
+        return [answer.logits, answer.features, *flat(kept)]
+
+    def example(self, people: int = 1) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        """Arguments of the right shapes: a stream that has seen nothing yet."""
+        config, plan = self.model.config, self.plan
+        like = next(self.model.parameters())
+        height, width = self._size
+        dims = [block.dim for block in config.blocks()]
+        past = []
+        for index, grid in zip(plan.layers, self._grids, strict=True):
+            tokens = math.prod(grid) + int(config.cls_token)
+            past += [like.new_zeros(1, len(plan.reads), tokens, dims[index]) for _ in range(2)]
+        slots = (1, len(plan.reads), config.head.box_slots, config.out_dim)
+        past += [like.new_zeros(*slots) for _ in range(config.head.box_blocks)]
+        box = torch.tensor([[0.0, 0.0, width, height]], device=like.device).repeat(people, 1)
+        readable = torch.zeros(1, len(plan.reads), dtype=torch.bool, device=like.device)
+        return like.new_zeros(1, 3, config.frames, height, width), box, readable, past
+
+
+def flat(kept: MemoryUpdate) -> list[Tensor]:
+    """Keys and values of every layer, then boxes."""
+    return [part for layer in kept.layers for part in (layer.keys, layer.values)] + list(kept.boxes)
+
+
+def unflat(step: ExportableStep, parts: Sequence[Tensor]) -> MemoryUpdate:
+    """What a step returned after logits and features, as a `MemoryPool` keeps it."""
+    grids = step._grids
+    layers = tuple(PooledKV(parts[2 * place], parts[2 * place + 1], grid) for place, grid in enumerate(grids))
+    return MemoryUpdate(layers, tuple(parts[2 * len(grids) :]))
+
+
+def export_step(model: MeMViT, path: str | Path, *, height: int, width: int, people: int = 1) -> ExportableStep:
+    """Write one stream's step as a program, for clips of one size with a fixed number of people.
+
+    `.onnx` makes an ONNX model (needs the `onnx` extra), any other name a `torch.export` program, which
+    `torch.export.load(path).module()` runs, both without this package; see `ExportableStep.forward` for the arguments.
+    ValueError for a model without memory, ImportError where the extra is missing.
+    """
+    step = ExportableStep(model.eval(), height, width).eval()
+    if Path(path).suffix == ".onnx":
+        from .onnx import write_onnx
+
+        write_onnx(step, step.example(people), path)
+        return step
+    with torch.no_grad():
+        program = torch.export.export(step, step.example(people))
+    torch.export.save(program, str(path))
+    return step

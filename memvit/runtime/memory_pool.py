@@ -1,0 +1,146 @@
+"""Memories of many streams in tensors that are allocated once: a ring of clips a stream.
+
+Where `Memory` is a value that a call takes and returns, a pool is for whoever serves streams without end: a step copies
+the clips that are read (attention wants them side by side in any case) and writes one clip, however long the memory is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from memvit.models.attention import MemoryKV
+from memvit.models.config import Grid, MemoryConfig
+from memvit.models.memory import ClipSteps, LayerMemory, Memory, MemoryUpdate, MemoryView
+from memvit.models.transfer import sent
+
+FIRST_CAPACITY = 8
+
+
+class MemoryPool:
+    """Of streams whose clips have one size. Rows are given to streams by name and taken back by `forget`."""
+
+    def __init__(self, plan: MemoryConfig, *, capacity: int = FIRST_CAPACITY) -> None:
+        """`capacity` streams fit without growing; a pool that is full doubles."""
+        self._plan, self._capacity = plan, capacity
+        self._rows: dict[str, int] = {}
+        self._ages: dict[str, int] = {}
+        self._free = list(range(capacity))
+        self._rings: list[Tensor] = []
+        """(capacity, S, …) each: keys and values of every layer, then boxes."""
+        self._grids: list[Grid] = []
+
+    def __contains__(self, stream_id: str) -> bool:
+        return stream_id in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return sum(ring.nbytes for ring in self._rings)
+
+    def recall(self, stream_ids: Sequence[str]) -> MemoryView | None:
+        """What these streams read now; None while none of them has seen a clip."""
+        ages = [self._ages.get(stream_id, 0) for stream_id in stream_ids]
+        if not any(ages):
+            return None
+        reads = tuple(reversed(self._plan.reads))
+        device = self._rings[0].device
+        table = [
+            [
+                [self._rows.get(stream_id, 0) for _ in reads],
+                [(age - read) % self._plan.steps for read in reads],
+                [age >= read for read in reads],
+            ]
+            for stream_id, age in zip(stream_ids, ages, strict=True)
+        ]
+        rows, slots, is_there = sent(torch.tensor(table), device).unbind(1)
+        readable = is_there.bool()
+        read = [ring[rows, slots] for ring in self._rings]
+        layers = tuple(
+            MemoryKV(read[2 * place], read[2 * place + 1], grid, readable) for place, grid in enumerate(self._grids)
+        )
+        return MemoryView(layers, tuple(read[2 * len(self._grids) :]), readable)
+
+    def keep(self, stream_ids: Sequence[str], kept: MemoryUpdate) -> None:
+        """Write one clip of each of these streams; new ones get a row."""
+        self.prepare(stream_ids, kept)()
+
+    def prepare(self, stream_ids: Sequence[str], kept: MemoryUpdate) -> Callable[[], None]:
+        """As `keep`, in two parts: this call allocates what is needed and may fail, the returned one writes.
+
+        The pool must not change in between. A call that fails, or whose write is never made, leaves no trace.
+        """
+        parts = [part for layer in kept.layers for part in (layer.keys, layer.values)] + list(kept.boxes)
+        self._grids = [layer.grid for layer in kept.layers]
+        if not self._rings:
+            self._rings = [part.new_zeros(self._capacity, self._plan.steps, *part.shape[1:]) for part in parts]
+        device = self._rings[0].device
+        ages = {stream_id: self._ages.get(stream_id, 0) for stream_id in stream_ids}
+        places, free = self._places(stream_ids)
+        table = torch.tensor([places, [age % self._plan.steps for age in ages.values()]])
+        rows, slots = sent(table, device).unbind(0)
+        values = [part.to(ring.dtype) for ring, part in zip(self._rings, parts, strict=True)]
+
+        def write() -> None:
+            for ring, value in zip(self._rings, values, strict=True):
+                ring[rows, slots] = value
+            self._rows |= dict(zip(stream_ids, places, strict=True))
+            self._ages |= {stream_id: age + 1 for stream_id, age in ages.items()}
+            self._free = free
+
+        return write
+
+    def forget(self, stream_id: str) -> None:
+        """Give a stream's row back; its successor never reads what is in it."""
+        row = self._rows.pop(stream_id, None)
+        self._ages.pop(stream_id, None)
+        if row is not None:
+            self._free.append(row)
+
+    def memory(self, stream_id: str) -> Memory:
+        """A copy of what a stream remembers; KeyError if it is not here."""
+        row, age = self._rows[stream_id], self._ages[stream_id]
+        order = [(age + step) % self._plan.steps for step in range(self._plan.steps)]
+        values = [ring[row, order][None] for ring in self._rings]
+        for value in values:
+            value[:, : max(0, self._plan.steps - age)] = 0  # of the row's last owner
+        layers = tuple(
+            LayerMemory(ClipSteps(values[2 * place], values[2 * place + 1], grid))
+            for place, grid in enumerate(self._grids)
+        )
+        ages = torch.tensor([age], device=self._rings[0].device)
+        return Memory(layers, tuple(values[2 * len(self._grids) :]), ages)
+
+    def restore(self, stream_id: str, memory: Memory) -> None:
+        """Take in a copy of one stream's memory; ValueError if it is of a model in training, or of several streams."""
+        if memory.batch_size != 1 or any(layer.raw is not None for layer in memory.layers):
+            raise ValueError("a pool takes the memory of one stream, of a model that is not in training")
+        steps = [part for layer in memory.layers for part in (layer.compressed.keys, layer.compressed.values)]
+        parts = [part[0] for part in (*steps, *memory.boxes)]
+        if not self._rings:
+            self._grids = [layer.compressed.grid for layer in memory.layers]
+            self._rings = [part.new_zeros(self._capacity, *part.shape) for part in parts]
+        (row,), free = self._places([stream_id])
+        age = int(memory.ages[0])
+        order = [(age + step) % self._plan.steps for step in range(self._plan.steps)]
+        for ring, part in zip(self._rings, parts, strict=True):
+            ring[row, order] = part.to(ring.device, ring.dtype)
+        self._rows[stream_id], self._ages[stream_id], self._free = row, age, free
+
+    def _places(self, stream_ids: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Rows of these streams, those of new ones not given yet; and the rows that are free once they are."""
+        while len(self._free) < sum(stream_id not in self._rows for stream_id in stream_ids):
+            self._grow()
+        free = list(self._free)
+        places = [self._rows[stream_id] if stream_id in self._rows else free.pop() for stream_id in stream_ids]
+        return places, free
+
+    def _grow(self) -> None:
+        self._rings = [torch.cat((ring, torch.zeros_like(ring))) for ring in self._rings]
+        self._free += range(self._capacity, 2 * self._capacity)
+        self._capacity *= 2

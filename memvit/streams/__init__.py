@@ -1,0 +1,1 @@
+"""Streams: readers of files and live sources, sessions, and the loop that answers them."""

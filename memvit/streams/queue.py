@@ -1,0 +1,88 @@
+"""What waits to be answered of one stream: in order, bounded, and never older than the policy allows."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from memvit.streams.events import LiveEvent, SessionBegan, StreamStats
+from memvit.streams.policy import LivePolicy
+from memvit.types import Clip
+
+WAITING_CLIPS = 2
+"""Clips that may wait where the source is made to wait."""
+
+
+class EventQueue:
+    """Events in order. Clips get their index when they are taken, so that those that are left out leave no hole.
+
+    Not locked: whoever calls holds the reader's condition.
+    """
+
+    def __init__(
+        self,
+        policy: LivePolicy,
+        stats: StreamStats,
+        *,
+        hop_seconds: float,
+        next_index: int = 0,
+        delivered_seconds: float | None = None,
+    ) -> None:
+        self._policy, self._tally, self._hop_seconds = policy, stats, hop_seconds
+        self._events: deque[LiveEvent] = deque()
+        self._next_index, self._delivered_seconds = next_index, delivered_seconds
+        self.drops = policy.late == "drop"
+        """Whether late clips are left out; otherwise the source waits."""
+
+    def put(self, event: LiveEvent) -> None:
+        """Append."""
+        if isinstance(event, Clip) and self._delivered_seconds is None:
+            self._delivered_seconds = event.centre_seconds - self._hop_seconds
+        self._events.append(event)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another clip must wait, or must take the place of an older one."""
+        room = self._policy.queue_clips if self.drops else WAITING_CLIPS
+        return sum(isinstance(event, Clip) for event in self._events) >= room
+
+    def leave_out(self) -> None:
+        """Drop the oldest clip that waits."""
+        place = next(place for place, event in enumerate(self._events) if isinstance(event, Clip))
+        del self._events[place]
+        self._tally.late_clips += 1
+
+    def take(self, now: float) -> LiveEvent | None:
+        """The next event; with `drops`, the newest clip of its session once the oldest has waited too long."""
+        if self.drops and self._is_late(now):
+            while len(self._events) > 1 and isinstance(self._events[0], Clip) and isinstance(self._events[1], Clip):
+                self.leave_out()
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        if isinstance(event, SessionBegan):
+            self._next_index = 0
+        return self._numbered(event) if isinstance(event, Clip) else event
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the event at hand became ready; None if there is none."""
+        if not self._events:
+            return None
+        first = self._events[0]
+        return first.ready_at if isinstance(first, Clip) else 0.0
+
+    def _is_late(self, now: float) -> bool:
+        first = self._events[0] if self._events else None
+        return isinstance(first, Clip) and now - first.received_at > self._policy.max_age_seconds
+
+    def _numbered(self, clip: Clip) -> Clip:
+        """The clip as the one that follows the stream's last."""
+        missed = 0
+        if self._delivered_seconds is not None:
+            missed = max(0, round((clip.centre_seconds - self._delivered_seconds) / self._hop_seconds) - 1)
+        self._delivered_seconds = clip.centre_seconds
+        index, self._next_index = self._next_index, self._next_index + 1
+        self._tally.clips += 1
+        self._tally.missed_clips += missed
+        return replace(clip, index=index, missed_clips=missed)

@@ -1,0 +1,330 @@
+"""Reading a stream that may break: connections come and go, clips go on.
+
+Each connection is read in a thread of its own, which a watchdog (`poll`) leaves behind if it hangs in FFmpeg: what it
+does later has no effect. Whoever holds `changed` sees a consistent reader.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from memvit.streams.events import LiveEvent, ReaderStatus, SessionBegan, State, StreamLost, StreamStalled, StreamStats
+from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
+from memvit.streams.policy import LivePolicy
+from memvit.streams.queue import EventQueue
+from memvit.streams.session import Resumption, SessionCutter
+from memvit.types import Clip, MemvitError, SourceError
+from memvit.video.clips.sampler import ClipSampler
+from memvit.video.sources.open import Frame, ReadCounts, Source, SourceInfo
+
+SETTLED_SECONDS = 10.0
+"""A connection that has lasted this long was a good one: the next attempt after it comes soon."""
+COUNTED = ("corrupt_packets", "non_monotonic_pts", "missing_pts")
+"""What the tally takes over from sources."""
+MAX_HUNG_READERS = 3
+"""No new connection while so many old ones of the stream still hang."""
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One attempt to read the source."""
+
+    thread: threading.Thread
+    heard_at: float
+    opened_at: float = 0.0
+    counts: ReadCounts = field(default_factory=ReadCounts)
+    counted: dict[str, int] = field(default_factory=dict)
+    """What of the counts is in the tally already."""
+    is_open: bool = False
+    is_waiting_for_room: bool = False
+
+
+class LiveReader:
+    """The events of one stream, for a `ReaderGroup`."""
+
+    def __init__(
+        self,
+        stream_id: str,
+        connect: Callable[[], Source],
+        make_sampler: Callable[[], ClipSampler],
+        *,
+        policy: LivePolicy,
+        is_live: bool = False,
+        retry_initial: bool = False,
+        until_seconds: float | None = None,
+        resumption: Resumption | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`is_live` False leaves it to the source, once it is open; one that cannot be opened at first has failed then,
+        unless `retry_initial`.
+
+        `until_seconds` ends the stream at that time of its own. `connect` opens the source and may block; `clock` and
+        `rng` are for tests.
+        """
+        self.stream_id, self.policy = stream_id, policy
+        self._connect = connect
+        self._until_seconds, self._clock, self._chance = until_seconds, clock, rng or random.Random()
+        self.is_live, self._is_patient = is_live, retry_initial
+        self.changed = threading.Condition()
+        self._sampling = threading.Lock()
+        self._connection: _Connection | None = None
+        self._hung: list[threading.Thread] = []
+        self._attempts_in_vain = 0
+        self.retry_at = self._heard_at = clock()
+        self.finished = False
+        self.state: State = "connecting"
+        self.info: SourceInfo | None = None
+        self.last_failure: str | None = None
+        self.stats = StreamStats()
+        self._cutter = SessionCutter(
+            stream_id,
+            make_sampler,
+            self.stats,
+            keep_memory_seconds=policy.keep_memory_seconds,
+            clock=clock,
+            resumption=resumption,
+        )
+        self._offered_seconds = resumption.last_centre_seconds if resumption else None
+        self._queue = EventQueue(
+            policy,
+            self.stats,
+            hop_seconds=self._cutter.hop_seconds,
+            next_index=resumption.next_index if resumption else 0,
+            delivered_seconds=self._offered_seconds,
+        )
+
+    def start(self, changed: threading.Condition) -> None:
+        """Begin to read; `changed` is notified of every event."""
+        self.changed = changed
+        with changed:
+            self._begin_connection()
+
+    def stop(self) -> None:
+        """Let the connection end by itself; what is queued is given up."""
+        with self.changed:
+            self.state = "stopped"
+            self._connection = None
+            self.changed.notify_all()
+
+    def give_up(self, reason: str) -> None:
+        """As `stop`, for a reason that is not the source's."""
+        self.stop()
+        self.state, self.last_failure = "failed", reason
+
+    def take(self) -> LiveEvent | None:
+        """The next event, if one is ready. The caller holds `changed`."""
+        event = self._queue.take(self._clock())
+        if isinstance(event, StreamEnded | StreamFailed):  # not before: what was queued ahead of it has been taken now
+            self.finished, self.state = True, "ended" if isinstance(event, StreamEnded) else "failed"
+        if event is not None:
+            self.changed.notify_all()
+        return event
+
+    def poll(self) -> None:
+        """Connect again when it is time, and notice silence. The caller holds `changed`."""
+        now, connection = self._clock(), self._connection
+        if self.state == "waiting" and now >= self.retry_at:
+            self._hung = [thread for thread in self._hung if thread.is_alive()]
+            if len(self._hung) < MAX_HUNG_READERS:
+                self._begin_connection()
+        is_tended = self.is_live or (self._is_patient and not self.stats.connections)
+        if connection is None or connection.is_waiting_for_room or not is_tended:
+            return
+        silent_seconds = now - connection.heard_at
+        timeout = self.policy.read_timeout_seconds if connection.is_open else self.policy.open_timeout_seconds
+        if silent_seconds > timeout + self.policy.hang_seconds:
+            self._abandon(connection, silent_seconds)
+        elif self.state == "live" and silent_seconds > self.policy.stall_seconds:
+            self.state = "stalled"
+            self.stats.stalls += 1
+            self._queue.put(StreamStalled(self.stream_id, silent_seconds))
+
+    def status(self) -> ReaderStatus:
+        """How the stream is."""
+        return ReaderStatus(
+            self.state,
+            self.is_live,
+            self.info,
+            self._cutter.session,
+            self.last_failure,
+            self._cutter.position_seconds,
+            self._clock() - self._heard_at,
+            self._cutter.size,
+            replace(self.stats),
+        )
+
+    @property
+    def wants_preview(self) -> bool:
+        """Whether clips bring preview frames, if the samplers can make them."""
+        return self._cutter.wants_preview
+
+    @wants_preview.setter
+    def wants_preview(self, wanted: bool) -> None:
+        self._cutter.wants_preview = wanted
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the event at hand became ready; None if there is none."""
+        return self._queue.waiting_since
+
+    # What follows until `_read` is done by the holder of `changed`.
+
+    def _begin_connection(self) -> None:
+        self.state = "connecting"
+        connection = _Connection(threading.Thread(daemon=True), self._clock())
+        connection.thread = threading.Thread(
+            target=self._read, args=(connection,), name=f"read {self.stream_id}", daemon=True
+        )
+        self._connection = connection
+        connection.thread.start()
+
+    def _abandon(self, connection: _Connection, silent_seconds: float) -> None:
+        self.stats.abandoned_readers += 1
+        self._hung.append(connection.thread)
+        self._lose(f"{self.stream_id}: the reader has hung for {silent_seconds:.0f} s and was left behind", "timeout")
+
+    def _lose(self, reason: str, kind: str) -> None:
+        """The connection is over; another follows, unless it is time to give up."""
+        now, policy = self._clock(), self.policy
+        self._connection, self.last_failure = None, reason
+        self.stats.lost += 1
+        if policy.give_up_seconds is not None and now - self._heard_at > policy.give_up_seconds:
+            self._fail(reason)
+            return
+        seconds = policy.retry_after(self._attempts_in_vain, self._chance)
+        if kind in ("access", "not_found"):  # it will hardly be better in a second
+            seconds = max(seconds, min(10.0, policy.max_retry_seconds))
+        self._attempts_in_vain += 1
+        self.retry_at, self.state = now + seconds, "waiting"
+        self._queue.put(StreamLost(self.stream_id, reason, kind, seconds))
+        self.changed.notify_all()
+
+    def _fail(self, reason: str) -> None:
+        self._connection, self.last_failure = None, reason
+        self._queue.put(StreamFailed(self.stream_id, reason))
+        self.changed.notify_all()
+
+    # What follows is done by the connection's own thread.
+
+    def _read(self, connection: _Connection) -> None:
+        try:
+            with self._connect() as source:
+                if not self._opened(connection, source):
+                    return
+                for frame in source:
+                    if not self._take_frame(connection, frame):
+                        return
+                counts = source.counts
+            self._over(connection, counts)
+            return
+        # Words, not errors: their tracebacks would keep the source alive until garbage is collected.
+        except SourceError as error:
+            reason, kind = str(error), error.kind
+        except MemvitError as error:
+            reason, kind = str(error), "broken"
+        except Exception as error:  # a reader must never die in silence: its stream would stay as it is for ever
+            reason, kind = f"{self.stream_id}: reading failed unexpectedly ({error!r})", "broken"
+        self._over(connection, None, reason, kind)
+
+    def _opened(self, connection: _Connection, source: Source) -> bool:
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            self.info = source.info
+            self.is_live = self.is_live or source.info.is_live
+            self._queue.drops = self._queue.drops or (self.policy.late == "auto" and self.is_live)
+            self.state, self.last_failure = "live", None
+            self.stats.connections += 1
+            connection.is_open, connection.counts = True, source.counts
+            connection.opened_at = connection.heard_at = self._clock()
+            self._cutter.new_connection()
+            self._queue.put(StreamOpened(self.stream_id, source.info))
+            self.changed.notify_all()
+            return True
+
+    def _take_frame(self, connection: _Connection, frame: Frame) -> bool:
+        """Use a frame; False if no more are wanted."""
+        now = self._clock()
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            connection.heard_at, self._heard_at, self.state = now, now, "live"
+            self.stats.frames += 1
+            self._count(connection)
+            if now - connection.opened_at > SETTLED_SECONDS:
+                self._attempts_in_vain = 0
+        with self._sampling:
+            if self._connection is not connection:
+                return False
+            events = self._cutter.take(frame, is_live=self.is_live)
+        return all(self._offer(connection, event) for event in events)
+
+    def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:
+        """Queue it; a clip waits for room, or makes room, as the policy says. False if no more are wanted."""
+        with self.changed:
+            if self._connection is not connection:
+                return False
+            if isinstance(event, Clip):
+                if self._offered_seconds is not None and event.centre_seconds <= self._offered_seconds:
+                    return True  # both sides of a change of shape have a clip there
+                if self._until_seconds is not None and event.centre_seconds >= self._until_seconds:
+                    self._end(connection.counts)
+                    return False
+                self._offered_seconds = event.centre_seconds
+                if not self._make_room(connection):
+                    return False
+                self.stats.frozen_clips += event.condition == "frozen"
+                self.stats.black_clips += event.condition == "black"
+            self._queue.put(event)
+            self.changed.notify_all()
+            return True
+
+    def _make_room(self, connection: _Connection) -> bool:
+        """False if the connection was given up while it waited."""
+        connection.is_waiting_for_room = True
+        while self._connection is connection and self._queue.is_full:
+            if self._queue.drops:
+                self._queue.leave_out()
+            else:
+                self.changed.wait()
+        connection.is_waiting_for_room, connection.heard_at = False, self._clock()
+        return self._connection is connection
+
+    def _over(self, connection: _Connection, counts: ReadCounts | None, reason: str = "", kind: str = "broken") -> None:
+        """The connection came to its end (`counts`), or broke (`reason`)."""
+        with self._sampling:
+            if self._connection is not connection:
+                return
+            is_whole = counts is not None and not self.is_live
+            clips = self._cutter.finish(self._clock()) if is_whole else []
+        if not all(self._offer(connection, clip) for clip in clips):
+            return
+        with self.changed:
+            if self._connection is not connection:
+                return
+            self._count(connection)
+            if counts is not None and not self.is_live:
+                self._end(counts)
+            elif counts is not None:
+                self._lose(f"{self.stream_id}: the other side ended the stream", "ended")
+            elif self.is_live or (self._is_patient and not self.stats.connections):
+                self._lose(reason, kind)
+            else:
+                self._fail(reason)
+
+    def _end(self, counts: ReadCounts) -> None:
+        self._connection = None
+        self._queue.put(StreamEnded(self.stream_id, counts))
+        self.changed.notify_all()
+
+    def _count(self, connection: _Connection) -> None:
+        """Add to the tally what the source has counted since the last time."""
+        for name in COUNTED:
+            now = getattr(connection.counts, name)
+            setattr(self.stats, name, getattr(self.stats, name) + now - connection.counted.get(name, 0))
+            connection.counted[name] = now

@@ -1,0 +1,114 @@
+"""From the frames of one connection after the other to clips in sessions, on one time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from memvit.streams.clock import StreamClock
+from memvit.streams.events import SessionBegan, StreamStats
+from memvit.types import Clip
+from memvit.video.clips.quality import condition_of
+from memvit.video.clips.sampler import ClipSampler
+from memvit.video.sources.open import Frame
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where a stream goes on that was watched by an earlier process."""
+
+    next_index: int
+    session: int
+    last_centre_seconds: float
+    passed_seconds: float
+    """Since that centre."""
+    size: tuple[int, int] | None = None
+    """Of the images then, as `ReaderStatus` has it."""
+
+
+class SessionCutter:
+    """Cuts a stream into clips; begins a new session where memory must not go on."""
+
+    def __init__(
+        self,
+        stream_id: str,
+        make_sampler: Callable[[], ClipSampler],
+        stats: StreamStats,
+        *,
+        keep_memory_seconds: float,
+        clock: Callable[[], float],
+        resumption: Resumption | None,
+    ) -> None:
+        """`keep_memory_seconds`: a longer gap in a live stream begins a new session."""
+        self._stream_id, self._make_sampler, self._tally, self._clock = stream_id, make_sampler, stats, clock
+        self._keep_memory_seconds = keep_memory_seconds
+        self._sampler = make_sampler()
+        self.session = resumption.session if resumption else 0
+        self.wants_preview = True
+        """Whether clips bring preview frames, if the samplers can make them."""
+        self._resumed_seconds = resumption.last_centre_seconds if resumption else None
+        self._resumed_size = resumption.size if resumption else None
+        start = resumption.last_centre_seconds + resumption.passed_seconds if resumption else 0.0
+        self._stream_clock = StreamClock(start_seconds=start, now=clock() if resumption else None)
+
+    @property
+    def hop_seconds(self) -> float:
+        """Of all samplers."""
+        return self._sampler.hop_seconds
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the images that clips are cut from; None before the first frame."""
+        return self._sampler.size
+
+    @property
+    def position_seconds(self) -> float | None:
+        """Time of the last frame; None before the first."""
+        return self._stream_clock.last_seconds
+
+    def new_connection(self) -> None:
+        """The next frame is the first of another connection."""
+        self._stream_clock.new_connection()
+
+    def take(self, frame: Frame, *, is_live: bool) -> list[Clip | SessionBegan]:
+        """What a frame completes, and whether a new session begins with it."""
+        before_seconds = self._stream_clock.last_seconds
+        if before_seconds is None:
+            before_seconds = self._resumed_seconds
+        placed = self._stream_clock.place(frame, is_live=is_live)
+        self._tally.clock_jumps = self._stream_clock.jumps
+        size, old_size = self._sampler.size_of(placed), self._sampler.size or self._resumed_size
+        self._resumed_size = None
+        gap_seconds = placed.pts_seconds - before_seconds if before_seconds is not None else 0.0
+        events: list[Clip | SessionBegan] = []
+        if old_size is not None and old_size != size:
+            was, now = (f"{width}×{height}" for width, height in (old_size, size))
+            self._tally.size_changes += 1
+            events += self.finish(frame.received_at)
+            events.append(self._new_session(f"the shape of the picture has changed, for the model from {was} to {now}"))
+        elif is_live and gap_seconds > self._keep_memory_seconds:
+            events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
+        self._sampler.shows_preview = self.wants_preview
+        return events + self._described(self._sampler.push(placed), frame.received_at)
+
+    def finish(self, received_at: float) -> list[Clip | SessionBegan]:
+        """The last clips, padded; nothing more comes of this session."""
+        return self._described(self._sampler.finish(), received_at)
+
+    def _new_session(self, reason: str) -> SessionBegan:
+        self._sampler = self._make_sampler()
+        self.session += 1
+        self._tally.sessions += 1
+        return SessionBegan(self._stream_id, self.session, reason)
+
+    def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
+        return [
+            replace(
+                clip,
+                session=self.session,
+                condition=condition_of(clip.frames),
+                received_at=received_at,
+                ready_at=self._clock(),
+            )
+            for clip in clips
+        ]

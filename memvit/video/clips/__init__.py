@@ -1,0 +1,1 @@
+"""From frames to clips: sampling by presentation time, ranges, quality of the picture."""

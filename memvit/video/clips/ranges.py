@@ -1,0 +1,103 @@
+"""Any stretch of a video's clips, exactly as a reading of the whole video gives them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from memvit.types import Clip, SourceError
+from memvit.video.clips.sampler import SAME_SECONDS, ClipSampler
+from memvit.video.sources.open import Frame, ReadCounts, Source
+
+FIRST_MARGIN_SECONDS = 0.5
+"""So much earlier than needed a video is entered; more where that meets no frame (low rates, gaps)."""
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedClip:
+    """A clip of a stretch; `clip.index` counts from the first one given."""
+
+    clip: Clip
+    number: int
+    """Its centre in hops: the same number wherever reading began."""
+    crc32: int
+    """Of its frames."""
+    begins_video: bool
+    """Whether nothing of the video comes before it."""
+
+
+class RangeReader:
+    """Clips `first` … `stop - 1` (numbers; None is the beginning or the end of the video), decoding little else.
+
+    Clips that a drop-out leaves out are missing from the range, as they are from the whole.
+    """
+
+    def __init__(
+        self,
+        open_from: Callable[[float], Source],
+        make_sampler: Callable[[], ClipSampler],
+        first: int | None = None,
+        stop: int | None = None,
+    ) -> None:
+        """`open_from` opens the video at a time in seconds; every opening gets a sampler of its own."""
+        self._open_from, self._make_sampler, self._first, self._stop = open_from, make_sampler, first, stop
+        self.counts = ReadCounts()
+        """What happened while reading; known at the end."""
+
+    def clips(self) -> Iterator[NumberedClip]:
+        """The clips, one after the other. SourceError if the video cannot be read (any further)."""
+        source, head, sampler, from_start = self._enter()
+        with source:
+            self.counts = source.counts
+            given = 0
+            last_number: int | None = None
+            for clip in self._clips(sampler, _chained(head, source)):
+                number = round(clip.centre_seconds / sampler.hop_seconds)
+                if last_number is not None and number <= last_number:
+                    continue  # both sides of a change of size have a clip there
+                last_number = number
+                if self._stop is not None and number >= self._stop:
+                    return
+                if self._first is None or number >= self._first:
+                    begins_video = from_start and clip.index == 0 and clip.session == 0
+                    yield NumberedClip(replace(clip, index=given), number, zlib.crc32(clip.frames.data), begins_video)
+                    given += 1
+
+    def _clips(self, sampler: ClipSampler, frames: Iterator[Frame]) -> Iterator[Clip]:
+        """The clips of each session: another one begins where the size of the pictures changes, as it does live."""
+        session = 0
+        for frame in frames:
+            if sampler.size is not None and sampler.size_of(frame) != sampler.size:
+                yield from (replace(clip, session=session) for clip in sampler.finish())
+                sampler, session = self._make_sampler(), session + 1
+            yield from (replace(clip, session=session) for clip in sampler.push(frame))
+        yield from (replace(clip, session=session) for clip in sampler.finish())
+
+    def _enter(self) -> tuple[Source, Frame, ClipSampler, bool]:
+        """Open early enough: the first frame must lie before all that the clip before the first one looks at.
+
+        One clip more than asked for, because a sampler always gives its first, even after the last frame.
+        """
+        sampler, margin = self._make_sampler(), FIRST_MARGIN_SECONDS
+        while True:
+            latest = None if self._first is None else (self._first - 1) * sampler.hop_seconds - sampler.lead_seconds
+            from_seconds = max(0.0, latest - margin) if latest is not None else 0.0
+            source = self._open_from(from_seconds)
+            try:
+                head = next(source, None)
+            except BaseException:
+                source.close()
+                raise
+            if head is None:
+                source.close()
+                raise SourceError(f"{source.info.name}: there are no frames in it")
+            if latest is None or from_seconds == 0 or head.pts_seconds <= latest + SAME_SECONDS:
+                return source, head, sampler, from_seconds == 0
+            source.close()
+            margin *= 4
+
+
+def _chained(head: Frame, source: Source) -> Iterator[Frame]:
+    yield head
+    yield from source

@@ -1,0 +1,1 @@
+"""Sources of frames: files, URLs, cameras, folders of images."""

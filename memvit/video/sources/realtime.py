@@ -1,0 +1,71 @@
+"""A recording played as if it were a camera: frames come when their time has come, and it never ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from memvit.types import Image
+from memvit.video.sources.open import Frame, Source
+
+LAST_FRAME_SECONDS = 1 / 30
+"""How long a recording's last frame is shown before it begins anew."""
+
+
+class PacedFrame:
+    """A frame of a recording at its time of the endless stream."""
+
+    def __init__(self, frame: Frame, pts_seconds: float, index: int) -> None:
+        self._frame = frame
+        self.pts_seconds, self.index = pts_seconds, index
+        self.width, self.height = frame.width, frame.height
+        self.received_at = time.monotonic()
+
+    def rgb(self, width: int | None = None, height: int | None = None) -> Image:
+        """See `Frame`."""
+        return self._frame.rgb(width, height)
+
+
+class PacedSource(Source):
+    """Plays a source at its own speed; `reopen` opens it again when it is over, without end. None: it is played once.
+
+    A reader that does not keep up gets frames late, as from a camera whose connection buffers; none is dropped here.
+    """
+
+    def __init__(self, source: Source, reopen: Callable[[], Source] | None = None) -> None:
+        self._source, self._reopen = source, reopen
+        self.info = replace(source.info, is_live=True, duration_seconds=None, total_frames=None)
+        self.counts = source.counts
+        self._began_at = time.monotonic()
+        self._offset_seconds: float | None = None
+        self._last_seconds = -LAST_FRAME_SECONDS
+        self._index = 0
+        self._is_closed = False
+
+    def __next__(self) -> Frame:
+        """The next frame, when its time has come."""
+        frame = next(self._source, None)
+        if frame is None:
+            frame = self._again()
+        if self._offset_seconds is None:  # a pass begins where the last one ended, whatever its own first time is
+            self._offset_seconds = self._last_seconds + LAST_FRAME_SECONDS - frame.pts_seconds
+        self._last_seconds = frame.pts_seconds + self._offset_seconds
+        wait_seconds = self._began_at + self._last_seconds - time.monotonic()
+        if wait_seconds > 0:
+            time.sleep(wait_seconds)
+        self._index += 1
+        return PacedFrame(frame, self._last_seconds, self._index - 1)
+
+    def _again(self) -> Frame:
+        if self._reopen is None or self._is_closed:
+            raise StopIteration
+        self._source.close()
+        self._source = self._reopen()
+        self._offset_seconds = None
+        return next(self._source)
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._is_closed = True
+        self._source.close()

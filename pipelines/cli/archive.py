@@ -1,0 +1,205 @@
+"""`memvit extract`, `memvit info`, `memvit export`: mining archives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from memvit.video.limits import DEFAULT_LIMITS
+from pipelines.terminal import INTERRUPTED, console, one_sentence
+
+from .options import (
+    Boxes,
+    BoxesThreshold,
+    BoxesWeights,
+    Checkpoint,
+    Device,
+    FramesPerSecond,
+    Hop,
+    LabelFile,
+    Limits,
+    ModelName,
+    NoMemory,
+    Precision,
+    RandomWeights,
+    Start,
+)
+
+
+def extract_command(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT…", help="Videos, folders, patterns ('**/*.mp4'), URLs, or lists of them (.txt, .csv)."
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The archive: a local path or a URL (s3://bucket/archive.zarr).")],
+    model: ModelName = None,
+    checkpoint: Checkpoint = None,
+    random_weights: RandomWeights = False,
+    labels: LabelFile = None,
+    no_memory: NoMemory = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    boxes: Boxes = None,
+    boxes_weights: BoxesWeights = None,
+    boxes_threshold: BoxesThreshold = None,
+    hop: Hop = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
+    segment: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Cut longer videos into segments of this many seconds and process them in parallel, with the exact "
+            "results of one run; 0 cuts none. By default 1800 with several workers or a batch, else 0.",
+            rich_help_panel="Time",
+        ),
+    ] = None,
+    frames_per_second: FramesPerSecond = 30.0,
+    start: Start = 0.0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Number of models that run in parallel; more than one needs Ray.", rich_help_panel="Machines"
+        ),
+    ] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster to join: auto, or ray://HOST:PORT.", rich_help_panel="Machines"),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Clips of different videos that a model sees at once; by default 1 on a CPU, 8 on a GPU.",
+            rich_help_panel="Machines",
+        ),
+    ] = None,
+    commit: Annotated[
+        int, typer.Option(min=1, help="Clips of a video from commit to commit.", rich_help_panel="Machines")
+    ] = 64,
+    stored_as: Annotated[str, typer.Option(help="float32 or float16, on disk.", rich_help_panel="Archive")] = "float32",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try videos again that failed.", rich_help_panel="Archive")
+    ] = False,
+    redo_changed: Annotated[
+        bool,
+        typer.Option("--redo-changed", help="Do videos again whose file has changed.", rich_help_panel="Archive"),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read finished videos back, and do damaged ones again.", rich_help_panel="Archive"
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another job on this archive.", rich_help_panel="Archive")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the outcome for every video as JSON.", rich_help_panel="Archive")
+    ] = None,
+) -> None:
+    """Write features and actions of many videos into one Zarr store. Run it again after interruptions: it continues."""
+    from memvit.engine.settings import ModelSettings
+    from memvit.video.sources.location import is_url, source_name
+    from pipelines.extract.inputs import find_videos
+    from pipelines.extract.progress import ExtractProgress
+    from pipelines.extract.resume import ResumePolicy
+    from pipelines.extract.run import extract, set_up, write_report
+    from pipelines.outputs import check_file, check_folder
+
+    with one_sentence(out):
+        if not is_url(out):
+            check_folder(Path(out))
+        if report is not None:
+            check_file(report, "--report")
+        locations = find_videos(inputs, lambda note: console.print(f"note: {note}", markup=False, soft_wrap=True))
+        settings = ModelSettings(
+            model,
+            checkpoint,
+            random_weights,
+            labels,
+            device,
+            precision,
+            not no_memory,
+            boxes,
+            boxes_weights,
+            boxes_threshold,
+        )
+        settings.check_boxes([source_name(location) for location in locations])
+        setup = set_up(
+            settings,
+            workers,
+            address,
+            batch=batch,
+            segment_seconds=segment,
+            hop_seconds=hop,
+            commit_clips=commit,
+            frames_per_second=frames_per_second,
+            start_seconds=start,
+            limits=limits,
+        )
+        with ExtractProgress(console) as progress:
+            summary = extract(
+                locations,
+                out,
+                setup,
+                ResumePolicy(retry_failed, redo_changed, verify),
+                stored_as=stored_as,
+                wait=wait,
+                on_wait=lambda owner: console.print(f"waiting for {owner} …", markup=False),
+                on_progress=progress.update,
+            )
+        progress.report(summary, out)
+        if report is not None:
+            write_report(report, summary)
+    if summary.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def info_command(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="An archive (path or URL) or a checkpoint.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all finished videos back and compare them with their digests.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Say what is in an archive, how far it is and what failed; or what a checkpoint is of."""
+    from pipelines.info import describe_path, info_text
+
+    with one_sentence():
+        content = describe_path(path, verify=verify)
+        if as_json:
+            typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+        else:
+            Console().print(info_text(content), markup=False, highlight=False, soft_wrap=True)
+    if content.get("damaged"):
+        raise typer.Exit(1)
+
+
+def export_command(
+    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="An archive made by `memvit extract`.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    to: Annotated[
+        str | None, typer.Option(help="parquet, csv or jsonl; by default the ending of the file's name.")
+    ] = None,
+    table: Annotated[
+        str,
+        typer.Option(help="actions: one row for each person (or clip) and action; features: one row for each clip."),
+    ] = "actions",
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,
+) -> None:
+    """Write the actions or the features of an archive as a table."""
+    from pipelines.export import export
+    from pipelines.outputs import check_file
+
+    with one_sentence(out):
+        check_file(out)
+        rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, min_score)
+        console.print(f"{rows} rows of {videos} videos → {out}", markup=False, soft_wrap=True)

@@ -1,0 +1,140 @@
+"""Train: a recipe → a task, a trainer, and an orderly stop; on one process here, on several through Ray Train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from memvit.engine.settings import choose_device
+from memvit.labels import DATASETS, Labels, labels_for, read_labels
+from memvit.models import (
+    CheckpointMetadata,
+    LoadReport,
+    MeMViT,
+    ModelEntry,
+    MViT,
+    MViTConfig,
+    load_image_weights,
+    load_model,
+    model_entry,
+    save_safetensors,
+)
+from memvit.training.actions import ActionTask
+from memvit.training.classification import ClassificationTask
+from memvit.training.loop import Event, Started, Task, Trainer
+from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe, recipe_yaml
+from memvit.training.run_state import RunState
+from memvit.training.world import World
+from memvit.types import MemvitError
+from pipelines.stopping import stop_requested
+
+BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
+
+
+def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, LoadReport | None]:
+    """The model a recipe names, with its beginning loaded, and what became of the weights; None if all are new."""
+    entry = model_entry(choice.name)
+    starts = [choice.pretrained, choice.checkpoint is not None, choice.inflate is not None]
+    if sum(starts) > 1:
+        raise MemvitError("model.pretrained, model.checkpoint and model.inflate exclude each other")
+    path = Path(choice.checkpoint) if choice.checkpoint else None
+    model, report = load_model(
+        choice.name,
+        pretrained=choice.pretrained,
+        checkpoint=path,
+        num_classes=choice.num_classes,
+        change=lambda config: adjusted(config, choice),
+    )
+    if choice.inflate:
+        report = load_image_weights(model, choice.inflate)
+    return model, entry, report
+
+
+def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
+    """A model's config with what a recipe says of it."""
+    head = config.head if choice.dropout is None else replace(config.head, dropout=choice.dropout)
+    of_boxes = {name: getattr(choice, name) for name in BOX_DROPOUTS}
+    if any(of_boxes.values()) and not head.box_blocks:
+        name = next(name for name, rate in of_boxes.items() if rate)
+        raise MemvitError(f"model.{name}={of_boxes[name]}: {choice.name} has no attention among boxes; leave it out")
+    head = replace(head, **of_boxes)
+    memory = config.memory
+    if choice.reads is not None:
+        if memory is None:
+            raise MemvitError(f"model.reads={list(choice.reads)}: {choice.name} has no memory")
+        memory = replace(memory, reads=tuple(choice.reads)) if choice.reads else None
+    return replace(config, drop_path=choice.drop_path, head=head, memory=memory)
+
+
+def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
+    """The task of a recipe, and what became of its weights."""
+    torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
+    model, entry, report = open_model(recipe.model)
+    note = str(report) if report else "weights are new"
+    if isinstance(recipe, ActionRecipe):
+        if not isinstance(model, MeMViT) or model.config.head.kind != "action":
+            raise MemvitError(f"{recipe.model.name} does not answer for people; choose a memvit_*.ava_* model")
+        return ActionTask(recipe, model, entry, world), note
+    return ClassificationTask(recipe, model, entry, world), note
+
+
+def train(
+    recipe: Recipe,
+    on_event: Callable[[Event], None],
+    on_note: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+    device: torch.device | None = None,
+) -> tuple[RunState, bool]:
+    """Run a recipe to its end, or to an interruption (Ctrl-C, SIGTERM or `should_stop`), with a checkpoint then.
+
+    `device` is that of this process, where whatever started it knows it. Returns how far it came, and whether it was
+    interrupted.
+    """
+    world = World.join()
+    device = device or world.device(choose_device(recipe.run.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where libraries put what has no device of its own
+    task, note = build_task(recipe, world)
+    labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Started):
+            on_note(note)  # a run that goes on has the weights of its checkpoint
+        on_event(event)
+
+    with stop_requested() as stopping:
+        trainer = Trainer(task, recipe, device=device, world=world)
+        state = trainer.run(tell, lambda: stopping.is_set() or should_stop())
+    is_done = state.epoch >= recipe.schedule.epochs
+    if is_done and world.is_first:
+        path = Path(recipe.run.out) / "model.safetensors"
+        export(recipe, task.model, labels, state, path)
+        on_note(f"the model: {path}")
+    return state, not is_done
+
+
+def class_names(recipe: Recipe, model: nn.Module) -> Labels:
+    """The names of a recipe's classes; numbered ones where nothing names them. MemvitError if a file is malformed."""
+    assert isinstance(model, MeMViT | MViT)
+    entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
+    names = recipe.data.labels or (recipe.data.label_map if isinstance(recipe, ActionRecipe) else None)
+    is_file = names is not None and names not in DATASETS
+    labels = read_labels(names) if names and is_file else labels_for(classes, names or entry.dataset)
+    return labels if len(labels) == classes else labels_for(classes, None)
+
+
+def export(recipe: Recipe, model: nn.Module, labels: Labels, state: RunState, path: Path) -> None:
+    """Write the trained model as a checkpoint that describes itself."""
+    assert isinstance(model, MeMViT | MViT)
+    entry = model_entry(recipe.model.name)
+    source = {"recipe": recipe_yaml(recipe), "steps": state.total_steps, **state.metrics}
+    config = replace(model.config, drop_path=0.0)
+    save_safetensors(
+        path,
+        model,
+        CheckpointMetadata(recipe.model.name, config, entry.preprocessing, labels.names, labels.first_id, source),
+    )

@@ -1,0 +1,246 @@
+"""Watch videos: sources → clips → boxes → engine → files, until they end or someone asks to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from memvit.boxes import BoxSource
+from memvit.engine.engine import Engine
+from memvit.labels import Labels
+from memvit.os_errors import sentence_of
+from memvit.results.annotate import AnnotatedVideo
+from memvit.results.result import AvaCsvWriter, JsonLinesWriter, Result
+from memvit.streams.events import StreamStats
+from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
+from memvit.streams.policy import LivePolicy
+from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.types import Clip, MemvitError
+from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.sources.location import is_camera, is_playlist, is_url, redact, unique_names
+from memvit.video.sources.open import DECODER_THREADS, Source, open_source
+from memvit.video.sources.realtime import PacedSource
+from pipelines.stopping import stop_requested
+
+from .seen import Seen
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What to watch of a stream, and what to write of it: one file of each kind, named after the stream."""
+
+    out: Path
+    hop_seconds: float = 1.0
+    top_k: int = 5
+    all_scores: bool = False
+    ava_csv: bool = False
+    annotate: bool = False
+    annotate_width: int = 640
+    timeline: bool = False
+    until_seconds: float | None = None
+    """Watch each stream only up to this time of its own."""
+    frames_per_second: float = 30.0
+    """Of a folder of frames."""
+    start_seconds: float = 0.0
+    """Presentation time of a folder's first frame."""
+    policy: LivePolicy = field(default_factory=LivePolicy)
+    limits: VideoLimits = DEFAULT_LIMITS
+    pace: bool = False
+    """Play files at their own speed, over and over, as if they were cameras."""
+
+
+@dataclass
+class StreamSummary:
+    """How one stream went."""
+
+    stream_id: str
+    location: str
+    """Free of credentials."""
+    clips: int = 0
+    watched_seconds: float = 0.0
+    duration_seconds: float | None = None
+    failure: str | None = None
+    note: str = ""
+    """What was skipped or mended on the way."""
+    video_failure: str | None = None
+    """Why its annotated video ends early; the results are complete."""
+    stats: StreamStats | None = None
+    files: list[Path] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
+    """Who did what, and when."""
+
+
+@dataclass(frozen=True)
+class WatchSummary:
+    """How it all went."""
+
+    streams: tuple[StreamSummary, ...]
+    wall_seconds: float
+    interrupted: bool
+
+    @property
+    def failed(self) -> list[StreamSummary]:
+        """Streams that could not be watched to their end, or whose annotated video could not be written."""
+        return [stream for stream in self.streams if stream.failure or stream.video_failure]
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of video watched per second of wall time."""
+        return sum(stream.watched_seconds for stream in self.streams) / max(self.wall_seconds, 1e-9)
+
+
+class StreamFiles:
+    """The files of one stream. Each result is on disk once it is written; `close` finishes what was begun."""
+
+    def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions, *, is_live: bool = False) -> None:
+        self._summary, self._labels, self._options = summary, labels, options
+        self._timeline: list[Result] = []
+        self._stack = ExitStack()
+        enter = self._stack.enter_context
+        path = self._path(".jsonl")
+        self._json = enter(
+            JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores, with_latency=is_live)
+        )
+        self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
+        self._video = AnnotatedVideo(self._path(".mp4"), labels=labels) if options.annotate else None
+
+    def write(self, clip: Clip, result: Result) -> None:
+        """Write one result everywhere."""
+        self._json.write(result)
+        if self._csv:
+            self._csv.write(result)
+        if self._video:
+            self._to_video(partial(self._video.write, clip, result))
+        if self._options.timeline:
+            self._timeline.append(result)
+
+    def close(self) -> None:
+        """Finish the files, and draw the timeline of what was seen."""
+        self._stack.close()
+        if self._video:
+            self._to_video(self._video.close)
+        results, self._timeline = self._timeline, []
+        if results:
+            from memvit.results.timeline import draw_timeline
+
+            draw_timeline(results, self._labels, self._path(".png"), title=self._summary.stream_id)
+
+    def _to_video(self, action: Callable[[], None]) -> None:
+        """A video that cannot be written (any further) is given up; the results go on."""
+        try:
+            action()
+        except MemvitError as error:
+            self._video, self._summary.video_failure = None, str(error)
+
+    def _path(self, suffix: str) -> Path:
+        path = self._options.out / f"{self._summary.stream_id}{suffix}"
+        self._summary.files.append(path)
+        return path
+
+
+def watch(
+    locations: Sequence[str],
+    engine: Engine,
+    boxes: BoxSource | None,
+    labels: Labels,
+    options: WatchOptions,
+    on_event: Callable[[StreamSummary, StreamEvent], None] = lambda summary, event: None,
+) -> WatchSummary:
+    """Watch all locations at once and write their results; a stream that fails stops no other.
+
+    Ctrl-C or SIGTERM ends it after the clips at hand, with every file finished. `on_event` sees each stream's progress.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    summaries = {
+        stream_id: StreamSummary(stream_id, redact(location))
+        for stream_id, location in zip(unique_names(locations), locations, strict=True)
+    }
+    preview_width = options.annotate_width if options.annotate else None
+    watcher = Watcher(
+        engine, boxes, hop_seconds=options.hop_seconds, preview_width=preview_width, limits=options.limits
+    )
+    files: dict[str, StreamFiles] = {}
+    with ExitStack() as stack, stop_requested() as stopping:
+        stack.callback(watcher.close)
+        if options.pace or any(is_url(location) or is_camera(location) for location in locations):
+            watcher.warm_up()
+        for stream_id, location in zip(summaries, locations, strict=True):
+            reader = watcher.add(
+                stream_id,
+                location,
+                policy=options.policy,
+                connect=partial(open_location, location, options, max(1, DECODER_THREADS // len(locations))),
+                retry_initial=is_playlist(location),
+                until_seconds=options.until_seconds,
+            )
+            summaries[stream_id].stats = reader.stats
+        for event in watcher.news(stopping):
+            news = event
+            summary = summaries[news.stream_id]
+            if isinstance(news, StreamOpened) and news.stream_id not in files:
+                summary.duration_seconds = news.info.duration_seconds
+                try:
+                    files[news.stream_id] = StreamFiles(summary, labels, options, is_live=news.info.is_live)
+                    stack.callback(files[news.stream_id].close)
+                except MemvitError as error:
+                    watcher.remove(news.stream_id)
+                    news = StreamFailed(news.stream_id, str(error))
+            elif isinstance(news, Answered) and (failure := _write(news, summary, files[news.stream_id], options)):
+                watcher.remove(news.stream_id)
+                news = failure
+            if isinstance(news, StreamEnded | StreamFailed):
+                news = _finish(news, summary, files.get(news.stream_id))
+            on_event(summary, news)
+        interrupted = stopping.is_set()
+    return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
+
+
+def open_location(location: str, options: WatchOptions, threads: int = 1) -> Source:
+    """Open a source as `watch` does."""
+    again = partial(
+        open_source,
+        location,
+        decoder_threads=threads,
+        limits=options.limits,
+        frames_per_second=options.frames_per_second,
+        start_seconds=options.start_seconds,
+        open_timeout_seconds=options.policy.open_timeout_seconds,
+        read_timeout_seconds=options.policy.read_timeout_seconds,
+    )
+    source = again()
+    return source if not options.pace or source.info.is_live else PacedSource(source, again)
+
+
+def _write(
+    answered: Answered, summary: StreamSummary, files: StreamFiles, options: WatchOptions
+) -> StreamFailed | None:
+    """Files that take no more are the failure of their stream; the others go on."""
+    try:
+        files.write(answered.clip, answered.result)
+    except MemvitError as error:
+        return StreamFailed(summary.stream_id, str(error))
+    summary.seen.add(answered.result)
+    summary.clips += 1
+    summary.watched_seconds += options.hop_seconds
+    return None
+
+
+def _finish(
+    event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None
+) -> StreamEnded | StreamFailed:
+    """Close the files of a stream; how it ended, as told to others."""
+    if files is not None:
+        try:
+            files.close()
+        except OSError as error:
+            event = StreamFailed(summary.stream_id, sentence_of(error, summary.files[-1]))
+    if isinstance(event, StreamFailed):
+        summary.failure = event.reason
+    else:
+        summary.note = str(event.counts)
+    return event

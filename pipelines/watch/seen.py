@@ -1,0 +1,129 @@
+"""What was seen of a stream, in a line for each person: "person 2: walk 0:02–0:08, stand 0:09"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from memvit.boxes.match import PersonMatcher
+from memvit.labels import Labels
+from memvit.results.result import Result
+
+MIN_SCORE = 0.5
+"""An action counts as seen in a clip from this score on."""
+MAX_PEOPLE = 8
+"""Lines for a stream: the people seen longest."""
+KEPT_PEOPLE = 256
+MAX_SPANS = 64
+"""Of one action of one person; the oldest are dropped, so that a stream without end takes no memory without end."""
+
+
+@dataclass
+class Span:
+    """Consecutive clips, by the instants that they answer for."""
+
+    first_seconds: float
+    last_seconds: float
+    clips: int = 1
+
+
+@dataclass
+class _Person:
+    number: int
+    clips: int = 0
+    last_clip: int = -1
+    """How many clips of the stream had come when the person was last seen."""
+    spans: dict[int, list[Span]] = field(default_factory=dict)
+    """By class."""
+    latest: dict[int, int] = field(default_factory=dict)
+    """By class: the clip that its last span ends with."""
+    best: tuple[float, int, float] = (-1.0, 0, 0.0)
+    """Highest score, its class and its second, for a person of whom nothing scores enough."""
+
+
+class Seen:
+    """Collects results of one stream, in order. People are matched by their boxes, as in the timeline."""
+
+    def __init__(self, min_score: float = MIN_SCORE) -> None:
+        self._min_score = min_score
+        self._matcher = PersonMatcher()
+        self._people: dict[int, _Person] = {}
+        self._clips = 0
+        self._has_people = True
+
+    def add(self, result: Result) -> None:
+        """Take in one result."""
+        self._clips += 1 + result.missed_clips
+        self._has_people = result.boxes is not None
+        numbers = self._matcher.number(result.boxes.xyxy) if result.boxes is not None else [0]
+        for number, scores in zip(numbers, result.scores, strict=True):
+            person = self._people.setdefault(number, _Person(number))
+            person.clips += 1
+            person.last_clip = self._clips
+            best = int(scores.argmax())
+            person.best = max(person.best, (float(scores[best]), best, result.centre_seconds))
+            for action in (scores >= self._min_score).nonzero()[0].tolist():
+                self._extend(person, action, result.centre_seconds)
+        if len(self._people) > 2 * KEPT_PEOPLE:
+            longest = sorted(self._people.values(), key=lambda one: (-(one.last_clip == self._clips), -one.clips))
+            self._people = {person.number: person for person in longest[:KEPT_PEOPLE]}
+
+    def _extend(self, person: _Person, action: int, seconds: float) -> None:
+        spans = person.spans.setdefault(action, [])
+        if spans and person.latest[action] == self._clips - 1:
+            spans[-1].last_seconds = seconds
+            spans[-1].clips += 1
+        else:
+            spans.append(Span(seconds, seconds))
+            del spans[:-MAX_SPANS]
+        person.latest[action] = self._clips
+
+    def lines(self, labels: Labels, width: int = 80) -> list[str]:
+        """A line for each person, at most `width` characters each where one action fits; the people seen longest."""
+        if not self._people:
+            return ["nobody was seen"] if self._clips else []
+        longest = sorted(self._people.values(), key=lambda person: (-person.clips, person.number))
+        shown = sorted(longest[:MAX_PEOPLE], key=lambda person: person.number)
+        lines = []
+        for person in shown:
+            title = f"person {person.number + 1}" if self._has_people else "the whole picture"
+            lines.append(_joined(f"{title}: ", self._actions(person, labels), width))
+        if len(longest) > MAX_PEOPLE:
+            lines.append(f"and {self._matcher.count - MAX_PEOPLE} more people, seen for shorter")
+        return lines
+
+    def _actions(self, person: _Person, labels: Labels) -> Iterable[str]:
+        if not person.spans:
+            score, action, seconds = person.best
+            name, at = labels.names[action], short_clock(seconds)
+            return [f"no action scored {self._min_score:g} (highest: {name} {score:.2f} at {at})"]
+        order = sorted(person.spans, key=lambda action: (-sum(span.clips for span in person.spans[action]), action))
+        return [
+            f"{labels.names[action] if not place else ''} {_times(span)}".lstrip()
+            for action in order
+            for place, span in enumerate(sorted(person.spans[action], key=lambda span: span.first_seconds))
+        ]
+
+
+def short_clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _times(span: Span) -> str:
+    first, last = short_clock(span.first_seconds), short_clock(span.last_seconds)
+    return first if first == last else f"{first}–{last}"
+
+
+def _joined(title: str, parts: Iterable[str], width: int) -> str:
+    """As many parts as fit, the first in any case; an ellipsis says that there are more."""
+    parts = list(parts)
+    text = title + parts[0]
+    for place, part in enumerate(parts[1:], 2):
+        longer = f"{text}, {part}"
+        if len(longer) + (len(", …") if place < len(parts) else 0) > width:
+            return text + ", …"
+        text = longer
+    return text

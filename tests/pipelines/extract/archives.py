@@ -1,0 +1,72 @@
+"""Archives for tests: small real videos to extract, jobs as processes, stores compared array by array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from typer.testing import CliRunner
+
+from memvit.datasets.long_cue import Scene, write_video
+from pipelines.cli.app import app
+from tests.processes import Command, wait_for
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code of `memvit …` in this process, and everything printed, on one line."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, " ".join(result.output.split())
+
+
+def arguments(tiny_file: Path, out: object, *inputs: object) -> list[str]:
+    """Of `memvit extract` with the tiny model on whole frames."""
+    words = ["extract", *inputs, "--out", out, "--model", "memvit_tiny_8x4", "--checkpoint", tiny_file]
+    return [str(word) for word in [*words, "--boxes", "full"]]
+
+
+def committed(archive: Path) -> int:
+    """Parts that are on disk now."""
+    while True:
+        try:
+            return len(list(archive.glob("work/*/*/part-*/c/0")))
+        except FileNotFoundError:  # a video was finished, and its parts removed, while this looked
+            continue
+
+
+def kill_after(command: Command, archive: Path, parts: int) -> None:
+    """SIGKILL once so many more parts are there."""
+    wanted = committed(archive) + parts
+    wait_for(lambda: committed(archive) >= wanted or not command.is_running)
+    command.kill()
+
+
+def small_video(path: Path, seed: int = 0, seconds: float = 20, rate: float = 12) -> Path:
+    """Real H.264, 96 × 64 pixels."""
+    write_video(Scene(seed=seed, seconds=seconds, width=96, height=64, frames_per_second=rate), path)
+    return path
+
+
+def differences(one: Path | str, other: Path | str, tolerance: float = 0.0) -> list[str]:
+    """Names of what is not equal in two archives: videos, their attributes, every array."""
+    first, second = (zarr.open_group(str(path), mode="r") for path in (one, other))
+    found: list[str] = []
+    ids = [sorted(store["videos"].keys()) for store in (first, second)]  # type: ignore[union-attr]
+    if ids[0] != ids[1]:
+        return [f"videos: {ids}"]
+    for name in ids[0]:
+        a, b = first[f"videos/{name}"], second[f"videos/{name}"]
+        assert isinstance(a, zarr.Group) and isinstance(b, zarr.Group)
+        compared = ["state", "clips", "people", "fingerprint", "location"] + ["digests"] * (tolerance == 0)
+        found += [f"{name}: {key}" for key in compared if a.attrs.get(key) != b.attrs.get(key)]
+        if sorted(a.keys()) != sorted(b.keys()):
+            found.append(f"{name}: {sorted(a.keys())} {sorted(b.keys())}")
+            continue
+        for key in a:
+            x, y = np.asarray(a[key][:]), np.asarray(b[key][:])  # type: ignore[index]
+            is_close = x.dtype.kind == "f" and tolerance and np.allclose(x, y, rtol=0, atol=tolerance)
+            if not (x.shape == y.shape and (is_close or np.array_equal(x, y))):
+                found.append(f"{name}: {key}")
+    return found

@@ -1,0 +1,92 @@
+"""An exported step is the model, over many clips of memory, without the model's code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+from memvit.models import MeMViT, MViTConfig, create_model
+from memvit.runtime.export.program import export_step, unflat
+from memvit.runtime.memory_pool import MemoryPool
+from tests.conftest import filled
+
+SCRIPT = """
+import sys, torch, torchvision
+program = torch.export.load(sys.argv[1]).module()
+arguments = torch.load(sys.argv[2], weights_only=True)
+torch.save(program(*arguments)[0], sys.argv[3])
+assert "memvit" not in sys.modules
+"""
+
+
+@pytest.fixture(scope="module")
+def small() -> MeMViT:
+    """Two blocks, one with memory: all there is to translate, in a third of the time."""
+    config = create_model("memvit_tiny_8x4").config
+    assert isinstance(config, MViTConfig) and config.memory is not None
+    plan = replace(config.memory, layers=(1,))
+    model = filled(MeMViT(replace(config, depth=2, stage_starts=(1,), memory=plan)))
+    assert isinstance(model, MeMViT)
+    return model
+
+
+@torch.inference_mode()
+def test_an_exported_step_carries_memory_as_the_model_does(small: MeMViT, tmp_path: Path) -> None:
+    assert small.config.memory is not None
+    step = export_step(small, tmp_path / "step.pt2", height=64, width=96, people=2)
+    program = torch.export.load(str(tmp_path / "step.pt2")).module()
+    boxes = torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])
+    pool, memory = MemoryPool(small.config.memory), None
+    blank = step.example(2)
+    for index in range(7):
+        clip = torch.randn(1, 3, 8, 64, 96, generator=torch.Generator().manual_seed(index))
+        expected, memory = small(clip, [boxes], memory)
+        recalled = pool.recall(["a"])
+        readable = recalled.readable if recalled else blank[2]
+        past = blank[3] if recalled is None else [
+            *[part for layer in recalled.layers for part in (layer.keys, layer.values)], *recalled.boxes
+        ]  # fmt: skip
+        logits, _, *kept = program(clip, boxes, readable, past)
+        pool.keep(["a"], unflat(step, kept))
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+    torch.save((clip, boxes, readable, past), tmp_path / "arguments.pt")
+    words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
+    subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
+    torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_onnx_runtime_gives_the_same_numbers(small: MeMViT, tmp_path: Path) -> None:
+    step = export_step(small, tmp_path / "step.onnx", height=64, width=96, people=2)
+    generator = torch.Generator().manual_seed(0)
+    clip, boxes = torch.randn(1, 3, 8, 64, 96, generator=generator), torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])
+    past = [torch.randn(part.shape, generator=generator) for part in step.example(2)[3]]
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    for readable in ([[False, True]], [[True, True]], [[False, False]]):
+        arguments = [clip, boxes, torch.tensor(readable), *past]
+        named = {known.name: value.numpy() for known, value in zip(session.get_inputs(), arguments, strict=True)}
+        found = session.run(None, named)
+        expected = step(clip, boxes, torch.tensor(readable), past)
+        for ours, theirs in zip(expected, found, strict=True):
+            torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_without_memory_needs_no_step() -> None:
+    model = create_model("mvitv2_t.in1k")
+    with pytest.raises(ValueError, match="this model has no memory"):
+        export_step(model, "unused.pt2", height=64, width=64)  # type: ignore[arg-type]
+
+
+def test_onnx_without_its_extra_says_what_to_install(
+    small: MeMViT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'memvit\[onnx\]'"):
+        export_step(small, tmp_path / "step.onnx", height=64, width=64)
+    assert not list(tmp_path.iterdir())
