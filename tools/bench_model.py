@@ -27,11 +27,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
-from memvit.models import Memory, MeMViT, MViT, create_model, list_models, model_entry
+from memvit.models import MODELS, Memory, MeMViT, MViT, create_model, list_models, model_entry
+from memvit.runtime import MemoryPool, Precision, Runner, for_device
 from memvit.runtime.cpu.onednn import PackedLinear, can_pack
-from memvit.runtime.cpu.prepack import prepack
 from memvit.runtime.flops import count_macs, count_parameters
-from memvit.runtime.memory_pool import MemoryPool
 from tools.peers import FAMILIES, peer_of, pytorchvideo_mvit, torchvision_video
 
 
@@ -97,24 +96,27 @@ def ours(name: str, device: torch.device, dtype: torch.dtype, batch: int) -> Ite
     yield Contender(f"{name}, no memory, clips twice as long", longer, (clips, people), {}, as_the_engine_does(longer))
 
 
-def as_the_engine_does(model: MeMViT | MViT) -> MeMViT | MViT:
-    """Packed, on a CPU that can."""
+def as_the_engine_does(model: MeMViT | MViT) -> Runner:
+    """With the runner of its device."""
     weights = next(model.parameters())
-    return prepack(model) if weights.device.type == "cpu" and can_pack(weights.dtype) else model
+    precision: Precision = "bfloat16" if weights.dtype == torch.bfloat16 else "float32"
+    return for_device(model, weights.device, precision, preprocessing=MODELS["memvit_tiny_8x4"].preprocessing)
 
 
-def remembering(model: MeMViT | MViT, batch: int) -> Callable[..., object]:
+def remembering(runner: Runner, batch: int) -> Callable[..., object]:
     """Steps of streams whose memories lie in a pool."""
-    assert isinstance(model, MeMViT) and model.config.memory is not None
-    pool, stream_ids = MemoryPool(model.config.memory), [str(stream) for stream in range(batch)]
+    plan = runner.network.config.memory
+    assert plan is not None
+    pool, stream_ids = MemoryPool(plan), [str(stream) for stream in range(batch)]
 
     def step(clips: Tensor, people: list[Tensor] | None, memory: Memory) -> object:
         if not len(pool):
             for stream, stream_id in enumerate(stream_ids):
                 pool.restore(stream_id, memory.select([stream]))
-        answer, kept = model.step(clips, people, pool.recall(stream_ids))
-        pool.keep(stream_ids, kept)
-        return answer
+        output, update = runner.step(clips, people, pool.view(stream_ids))
+        assert update is not None
+        pool.write(stream_ids, update)
+        return output
 
     return step
 

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
 
 from memvit.models import MeMViT, attention, model_entry
-from memvit.models.attend import Positions
+from memvit.models.attention import PositionBias
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,14 @@ ROWS = {
 }
 
 
-def naive_attend(
-    q: Tensor, k: Tensor, v: Tensor, positions: Positions, scale: float, *, bf16_matmul: bool = False
-) -> Tensor:
-    """`attend` with everything of the size (queries × keys) written down."""
-    cls = q.shape[2] - positions.queries
+def naive_attention(q: Tensor, k: Tensor, v: Tensor, bias: PositionBias, scale: float) -> Tensor:
+    """`attention` with everything of the size (queries × keys) written down."""
+    cls = q.shape[2] - bias.num_queries
     logits = (q * scale) @ k.transpose(2, 3)
-    bias = torch.cat(positions.products, dim=3) @ positions.columns.one_hot.t() * scale
-    logits = logits + F.pad(bias, (0, 0, cls, 0))
-    if positions.unreadable is not None:
-        logits = logits + positions.unreadable[:, None, None]
+    of_positions = torch.cat(bias.products, dim=3) @ bias.one_hot.t() * scale
+    logits = logits + F.pad(of_positions, (0, 0, cls, 0))
+    if bias.key_mask is not None:
+        logits = logits + bias.key_mask[:, None, None]
     attended = (logits.softmax(3) @ v).transpose(1, 2).flatten(2)
     attended[:, cls:] += q[:, :, cls:].transpose(1, 2).flatten(2)
     return attended
@@ -89,7 +87,7 @@ def run_row(name: str, depth: int, steps: int, device: torch.device) -> dict[str
     """Train for some steps with a steady memory; medians."""
     torch.manual_seed(0)
     if ROWS[name].naive:
-        vars(attention)["attend"] = naive_attend
+        vars(attention)["attention"] = naive_attention
     model = build(depth, ROWS[name]).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     config, memory, times = model.config, None, []

@@ -19,13 +19,11 @@ from torch import Tensor
 
 from memvit.boxes.pixels import boxes_in_pixels
 from memvit.engine.snapshot import StreamSnapshot
-from memvit.models import Memory, MemoryUpdate, MeMViT, ModelOutput, MViT, Preprocessing
-from memvit.models.transfer import sent
+from memvit.models import Memory, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
 from memvit.results.result import Result
-from memvit.runtime import Precision, Runner
+from memvit.runtime import Precision, for_device
 from memvit.runtime.memory_pool import MemoryPool
 from memvit.types import Clip, MemvitError, PersonBoxes
-from memvit.video.transforms import model_input
 
 FrameSize: TypeAlias = tuple[int, int]
 """(height, width) of a clip's images."""
@@ -74,10 +72,10 @@ class Engine:
         precision: Precision = "float32",
         remember: bool = True,
     ) -> None:
-        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. The model is moved
-        and converted in place. ValueError if the device does not have the precision.
+        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. ValueError if the
+        device does not have the precision.
         """
-        self.runner = Runner(model, preprocessing, device=device, precision=precision)
+        self.runner = for_device(model, device, precision, preprocessing=preprocessing)
         self.device, self.precision, self.dtype = self.runner.device, precision, self.runner.dtype
         self.model = self.runner.network
         self.preprocessing = preprocessing
@@ -150,23 +148,22 @@ class Engine:
     @torch.inference_mode()
     def _run(self, clips: list[Clip], boxes: list[PersonBoxes | None]) -> tuple[list[Result], _Commit]:
         """Results of clips of one size, and what is to be remembered of them. Changes nothing that a result shows."""
-        frames = sent(torch.from_numpy(np.stack([clip.frames for clip in clips])), self.device)
-        images = model_input(frames, self.preprocessing, self.dtype)
+        frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
+        size = (frames.shape[2], frames.shape[3])
         stream_ids = [clip.stream_id for clip in clips]
         pool: MemoryPool | None = None
-        kept: MemoryUpdate | None = None
+        view: MemoryView | None = None
         pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
-        if self.plan is None:
-            answer = self.runner.answer(images, pixels, remember=False)
-        else:
-            pool = self._pool_of(clips, images)
-            answer, kept = self.runner.step(images, pixels, pool.recall(stream_ids))
+        if self.plan is not None:
+            pool = self._pool_of(clips, size)
+            view = pool.view(stream_ids)
+        output, update = self.runner.step(frames, pixels, view, remember=self.plan is not None)
         states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
-        said = self._per_clip(answer, [len(box) if box is not None else 1 for box in boxes])
+        said = self._per_clip(output, [len(box) if box is not None else 1 for box in boxes])
         _check_finite(clips, said)
         results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
-        keep = pool.prepare(stream_ids, kept) if pool is not None and kept is not None else _nothing
-        return results, _Commit(clips, (images.shape[3], images.shape[4]), pool, keep)
+        keep = pool.prepare(stream_ids, update) if pool is not None and update is not None else _nothing
+        return results, _Commit(clips, size, pool, keep)
 
     @torch.inference_mode()
     def _commit(self, commit: _Commit) -> None:
@@ -183,21 +180,20 @@ class Engine:
                 while len(state.centres_seconds) > self.reach_clips:
                     state.centres_seconds.popleft()
 
-    def _pool_of(self, clips: list[Clip], images: Tensor) -> MemoryPool:
+    def _pool_of(self, clips: list[Clip], size: FrameSize) -> MemoryPool:
         """Where the memories of these streams are, or will be."""
         assert self.plan is not None
-        pool = self._pools.get((images.shape[3], images.shape[4])) or MemoryPool(self.plan)
+        pool = self._pools.get(size) or MemoryPool(self.plan)
         for clip in clips:
-            self._check_memory(clip.stream_id, images, pool)
+            self._check_memory(clip.stream_id, size, pool)
         return pool
 
-    def _check_memory(self, stream_id: str, images: Tensor, pool: MemoryPool) -> None:
+    def _check_memory(self, stream_id: str, size: FrameSize, pool: MemoryPool) -> None:
         """ValueError if what a stream remembers does not fit its clip; a restored memory goes where it fits."""
         state = self._streams.get(stream_id, StreamState())
-        size = (images.shape[3], images.shape[4])
         if state.restored is not None:
             assert isinstance(self.model, MeMViT)
-            self.model.check_memory(images[:1], state.restored)
+            self.model.check_memory(state.restored, streams=1, height=size[0], width=size[1])
             pool.restore(stream_id, state.restored)
             self._pools[size] = pool
             state.restored, state.size = None, size
@@ -207,18 +203,18 @@ class Engine:
                 f"{size[1]}×{size[0]}, which its memory does not fit; forget the stream first"
             )
 
-    def _per_clip(self, answer: ModelOutput, counts: list[int]) -> list[_Said]:
+    def _per_clip(self, output: ModelOutput, counts: list[int]) -> list[_Said]:
         activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
-        found = [activate(answer.logits.float()), answer.features.float()]
-        if answer.box_features is not None:
-            found.append(answer.box_features.float())
-        flat = torch.cat([tensor.flatten() for tensor in found]).cpu().split([tensor.numel() for tensor in found])
-        logits, features, *of_all_boxes = (part.view(like.shape) for part, like in zip(flat, found, strict=True))
-        scores = logits.split(counts)
-        if not of_all_boxes:
-            return [_Said(rows.numpy(), row.numpy(), None) for rows, row in zip(scores, features, strict=True)]
-        parts = zip(scores, features, of_all_boxes[0].split(counts), strict=True)
-        return [_Said(rows.numpy(), row.numpy(), of_people.numpy()) for rows, row, of_people in parts]
+        wanted = [activate(output.logits.float()), output.features]
+        if output.box_features is not None:
+            wanted.append(output.box_features)
+        all_scores, features, *of_boxes = self.runner.to_host(wanted)
+        ends = np.cumsum(counts)[:-1]
+        scores = np.split(all_scores, ends)
+        if not of_boxes:
+            return [_Said(rows, row, None) for rows, row in zip(scores, features, strict=True)]
+        parts = zip(scores, features, np.split(of_boxes[0], ends), strict=True)
+        return [_Said(rows, row, of_people) for rows, row, of_people in parts]
 
     @staticmethod
     def _in_pixels(clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Tensor]:

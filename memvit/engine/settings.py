@@ -23,7 +23,7 @@ from memvit.models import (
     model_entry,
     read_metadata,
 )
-from memvit.runtime import Precision, Runner
+from memvit.runtime import Precision, Runner, for_device
 from memvit.runtime.cpu.onednn import can_pack
 from memvit.types import MemvitError
 
@@ -131,7 +131,7 @@ def load(
             raise CheckpointError(f"{path}: this checkpoint does not describe itself; pass its model and checkpoint=…")
         opened = _open_model(None, path)
     network, preprocessing, names = opened
-    return Runner(network, preprocessing, names, device=chosen, precision=kind)
+    return for_device(network, chosen, kind, preprocessing=preprocessing, labels=names)
 
 
 def _open_model(

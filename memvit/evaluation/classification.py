@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from memvit.models import Preprocessing
+from memvit.models.preprocessing import normalised
 from memvit.runtime.threads import is_small, one_thread
 from memvit.types import MemvitError
-from memvit.video.transforms import normalised
 
 
 @dataclass(frozen=True)

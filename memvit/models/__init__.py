@@ -21,7 +21,8 @@ from .memory import Memory, MemoryUpdate, MemoryView
 from .memvit import MeMViT
 from .mvit import MViT
 from .output import ModelOutput
-from .zoo import MODELS, ModelEntry, Preprocessing, Weights
+from .preprocessing import Preprocessing
+from .zoo import MODELS, ModelEntry, Weights
 
 __all__ = [
     "MODELS",

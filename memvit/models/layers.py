@@ -14,6 +14,19 @@ def layer_norm(dim: int) -> nn.LayerNorm:
     return nn.LayerNorm(dim, eps=NORM_EPS)
 
 
+class SplitLinear(nn.Linear):
+    """One layer whose output comes in equal parts, each contiguous: fused queries, keys and values."""
+
+    def __init__(self, in_features: int, part_features: int, parts: int) -> None:
+        super().__init__(in_features, part_features * parts)
+        self.parts = parts
+
+    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """(…, in) → `parts` tensors (…, part_features)."""
+        pairs = zip(self.weight.chunk(self.parts), self.bias.chunk(self.parts), strict=True)
+        return [F.linear(x, weight, bias) for weight, bias in pairs]
+
+
 class Mlp(nn.Module):
     """Two linear layers with a GELU between them, and dropout after each while training."""
 
@@ -25,8 +38,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, dim) → (…, dim_out)."""
-        fused = getattr(self.fc1, "with_gelu", None)  # of a packed layer, see onednn.py
-        hidden = F.gelu(self.fc1(x)) if fused is None else fused(x)
+        hidden = F.gelu(self.fc1(x))
         if not self.training or self.dropout == 0.0:
             return self.fc2(hidden)
         return F.dropout(self.fc2(F.dropout(hidden, self.dropout)), self.dropout)

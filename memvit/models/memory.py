@@ -161,8 +161,13 @@ class MemoryView:
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
     """One a box block: (B, R, slots, C)."""
-    readable: Tensor
-    """(B, R) bool, oldest first."""
+    valid_mask: Tensor
+    """(B, R) bool, oldest first: whether the stream is old enough to have that clip."""
+
+    def select(self, samples: slice) -> MemoryView:
+        """What some of the B streams read."""
+        layers = tuple(layer.select(samples) for layer in self.layers)
+        return MemoryView(layers, tuple(boxes[samples] for boxes in self.boxes), self.valid_mask[samples])
 
 
 @dataclass(frozen=True)
@@ -174,8 +179,14 @@ class MemoryUpdate:
     boxes: tuple[Tensor, ...]
     """One a box block: (B, slots, C)."""
 
+    @staticmethod
+    def stack(parts: Sequence[MemoryUpdate]) -> MemoryUpdate:
+        """The streams of all parts, one after the other."""
+        layers = tuple(PooledKV.stack(of_layer) for of_layer in zip(*(part.layers for part in parts), strict=True))
+        return MemoryUpdate(layers, tuple(torch.cat(boxes) for boxes in zip(*(p.boxes for p in parts), strict=True)))
 
-def readable(ages: Tensor, reads: Sequence[int]) -> Tensor:
+
+def valid_clips(ages: Tensor, reads: Sequence[int]) -> Tensor:
     """Which past clips exist: ages (B,) → (B, R) bool, oldest first. Nothing is copied to the device."""
     return torch.stack([ages >= read for read in reversed(reads)], dim=1)
 
@@ -185,8 +196,42 @@ def clips_read(steps: Tensor, config: MemoryConfig) -> Tensor:
     return torch.stack([steps[:, config.steps - read] for read in reversed(config.reads)], dim=1)
 
 
+def view_of(memory: Memory, config: MemoryConfig) -> MemoryView:
+    """What is read now of a memory that is not in training; ValueError if it keeps clips uncompressed."""
+    if any(layer.raw is not None for layer in memory.layers):
+        raise ValueError("this memory is of a model in training; start the stream with memory=None")
+    valid_mask = valid_clips(memory.ages, config.reads)
+    layers = tuple(
+        MemoryKV(
+            clips_read(layer.compressed.keys, config),
+            clips_read(layer.compressed.values, config),
+            layer.compressed.grid,
+            valid_mask,
+        )
+        for layer in memory.layers
+    )
+    return MemoryView(layers, tuple(clips_read(boxes, config) for boxes in memory.boxes), valid_mask)
+
+
+def updated(memory: Memory | None, update: MemoryUpdate, config: MemoryConfig) -> Memory:
+    """The memory after a step that returned `update`; `memory` None at the start of the streams."""
+    layers = tuple(
+        LayerMemory((memory.layers[place].compressed if memory else ClipSteps.blank(new, config.steps)).pushed(new))
+        for place, new in enumerate(update.layers)
+    )
+    batch = len(update.layers[0].keys)
+    ages = memory.ages if memory else torch.zeros(batch, dtype=torch.long, device=update.layers[0].keys.device)
+    return Memory(layers, remember_boxes(memory, update.boxes, config), ages + 1)
+
+
+def remember_boxes(memory: Memory | None, pooled: Sequence[Tensor], config: MemoryConfig) -> tuple[Tensor, ...]:
+    """Past boxes of every box block with this clip's, (B, slots, C), at the end."""
+    olds = memory.boxes if memory else [new.new_zeros(len(new), config.steps, *new.shape[1:]) for new in pooled]
+    return tuple(torch.cat((old[:, 1:], new.detach()[:, None]), dim=1) for old, new in zip(olds, pooled, strict=True))
+
+
 def read_layer(
-    layer: LayerMemory, config: MemoryConfig, is_readable: Tensor, compress: Compress
+    layer: LayerMemory, config: MemoryConfig, valid_mask: Tensor, compress: Compress
 ) -> tuple[MemoryKV, LayerMemory]:
     """What a layer attends to now, and the layer's memory with its oldest raw clip compressed, if it keeps raw ones."""
     steps = layer.compressed
@@ -197,7 +242,7 @@ def read_layer(
             torch.cat((steps.values, now.values[:, None]), dim=1),
             now.grid,
         )
-    past = MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, is_readable)
+    past = MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, valid_mask)
     return past, replace(layer, compressed=steps)
 
 

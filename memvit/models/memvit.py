@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .attention import MemoryKV, PooledKV, PoolingAttention
-from .config import Grid, MemoryConfig, MViTConfig
+from .attention import PooledKV, PoolingAttention
+from .boxes import BoxBatch
+from .config import Grid, MViTConfig
 from .heads import ActionHead, ClassificationHead
 from .memory import (
     Compress,
@@ -22,10 +24,11 @@ from .memory import (
     MemoryView,
     clips_read,
     read_layer,
-    readable,
+    remember_boxes,
     remember_layer,
+    valid_clips,
 )
-from .mvit import Backbone, Block, initialise
+from .mvit import Backbone, initialise
 from .output import ModelOutput
 from .pooling import pooled_grid
 
@@ -55,107 +58,100 @@ class MeMViT(nn.Module):
     def forward(
         self,
         clips: Tensor,
-        boxes: Sequence[Tensor] | None = None,
+        boxes: Sequence[Tensor] | BoxBatch | None = None,
         memory: Memory | None = None,
         *,
         remember: bool = True,
     ) -> tuple[Tensor, Memory | None]:
         """One clip of each of B streams → logits and what the streams remember afterwards.
 
-        `clips` (B, 3, T, H, W), normalised. `boxes`: B tensors (N_i, 4), xyxy in input pixels; logits are (sum N_i,
-        classes) in that order. None for a clip classifier, whose logits are (B, classes). `memory`: of these B streams,
-        or None at their start. `remember=False` saves the work of a memory that nobody will read, and returns None.
-        ValueError if an argument does not fit the model or another argument.
+        `clips` (B, 3, T, H, W), normalised. `boxes`: B tensors (N_i, 4), xyxy in input pixels, or a `BoxBatch` on the
+        clips' device; logits are (sum N_i, classes) in that order. None for a clip classifier, whose logits are (B,
+        classes). `memory`: of these B streams, or None at their start. `remember=False` saves the work of a memory that
+        nobody will read, and returns None. ValueError if an argument does not fit the model or another argument.
         """
-        answer = self.answer(clips, boxes, memory, remember=remember)
-        return answer.logits, answer.memory
+        output = self.forward_features(clips, boxes, memory, remember=remember)
+        return output.logits, output.memory
 
-    def answer(
+    def forward_features(
         self,
         clips: Tensor,
-        boxes: Sequence[Tensor] | None = None,
+        boxes: Sequence[Tensor] | BoxBatch | None = None,
         memory: Memory | None = None,
         *,
         remember: bool = True,
     ) -> ModelOutput:
         """As `forward`, with the features that the logits are read from."""
-        self._check(clips, boxes, memory)
+        self.check_inputs(clips, boxes)
+        if memory is not None:
+            self.check_memory(memory, streams=len(clips), height=clips.shape[3], width=clips.shape[4])
         plan = self.config.memory
-        recalled, layers = self._recall(memory)
-        answer, fresh, box_fresh = self._look(clips, boxes, recalled)
+        view, layers = self._read(memory)
+        output, pooled, box_pooled = self._encode(clips, boxes, view)
         if plan is None or not remember:
-            return answer
+            return output
         kept = tuple(
             remember_layer(layers[place] if layers else None, plan, of_layer, compress, raw=self.training)
-            for place, (of_layer, compress) in enumerate(zip(fresh, self._compressions(), strict=True))
+            for place, (of_layer, compress) in enumerate(zip(pooled, self._compressions(), strict=True))
         )
         ages = torch.zeros(len(clips), dtype=torch.long, device=clips.device) if memory is None else memory.ages
-        return replace(answer, memory=Memory(kept, self._remember_boxes(memory, box_fresh, plan), ages + 1))
+        return replace(output, memory=Memory(kept, remember_boxes(memory, box_pooled, plan), ages + 1))
 
     def step(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: MemoryView | None = None
-    ) -> tuple[ModelOutput, MemoryUpdate]:
-        """As `answer`, for whoever keeps the memory (`MemoryPool`): reads the past, returns what to keep of the clip.
+        self,
+        images: Tensor,
+        boxes: Sequence[Tensor] | BoxBatch | None = None,
+        memory: MemoryView | None = None,
+        *,
+        remember: bool = True,
+    ) -> tuple[ModelOutput, MemoryUpdate | None]:
+        """One clip of each of B streams, for whoever keeps the memory: reads a view of it, returns what to add to it.
 
-        ValueError for a model without memory, or an argument that does not fit.
+        `images` (B, 3, T, H, W), normalised; `boxes` as in `forward`, or as a batch on the images' device. The update
+        is None for a model without memory, and with `remember=False`. ValueError for an argument that does not fit.
         """
-        if self.config.memory is None:
-            raise ValueError("this model has no memory: call it instead")
-        self._check(clips, boxes, None)
-        answer, fresh, box_fresh = self._look(clips, boxes, recalled)
-        compressed = (compress(of_layer) for of_layer, compress in zip(fresh, self._compressions(), strict=True))
-        return answer, MemoryUpdate(tuple(compressed), tuple(box_fresh))
+        self.check_inputs(images, boxes)
+        output, pooled, box_pooled = self._encode(images, boxes, memory)
+        if self.config.memory is None or not remember:
+            return output, None
+        compressed = (compress(of_layer) for of_layer, compress in zip(pooled, self._compressions(), strict=True))
+        return output, MemoryUpdate(tuple(compressed), tuple(box_pooled))
 
-    def _recall(self, memory: Memory | None) -> tuple[MemoryView | None, list[LayerMemory]]:
+    def _read(self, memory: Memory | None) -> tuple[MemoryView | None, list[LayerMemory]]:
         """What is read of a memory, and its layers with what training left uncompressed until now compressed."""
         plan = self.config.memory
         if memory is None or plan is None:
             return None, []
-        is_readable = readable(memory.ages, plan.reads)
+        valid_mask = valid_clips(memory.ages, plan.reads)
         read = [
-            read_layer(layer, plan, is_readable, compress)
+            read_layer(layer, plan, valid_mask, compress)
             for layer, compress in zip(memory.layers, self._compressions(), strict=True)
         ]
         boxes = tuple(clips_read(steps, plan) for steps in memory.boxes)
-        recalled = MemoryView(tuple(past for past, _ in read), boxes, is_readable)
-        return recalled, [layer for _, layer in read]
+        view = MemoryView(tuple(layer for layer, _ in read), boxes, valid_mask)
+        return view, [layer for _, layer in read]
 
-    def _look(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None, recalled: MemoryView | None
+    def _encode(
+        self, clips: Tensor, boxes: Sequence[Tensor] | BoxBatch | None, memory: MemoryView | None
     ) -> tuple[ModelOutput, list[PooledKV], list[Tensor]]:
-        """An answer without memory, and what layers and box blocks offer to remember."""
-        layers = self.config.memory.layers if self.config.memory else ()
-        pasts: list[MemoryKV | None] = [None] * self.config.depth
-        if recalled is not None:
-            for index, past in zip(layers, recalled.layers, strict=True):
-                pasts[index] = past
-        tokens, grid, all_fresh = self.backbone(clips, pasts)
-        fresh = [all_fresh[index] for index in layers]
+        """The output without memory, and what layers and box blocks offer to remember."""
+        tokens, grid, pooled = self.backbone(clips, memory.layers if memory else None)
         if not isinstance(self.head, ActionHead):
-            return ModelOutput(*self.head(tokens)), fresh, []
+            return ModelOutput(*self.head(tokens)), pooled, []
         patches = tokens[:, 1:] if self.config.cls_token else tokens
-        box_pasts = list(recalled.boxes) if recalled else None
-        logits, box_features, box_fresh = self.head(
-            patches, grid, boxes or [], box_pasts, recalled.readable if recalled else None
+        batch = boxes if isinstance(boxes, BoxBatch) else BoxBatch.of(boxes or [], self.head.slots).to(tokens.device)
+        past_boxes = list(memory.boxes) if memory else None
+        logits, box_features, box_pooled = self.head(
+            patches, grid, batch, past_boxes, memory.valid_mask if memory else None
         )
-        return ModelOutput(logits, patches.mean(1), box_features), fresh, box_fresh
+        return ModelOutput(logits, patches.mean(1), box_features), pooled, box_pooled
 
     def _compressions(self) -> list[Compress]:
-        """Of the memory layers."""
-        layers = self.config.memory.layers if self.config.memory else ()
-        return [self._attention(index).compress for index in layers]
+        """The compression of each memory layer."""
+        return [self._attention(index).compress for index in self.backbone.memory_layers]
 
     def _attention(self, index: int) -> PoolingAttention:
-        block = self.backbone.blocks[index]
-        assert isinstance(block, Block)
-        return block.attn
-
-    @staticmethod
-    def _remember_boxes(memory: Memory | None, fresh: list[Tensor], plan: MemoryConfig) -> tuple[Tensor, ...]:
-        olds = memory.boxes if memory else [new.new_zeros(len(new), plan.steps, *new.shape[1:]) for new in fresh]
-        return tuple(
-            torch.cat((old[:, 1:], new.detach()[:, None]), dim=1) for old, new in zip(olds, fresh, strict=True)
-        )
+        return cast(PoolingAttention, self.backbone.blocks[index].attn)
 
     def memory_grids(self, height: int, width: int) -> list[Grid]:
         """The grid of a compressed clip in every memory layer, for clips of this size in pixels."""
@@ -171,10 +167,13 @@ class MeMViT(nn.Module):
             grid = pooled_grid(grid, config.pool_kernel, block.q_stride)
         return grids
 
-    def _check(self, clips: Tensor, boxes: Sequence[Tensor] | None, memory: Memory | None) -> None:
+    def check_inputs(self, clips: Tensor, boxes: Sequence[Tensor] | BoxBatch | None) -> None:
+        """ValueError if clips and boxes do not fit the model or each other."""
         frames = self.config.frames
         if clips.ndim != 5 or clips.shape[1:3] != (3, frames):
             raise ValueError(f"this model takes clips of shape (B, 3, {frames}, H, W), got {tuple(clips.shape)}")
+        if isinstance(boxes, BoxBatch):
+            return
         if self.config.head.kind == "action":
             if boxes is None or len(boxes) != len(clips):
                 raise ValueError(f"{len(clips)} clips need a list of {len(clips)} box tensors, got {_count(boxes)}")
@@ -183,18 +182,15 @@ class MeMViT(nn.Module):
                     raise ValueError(f"boxes of clip {index} must be (N, 4) xyxy in pixels, got {tuple(box.shape)}")
         elif boxes is not None:
             raise ValueError("this model classifies whole clips and takes no boxes: pass boxes=None")
-        if memory is not None:
-            self.check_memory(clips, memory)
 
-    def check_memory(self, clips: Tensor, memory: Memory) -> None:
-        """ValueError if the memory is not of this model and clips of this size."""
+    def check_memory(self, memory: Memory, *, streams: int, height: int, width: int) -> None:
+        """ValueError if the memory is not of so many streams of this model, with clips of this size in pixels."""
         plan = self.config.memory
         if plan is None:
             raise ValueError("this model has no memory: pass memory=None")
-        if memory.batch_size != len(clips):
-            raise ValueError(f"{len(clips)} clips need the memory of {len(clips)} streams, got {memory.batch_size}")
+        if memory.batch_size != streams:
+            raise ValueError(f"{streams} clips need the memory of {streams} streams, got {memory.batch_size}")
         dims = [block.dim for block in self.config.blocks()]
-        height, width = clips.shape[3:]
         grids = self.memory_grids(height, width)
         expected = [(grid, dims[index], plan.steps) for grid, index in zip(grids, plan.layers, strict=True)]
         found = []

@@ -6,31 +6,20 @@ Source: MViTv2, arXiv 2112.01526. Configurations of the reference that no releas
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from memvit.runtime.cpu.sample_parallel import sample_parallel, worker_count
-
-from .attend import takes_parts
 from .attention import MemoryKV, PooledKV, PoolingAttention
+from .boxes import BoxBatch
 from .config import BlockConfig, Grid, MViTConfig
 from .heads import ClassificationHead
 from .layers import Mlp, drop_path, layer_norm
+from .memory import MemoryUpdate, MemoryView
 from .output import ModelOutput
 from .pooling import as_volume, max_pool
-
-HIDDEN_VALUES = 2**20
-"""A thread, of an MLP's hidden layer at a time (4 MB in float32), at inference on a CPU."""
-
-BLOCK_VALUES = 2**19
-"""A thread, of a block's input at a time, where a batch has several samples, at inference on a CPU."""
-
-CREW_VALUES = 2**17
-"""Of a sample's patches, from which samples of a batch are computed side by side, at inference on a CPU."""
 
 
 class PatchEmbed(nn.Module):
@@ -58,39 +47,32 @@ class Block(nn.Module):
         self.norm1 = layer_norm(block.dim)
         self.attn = PoolingAttention(config, block)
         self.norm2 = layer_norm(block.attention_dim)
-        self.mlp = Mlp(block.attention_dim, block.attention_dim * config.mlp_ratio, block.dim_out)
+        self.hidden_dim = block.attention_dim * config.mlp_ratio
+        self.mlp = Mlp(block.attention_dim, self.hidden_dim, block.dim_out)
         self.proj = nn.Linear(block.dim, block.dim_out) if block.dim != block.dim_out else None
 
-    def forward(self, x: Tensor, grid: Grid, past: MemoryKV | None = None) -> tuple[Tensor, Grid, PooledKV]:
+    def forward(self, x: Tensor, grid: Grid, memory: MemoryKV | None = None) -> tuple[Tensor, Grid, PooledKV]:
         """(B, N, dim) on `grid` → (B, N', dim_out) on the pooled grid, and what may be remembered."""
-        block = self.config
+        x, pooled_grid, pooled = self.attend(x, grid, memory)
+        normed = self.norm2(x)
+        grows_here = self.proj is not None and not self.grows_in_attention
+        skip = self.proj(normed).to(x.dtype) if self.proj is not None and grows_here else x
+        return _add(drop_path(self.mlp(normed), self.config.drop_path, self.training), skip), pooled_grid, pooled
+
+    def attend(self, x: Tensor, grid: Grid, memory: MemoryKV | None) -> tuple[Tensor, Grid, PooledKV]:
+        """The first half of the block: attention and its skip path."""
         dtype = x.dtype
         normed = self.norm1(x)
-        attended, pooled_grid, fresh = self.attn(normed, grid, past)
-        grows_in_attention = block.attention_dim != block.dim
+        attended, pooled_grid, pooled = self.attn(normed, grid, memory)
         # NOTE: where the width grows, the skip path starts from the normalised input, as in the reference.
-        skip = self.proj(normed) if self.proj is not None and grows_in_attention else x
-        skip = max_pool(skip.to(dtype), grid, block.q_stride, cls_token=self.cls_token)
-        x = _add(drop_path(attended, block.drop_path, self.training), skip)
-        grows_in_mlp = self.proj is not None and not grows_in_attention
-        if takes_parts(x) and not grows_in_mlp:
-            self._add_mlp_in_parts(x)
-            return x, pooled_grid, fresh
-        normed = self.norm2(x)
-        skip = self.proj(normed).to(dtype) if self.proj is not None and grows_in_mlp else x
-        return _add(drop_path(self.mlp(normed), block.drop_path, self.training), skip), pooled_grid, fresh
+        skip = self.proj(normed) if self.proj is not None and self.grows_in_attention else x
+        skip = max_pool(skip.to(dtype), grid, self.config.q_stride, cls_token=self.cls_token)
+        return _add(drop_path(attended, self.config.drop_path, self.training), skip), pooled_grid, pooled
 
-    def _add_mlp_in_parts(self, x: Tensor) -> None:
-        """The second half of the block in place, a part of the tokens at a time, for inference on a CPU.
-
-        A hidden layer of all tokens would be mapped and page-faulted anew at every call, which costs more than the
-        arithmetic, and what passes between norm and sum stays in the cache.
-        """
-        tokens = x.flatten(0, 1)
-        room = HIDDEN_VALUES * torch.get_num_threads()
-        parts = math.ceil(len(tokens) * self.mlp.fc1.out_features / room)
-        for part in tokens.split(math.ceil(len(tokens) / parts)):
-            part += self.mlp(self.norm2(part))
+    @property
+    def grows_in_attention(self) -> bool:
+        """Whether attention changes the width; where it does not, the MLP may."""
+        return self.config.attention_dim != self.config.dim
 
 
 def _add(branch: Tensor, skip: Tensor) -> Tensor:
@@ -101,19 +83,13 @@ def _add(branch: Tensor, skip: Tensor) -> Tensor:
     return branch.add_(skip) if branch.dtype == skip.dtype else skip + branch
 
 
-def microbatched(block: nn.Module, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-    """A block that nothing is remembered of, over as many samples at a time as the cache holds."""
-    room = BLOCK_VALUES * torch.get_num_threads()
-    parts = [block(part, grid) for part in x.split(max(1, room // x[0].numel()))]
-    return torch.cat([tokens for tokens, _, _ in parts]) if len(parts) > 1 else parts[0][0], parts[0][1]
-
-
 class Backbone(nn.Module):
-    """Clips in, normalised tokens out; a block listed in `pasts` also reads earlier clips."""
+    """Clips in, normalised tokens out; memory layers also read earlier clips."""
 
     def __init__(self, config: MViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.memory_layers = config.memory.layers if config.memory else ()
         self.patch_embed = PatchEmbed(config)
         self.cls_token = (
             nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, config.embed_dim), std=0.02))
@@ -125,40 +101,22 @@ class Backbone(nn.Module):
         self.checkpoint_blocks = False
         """Keep no activations inside blocks while training, and compute them anew in the backward pass."""
 
-    def forward(self, clips: Tensor, pasts: Sequence[MemoryKV | None] = ()) -> tuple[Tensor, Grid, list[PooledKV]]:
-        """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and each block's fresh tokens
-        (of a model without memory maybe none).
+    def forward(self, clips: Tensor, memory: Sequence[MemoryKV] | None = None) -> tuple[Tensor, Grid, list[PooledKV]]:
+        """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and what memory layers may remember.
 
-        `pasts` has one entry a block, or none at all.
+        `memory` has one entry a memory layer; None where nothing is read.
         """
-        pasts = pasts or [None] * len(self.blocks)
-        if not (takes_parts(clips) and self._is_worth_a_core(clips) and worker_count(len(clips)) > 1):
-            return self._run(clips, pasts)
-
-        def run(samples: slice) -> tuple[Tensor, Grid, list[PooledKV]]:
-            return self._run(clips[samples], [past and past.select(samples) for past in pasts])
-
-        tokens, grids, fresh = zip(*sample_parallel(run, len(clips)), strict=True)
-        return torch.cat(tokens), grids[0], [PooledKV.stack(parts) for parts in zip(*fresh, strict=True)]
-
-    def _is_worth_a_core(self, clips: Tensor) -> bool:
-        """Whether a sample is so large that Python, which serves one core at a time, holds nobody up."""
-        patches = math.prod(clips.shape[2:]) // math.prod(self.config.patch_stride)
-        return patches * self.config.embed_dim >= CREW_VALUES
-
-    def _run(self, clips: Tensor, pasts: Sequence[MemoryKV | None]) -> tuple[Tensor, Grid, list[PooledKV]]:
+        reads = dict(zip(self.memory_layers, memory, strict=True)) if memory is not None else {}
         x, grid = self._embed(clips)
-        fresh = []
-        for block, past in zip(self.blocks, pasts, strict=True):
+        remembered = []
+        for index, block in enumerate(self.blocks):
             if self.checkpoint_blocks and self.training:
-                x, grid, left_behind = checkpoint(block, x, grid, past, use_reentrant=False)
-            elif self.config.memory is None and takes_parts(x):
-                x, grid = microbatched(block, x, grid)
-                continue
+                x, grid, pooled = checkpoint(block, x, grid, reads.get(index), use_reentrant=False)
             else:
-                x, grid, left_behind = block(x, grid, past)
-            fresh.append(left_behind)
-        return self.norm(x), grid, fresh
+                x, grid, pooled = block(x, grid, reads.get(index))
+            if index in self.memory_layers:
+                remembered.append(pooled)
+        return self.norm(x), grid, remembered
 
     def _embed(self, clips: Tensor) -> tuple[Tensor, Grid]:
         x, grid = self.patch_embed(clips)
@@ -195,12 +153,24 @@ class MViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) or (B, 3, T, H, W), normalised → logits (B, classes)."""
-        return self.answer(x).logits
+        return self.step(x)[0].logits
 
-    def answer(self, x: Tensor) -> ModelOutput:
-        """As `forward`, with the features that the classes are read from."""
-        tokens, _, _ = self.backbone(x.unsqueeze(2) if x.ndim == 4 else x)
-        return ModelOutput(*self.head(tokens))
+    def step(
+        self,
+        images: Tensor,
+        boxes: Sequence[Tensor] | BoxBatch | None = None,
+        memory: MemoryView | None = None,
+        *,
+        remember: bool = True,
+    ) -> tuple[ModelOutput, MemoryUpdate | None]:
+        """As `forward`, with the features that the classes are read from; arguments and results of `MeMViT.step`.
+
+        ValueError if there are boxes or a memory.
+        """
+        if boxes is not None or memory is not None:
+            raise ValueError("this network classifies single clips: it takes neither boxes nor a memory")
+        tokens, _, _ = self.backbone(images.unsqueeze(2) if images.ndim == 4 else images)
+        return ModelOutput(*self.head(tokens)), None
 
     def forward_features(self, x: Tensor) -> list[Tensor]:
         """Multiscale maps for a detector's FPN: images → [(B, C, H', W')], clips → [(B, C, T', H', W')].

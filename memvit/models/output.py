@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from .memory import Memory
@@ -20,4 +22,18 @@ class ModelOutput:
     box_features: Tensor | None = None
     """(sum N_i, C): what the logits of each person were read from."""
     memory: Memory | None = None
-    """Of the B streams after this clip; None for a model without memory, or where nobody will read it."""
+    """The memory of the B streams after this clip; None for a model without memory, or where it is kept elsewhere."""
+
+    def with_memory(self, memory: Memory) -> ModelOutput:
+        """The same with a memory."""
+        return replace(self, memory=memory)
+
+    @staticmethod
+    def stack(parts: Sequence[ModelOutput]) -> ModelOutput:
+        """The streams of all parts, one after the other, without memory."""
+        box_features = [part.box_features for part in parts if part.box_features is not None]
+        return ModelOutput(
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.features for part in parts]),
+            torch.cat(box_features) if box_features else None,
+        )

@@ -11,9 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memvit.runtime.cpu.onednn import PackedConv
-
 from .config import Grid
+
+
+class PoolConv(nn.Conv3d):
+    """A depthwise convolution without bias that keeps the grid at stride 1; heads share its weights."""
+
+    def __init__(self, channels: int, kernel: Grid, stride: Grid) -> None:
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """(B, heads · channels, T, H, W) → (B, heads · channels, T', H', W')."""
+        channels = volume.shape[1]
+        weight = self.weight.repeat(channels // self.out_channels, 1, 1, 1, 1)
+        return F.conv3d(volume, weight, None, self.stride, self.padding, groups=channels)
 
 
 def pooled_grid(grid: Grid, kernel: Grid, stride: Grid) -> Grid:
@@ -28,26 +40,19 @@ def as_volume(tokens: Tensor, grid: Grid) -> Tensor:
 
 
 def as_tokens(volume: Tensor) -> Tensor:
-    """(B, C, T, H, W) → (B, T·H·W, C); free of charge for a channels-last volume."""
+    """(B, C, T, H, W) → (B, T·H·W, C); without copying for a channels-last volume."""
     return volume.permute(0, 2, 3, 4, 1).flatten(1, 3)
 
 
 def conv_pool(
-    tokens: Tensor, grid: Grid, conv: nn.Conv3d | PackedConv, norm: nn.LayerNorm, *, cls_token: bool
+    tokens: Tensor, grid: Grid, conv: nn.Module, norm: nn.LayerNorm, *, cls_token: bool
 ) -> tuple[Tensor, Grid]:
-    """Depthwise convolution and LayerNorm of each head; the cls token skips the former.
+    """Depthwise convolution and LayerNorm of each head; the cls token skips the former: (B, N, C) → (B, N', C).
 
-    `norm` has c channels and the tokens C = heads · c; `conv` has c, or C where the repetition is done: (B, N, C) →
-    (B, N', C).
+    `conv` takes all C channels, `norm` those of one head.
     """
-    channels = tokens.shape[2]
-    heads = channels // norm.normalized_shape[0]
-    volume = as_volume(tokens[:, 1:] if cls_token else tokens, grid)
-    if isinstance(conv, PackedConv) or conv.out_channels == channels:
-        volume = conv(volume)
-    else:
-        weight = conv.weight.repeat(heads, 1, 1, 1, 1)
-        volume = F.conv3d(volume, weight, None, conv.stride, conv.padding, groups=channels)
+    heads = tokens.shape[2] // norm.normalized_shape[0]
+    volume = conv(as_volume(tokens[:, 1:] if cls_token else tokens, grid))
     pooled = as_tokens(volume)
     if cls_token:
         pooled = torch.cat((tokens[:, :1], pooled), dim=1)

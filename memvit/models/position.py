@@ -2,21 +2,19 @@
 
 MViTv2 adds q·Rt + q·Rh + q·Rw to the attention logits, where the tables are looked up by the distance of query and key
 along each axis. That sum is itself a dot product: give every query its products with the tables of its row, and every
-key a one-hot of its coordinate. What is made of the two is in `attend`; no (queries × keys) tensor of all biases need
-exist. A past clip's keys have columns of their own, made from their own tables.
+key a one-hot of its coordinate. What is made of the two is in `attention`; no (queries × keys) tensor of all biases
+need exist. A past clip's keys have columns of their own, made from their own tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from memvit.runtime.cpu.onednn import SpreadLinear, spread_linear
 
 from .config import Grid
 
@@ -35,20 +33,28 @@ class PositionColumns:
     one_hot: Tensor
     """(keys, columns): which column of each axis a key answers to; cls keys answer to none."""
 
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return self.one_hot.shape[1]
 
-    @cached_property
-    def spread(self) -> SpreadLinear:
-        """(…, columns) → (…, keys): what the products add to the logit of each key."""
-        return spread_linear(self.one_hot)
+@dataclass(frozen=True)
+class PositionTables:
+    """The learned tables of one layer, (distances, head_dim) each; None for an axis that is not used."""
 
-    @cached_property
-    def padded_tables(self) -> tuple[Tensor, ...]:
-        """`tables` with zeros up to a multiple of 16 columns: CPUs multiply with fewer five times slower."""
-        return tuple(F.pad(table, (0, -table.shape[2] % 16)) for table in self.tables)
+    height: Tensor
+    width: Tensor
+    time: Tensor | None = None
+    memory_height: Tensor | None = None
+    memory_width: Tensor | None = None
+    memory_time: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PositionRule:
+    """How a layer measures distances."""
+
+    cls_token: bool
+    clamped: bool
+    """MeMViT's rule for frames that are not square, see `axis_lookup`."""
+    memory_stride: int
+    """Frames between two compressed frames of a past clip."""
 
 
 def resized(table: Tensor, length: int) -> Tensor:
@@ -59,9 +65,11 @@ def resized(table: Tensor, length: int) -> Tensor:
 
 
 def _known(make: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
-    """As `make`, which depends on nothing but its arguments, with what it made for the same ones before."""
-    is_traced = torch.compiler.is_compiling() or type(torch.empty(0, device=device)) is not Tensor
-    return make if is_traced else _remembered(make)
+    """As `make`, which depends on nothing but its arguments, with what it made for the same ones before.
+
+    Where tensors are stand-ins without values (an export), they are made anew: they must not outlive the trace.
+    """
+    return _remembered(make) if type(torch.empty(0, device=device)) is Tensor else make
 
 
 @cache
@@ -159,16 +167,39 @@ def _one_hot_columns(
     return torch.cat(parts, dim=1)
 
 
-def query_products(queries: Tensor, grid: Grid, columns: PositionColumns) -> list[Tensor]:
+def position_columns(
+    tables: PositionTables, rule: PositionRule, queries: Grid, keys: Grid, past: tuple[Grid, int] | None, factor: float
+) -> PositionColumns:
+    """The columns of a layer for a query and a key grid; `past` is (grid of a compressed clip, number of clips).
+
+    `factor` multiplies the tables.
+    """
+    lookups = spatial_lookups((tables.height, tables.width), queries, keys, clamped=rule.clamped)
+    axes: tuple[int, ...] = (1, 2)
+    if tables.time is not None:
+        lookups.insert(0, axis_lookup(tables.time, queries[0], keys[0]))
+        axes = (0, *axes)
+    if past is not None:
+        grid, clips = past
+        assert tables.memory_time is not None and tables.memory_height is not None and tables.memory_width is not None
+        memory = [
+            memory_time_lookup(tables.memory_time, queries[0], grid[0] * clips, rule.memory_stride),
+            *spatial_lookups((tables.memory_height, tables.memory_width), queries, grid, clamped=rule.clamped),
+        ]
+        lookups = [torch.cat(pair, dim=1) for pair in zip(memory, lookups, strict=True)]
+    one_hot = one_hot_columns(axes, keys, past, int(rule.cls_token), tables.height)
+    return PositionColumns(tuple((lookup * factor).transpose(1, 2).contiguous() for lookup in lookups), axes, one_hot)
+
+
+def query_products(queries: Tensor, grid: Grid, axes: Sequence[int], tables: Sequence[Tensor]) -> list[Tensor]:
     """Products of each query with the tables of its row, per axis: (B, heads, T·H·W, head_dim) → [(…, T·H·W, columns)].
 
-    `queries` are without the cls token and contiguous.
+    `queries` are without the cls token and contiguous; `axes` and `tables` as in `PositionColumns`.
     """
     batch, heads, tokens, dim = queries.shape
     t, h, w = grid
     products = []
-    tables = columns.padded_tables if queries.device.type == "cpu" else columns.tables
-    for axis, table, known in zip(columns.axes, tables, columns.tables, strict=True):
+    for axis, table in zip(axes, tables, strict=True):
         if axis == 0:
             product = torch.matmul(queries.view(batch * heads, t, h * w, dim), table)
         elif axis == 1:
@@ -176,5 +207,5 @@ def query_products(queries: Tensor, grid: Grid, columns: PositionColumns) -> lis
         else:
             # One product a column of the frame; the rows of each lie apart, which a strided bmm takes without a copy.
             product = torch.bmm(queries.view(-1, w, dim).transpose(0, 1), table).transpose(0, 1)
-        products.append(product.reshape(batch, heads, tokens, -1)[..., : known.shape[2]])
+        products.append(product.reshape(batch, heads, tokens, -1))
     return products

@@ -7,9 +7,9 @@ set and with it the head. Published figures are as their authors print them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from .config import HeadConfig, MemoryConfig, MViTConfig
+from .preprocessing import Preprocessing
 
 VIDEO = MViTConfig()
 IMAGE = MViTConfig(
@@ -59,20 +59,6 @@ ARCHITECTURES: dict[str, MViTConfig] = {
         head=HeadConfig("action", 80, dropout=0.0, box_blocks=1, box_slots=6),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a model wants to be shown."""
-
-    num_frames: int
-    frame_interval: int
-    """Distance of the frames, in frames of a 30 fps video; 1 for images."""
-    short_side: int = 224
-    crop: Literal["none", "center"] = "center"
-    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    channels: Literal["rgb", "bgr"] = "rgb"
 
 
 @dataclass(frozen=True)

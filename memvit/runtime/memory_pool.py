@@ -14,7 +14,7 @@ from torch import Tensor
 from memvit.models.attention import MemoryKV
 from memvit.models.config import Grid, MemoryConfig
 from memvit.models.memory import ClipSteps, LayerMemory, Memory, MemoryUpdate, MemoryView
-from memvit.models.transfer import sent
+from memvit.runtime.transfer import sent
 
 FIRST_CAPACITY = 8
 
@@ -43,7 +43,7 @@ class MemoryPool:
         """Bytes allocated."""
         return sum(ring.nbytes for ring in self._rings)
 
-    def recall(self, stream_ids: Sequence[str]) -> MemoryView | None:
+    def view(self, stream_ids: Sequence[str]) -> MemoryView | None:
         """What these streams read now; None while none of them has seen a clip."""
         ages = [self._ages.get(stream_id, 0) for stream_id in stream_ids]
         if not any(ages):
@@ -58,25 +58,25 @@ class MemoryPool:
             ]
             for stream_id, age in zip(stream_ids, ages, strict=True)
         ]
-        rows, slots, is_there = sent(torch.tensor(table), device).unbind(1)
-        readable = is_there.bool()
+        rows, slots, valid = sent(torch.tensor(table), device).unbind(1)
+        valid_mask = valid.bool()
         read = [ring[rows, slots] for ring in self._rings]
         layers = tuple(
-            MemoryKV(read[2 * place], read[2 * place + 1], grid, readable) for place, grid in enumerate(self._grids)
+            MemoryKV(read[2 * place], read[2 * place + 1], grid, valid_mask) for place, grid in enumerate(self._grids)
         )
-        return MemoryView(layers, tuple(read[2 * len(self._grids) :]), readable)
+        return MemoryView(layers, tuple(read[2 * len(self._grids) :]), valid_mask)
 
-    def keep(self, stream_ids: Sequence[str], kept: MemoryUpdate) -> None:
+    def write(self, stream_ids: Sequence[str], update: MemoryUpdate) -> None:
         """Write one clip of each of these streams; new ones get a row."""
-        self.prepare(stream_ids, kept)()
+        self.prepare(stream_ids, update)()
 
-    def prepare(self, stream_ids: Sequence[str], kept: MemoryUpdate) -> Callable[[], None]:
-        """As `keep`, in two parts: this call allocates what is needed and may fail, the returned one writes.
+    def prepare(self, stream_ids: Sequence[str], update: MemoryUpdate) -> Callable[[], None]:
+        """As `write`, in two parts: this call allocates what is needed and may fail, the returned one writes.
 
         The pool must not change in between. A call that fails, or whose write is never made, leaves no trace.
         """
-        parts = [part for layer in kept.layers for part in (layer.keys, layer.values)] + list(kept.boxes)
-        self._grids = [layer.grid for layer in kept.layers]
+        parts = [part for layer in update.layers for part in (layer.keys, layer.values)] + list(update.boxes)
+        self._grids = [layer.grid for layer in update.layers]
         if not self._rings:
             self._rings = [part.new_zeros(self._capacity, self._plan.steps, *part.shape[1:]) for part in parts]
         device = self._rings[0].device

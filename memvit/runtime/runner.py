@@ -1,32 +1,36 @@
-"""A network as it is run: on its device, in its precision, with packed weights where a CPU has them.
+"""How a network is run: on which device, in which precision, with how many threads.
 
-The engine and Python programs run networks through this one class, so both have the same numbers and the same speed.
+The engine and Python programs run networks through a `Runner`, so both have the same numbers and the same speed. What a
+device needs (packed weights, pinned memory, captured graphs) is its runner's business; the network knows nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memvit.labels import Labels
-from memvit.models import Memory, MemoryUpdate, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
-from memvit.runtime.cpu.onednn import can_pack
-from memvit.runtime.cpu.prepack import prepack
-
-from .threads import is_small, one_thread
+from memvit.models.memory import Memory, MemoryUpdate, MemoryView, updated, view_of
+from memvit.models.memvit import MeMViT
+from memvit.models.mvit import MViT
+from memvit.models.output import ModelOutput
+from memvit.models.preprocessing import Preprocessing, model_input
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
 
-class Runner:
+class Runner(ABC):
     """Runs a network without gradients; called like the network, it returns logits and memory.
 
-    Clips and boxes may be on any device. Results and memories are on the runner's device. The network's weights are
-    those of when the runner was made: make another runner after they have changed.
+    Images and boxes may be on any device. Outputs and memories are on the runner's device. The weights are those of
+    when the runner was made: make another runner after they have changed.
     """
 
     def __init__(
@@ -35,39 +39,45 @@ class Runner:
         preprocessing: Preprocessing,
         labels: Labels | None = None,
         *,
-        device: torch.device | str = "cpu",
-        precision: Precision = "float32",
+        device: torch.device,
+        precision: Precision,
     ) -> None:
-        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. The network is moved
-        and converted in place. ValueError if the device does not have the precision.
-        """
-        self.device, self.precision = torch.device(device), precision
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self.network = network.to(device=self.device, dtype=self.dtype).eval()
+        self.network = network
+        """The network as it was given. It is not changed; do not run it, run the runner."""
         self.preprocessing = preprocessing
         """How frames become clips."""
         self.labels = labels
         """The names of the classes, in the order of the logits; None where nobody named them."""
-        self._running = self._prepared()
-        self._is_single = self.device.type == "cpu" and is_small(network)
-
-    def _prepared(self) -> MeMViT | MViT:
-        """The network as the device likes it: on a CPU, with its linear layers packed."""
-        is_int8 = self.precision == "int8"
-        if self.device.type == "cpu" and can_pack(self.dtype, int8=is_int8):
-            return prepack(self.network, int8=is_int8)
-        if is_int8:
-            raise ValueError(f"8-bit products are for CPUs that oneDNN knows, not for {self.device}; use bfloat16")
-        return self.network
-
-    def threads(self) -> AbstractContextManager[None]:
-        """A context with the number of threads that this network is run with, for what is computed around a call."""
-        return one_thread(self._is_single)
+        self.device, self.precision = device, precision
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        """What images are given to the network in, and memories are kept in."""
 
     @property
     def wants_boxes(self) -> bool:
         """Whether the network answers for people rather than for whole clips."""
         return self.network.config.head.kind == "action"
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """A context with the number of threads that this network is run with, for what is computed around a step."""
+        yield
+
+    @abstractmethod
+    def step(
+        self,
+        images: Tensor,
+        boxes: Sequence[Tensor] | None = None,
+        memory: MemoryView | None = None,
+        *,
+        remember: bool = True,
+    ) -> tuple[ModelOutput, MemoryUpdate | None]:
+        """One clip of each of B streams: what the network says, and what to add to its memory.
+
+        `images`: (B, 3, T, H, W) or (B, 3, H, W), normalised, or (B, T, H, W, 3) uint8 RGB frames, which are normalised
+        here. `boxes`: B tensors (N_i, 4), xyxy in pixels of the images, for a network that wants them. `memory`: what
+        the streams read (`MemoryPool.view`), None at their start. The update is None for a network without memory, and
+        with `remember=False`. ValueError if an argument does not fit.
+        """
 
     def __call__(
         self,
@@ -79,12 +89,12 @@ class Runner:
     ) -> tuple[Tensor, Memory | None]:
         """Logits, and what the streams remember afterwards: None for a network without memory.
 
-        Arguments are those of `MeMViT.forward`, or of `MViT.forward`, which takes clips alone.
+        Arguments are those of `MeMViT.forward`; clips also as in `step`. ValueError if one does not fit.
         """
-        answer = self.answer(clips, boxes, memory, remember=remember)
-        return answer.logits, answer.memory
+        output = self.forward_features(clips, boxes, memory, remember=remember)
+        return output.logits, output.memory
 
-    def answer(
+    def forward_features(
         self,
         clips: Tensor,
         boxes: Sequence[Tensor] | None = None,
@@ -92,24 +102,59 @@ class Runner:
         *,
         remember: bool = True,
     ) -> ModelOutput:
-        """As a call, with the features that the logits are read from. ValueError if an argument does not fit."""
-        network = self._running
-        with torch.inference_mode(), self.threads():
-            clips = clips.to(self.device, self.dtype)
-            if isinstance(network, MeMViT):
-                return network.answer(clips, boxes, memory, remember=remember)
-            if boxes is not None or memory is not None:
-                raise ValueError("this network classifies single clips: it takes neither boxes nor a memory")
-            return network.answer(clips)
+        """As a call, with the features that the logits are read from."""
+        plan = self.network.config.memory
+        with torch.inference_mode():
+            view = None
+            if memory is not None:
+                if not isinstance(self.network, MeMViT) or plan is None:
+                    raise ValueError("this network has no memory: pass memory=None")
+                height, width = clips.shape[2:4] if is_frames(clips) else clips.shape[3:5]
+                self.network.check_memory(memory, streams=len(clips), height=height, width=width)
+                memory = memory.to(self.device, self.dtype)
+                view = view_of(memory, plan)
+            output, update = self.step(clips, boxes, view, remember=remember)
+            if plan is None or update is None:
+                return output
+            return output.with_memory(updated(memory, update, plan))
 
-    def step(
-        self, clips: Tensor, boxes: Sequence[Tensor] | None = None, recalled: MemoryView | None = None
-    ) -> tuple[ModelOutput, MemoryUpdate]:
-        """As `answer`, for whoever keeps the memories of many streams (`MemoryPool`): see `MeMViT.step`.
+    def as_images(self, images: Tensor) -> Tensor:
+        """Images as the network reads them, on the device and in the type that it computes in."""
+        images = images.to(self.device)
+        if is_frames(images):
+            return model_input(images, self.preprocessing, self.dtype)
+        return images.to(self.dtype)
 
-        ValueError for a network without memory, or an argument that does not fit.
-        """
-        if not isinstance(self._running, MeMViT):
-            raise ValueError("this network has no memory: call it instead")
-        with torch.inference_mode(), self.threads():
-            return self._running.step(clips.to(self.device, self.dtype), boxes, recalled)
+    def to_host(self, tensors: Sequence[Tensor]) -> list[NDArray[np.float32]]:
+        """The values of outputs as float32 arrays."""
+        return [tensor.float().cpu().numpy() for tensor in tensors]
+
+
+def is_frames(images: Tensor) -> bool:
+    """Whether images are (B, T, H, W, 3) uint8 frames, and not normalised yet."""
+    return images.dtype == torch.uint8
+
+
+def for_device(
+    network: MeMViT | MViT,
+    device: torch.device | str = "cpu",
+    precision: Precision = "float32",
+    *,
+    preprocessing: Preprocessing,
+    labels: Labels | None = None,
+) -> Runner:
+    """The runner of a device. ValueError if the device does not have the precision: `int8` is for CPUs."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        from .cpu.runner import CpuRunner
+
+        return CpuRunner(network, preprocessing, labels, precision=precision)
+    if precision == "int8":
+        raise ValueError(f"8-bit products are for CPUs that oneDNN knows, not for {device}; use bfloat16")
+    if device.type == "cuda":
+        from .cuda.runner import CudaRunner
+
+        return CudaRunner(network, preprocessing, labels, device=device, precision=precision)
+    from .plain import PlainRunner
+
+    return PlainRunner(network, preprocessing, labels, device=device, precision=precision)

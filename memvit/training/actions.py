@@ -18,13 +18,13 @@ from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_o
 from memvit.evaluation.actions import KeyframeScores, as_table, score_keyframes
 from memvit.evaluation.ava import evaluate
 from memvit.models import Memory, MeMViT, ModelEntry
-from memvit.models.transfer import sent
+from memvit.models.preprocessing import model_input
+from memvit.runtime.transfer import sent, sent_boxes
 from memvit.training.lane_augment import LaneAugmentation
 from memvit.training.recipe import ActionData, ActionRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError
 from memvit.video.clips.sampler import ClipSampler, short_side_size
-from memvit.video.transforms import model_input
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class ActionTask:
 
     def __init__(self, recipe: ActionRecipe, model: MeMViT, entry: ModelEntry, world: World) -> None:
         self.model: nn.Module = model
+        self._box_slots = model.config.head.box_slots
         self.config, self.recipe, self.world = model.config, recipe, world
         self.preprocessing = entry.preprocessing
         data, classes = recipe.data, model.config.head.num_classes
@@ -152,7 +153,8 @@ class ActionTask:
         if memory is not None:
             # A stream of age 0 reads nothing: forgetting is setting the age.
             memory = replace(memory, ages=memory.ages.masked_fill(sent(batch.begins, device), 0))
-        logits, memory = network(clips, batch.boxes, memory)
+        boxes = sent_boxes(batch.boxes, self._box_slots, device)
+        logits, memory = network(clips, boxes, memory)
         self.memory = memory.detach() if memory is not None else None
         labels = sent(batch.labels, device)
         loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(1).sum()

@@ -19,12 +19,12 @@ from memvit.datasets.video_lists import read_video_list
 from memvit.evaluation.classification import TopK, Views, class_logits, evaluate
 from memvit.labels import DATASETS, labels_for, read_labels
 from memvit.models import MeMViT, ModelEntry, MViT
-from memvit.models.transfer import sent
+from memvit.models.preprocessing import normalised
+from memvit.runtime.transfer import sent
 from memvit.training.augment import BatchAugmentation, ClipAugmentation
 from memvit.training.recipe import Augmentation, ClassificationData, ClassificationRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError, SourceError
-from memvit.video.transforms import normalised
 
 logger = logging.getLogger("memvit")
 MAX_UNREADABLE_IN_A_ROW = 20

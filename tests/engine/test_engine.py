@@ -11,10 +11,10 @@ from torch import nn
 
 from memvit.engine.engine import Engine
 from memvit.models import MODELS, Preprocessing, create_model
+from memvit.models.preprocessing import model_input
 from memvit.results.result import Result
 from memvit.runtime.memory_pool import MemoryPool
 from memvit.types import Clip, MemvitError, PersonBoxes
-from memvit.video.transforms import model_input
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 

@@ -1,1 +1,1 @@
-"""Checkpoints: what files hold, whose names their parameters have, and what may be loaded."""
+"""Checkpoints: where they are, what they hold, and whose names their parameters have."""

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from memvit.models.config import BlockConfig, Grid, MViTConfig
-from memvit.models.zoo import Preprocessing
+from memvit.models.preprocessing import Preprocessing
 
 MAX_FILE_BYTES = 2**36
 """Of a checkpoint file, 64 GiB; with optimizer states the largest model takes 8 GB."""

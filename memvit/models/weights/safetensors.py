@@ -20,7 +20,7 @@ from memvit.models.build import build
 from memvit.models.config import MViTConfig
 from memvit.models.memvit import MeMViT
 from memvit.models.mvit import MViT
-from memvit.models.zoo import Preprocessing
+from memvit.models.preprocessing import Preprocessing
 
 from .errors import CheckpointError
 from .files import as_weights, check_shapes
@@ -74,7 +74,7 @@ def read_metadata(path: str | Path) -> CheckpointMetadata | None:
 
 
 def check_own(path: str | Path) -> CheckpointMetadata | None:
-    """As `read_metadata`; CheckpointError also where the tensors, by the header, are not those of the described model."""
+    """As `read_metadata`; CheckpointError also where the header's tensors are not those of the described model."""
     path = Path(path)
     description = read_metadata(path)
     if description is not None:

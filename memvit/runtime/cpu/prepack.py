@@ -1,49 +1,67 @@
-"""A model as a CPU likes it for inference: linear layers and convolutions with weights packed once.
+"""A network prepared for inference on a CPU: packed weights, chunked attention, MLPs in place.
 
-Norms and the heads stay as they are. The original model is not changed; of what is not packed, both share
-the tensors.
+Norms and heads stay as they are, and share their tensors with the original, which is not changed.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from memvit.models.attention import PoolingAttention
-from memvit.models.mvit import Backbone
+from memvit.models.layers import Mlp, SplitLinear
+from memvit.models.mvit import Backbone, Block
+from memvit.models.pooling import PoolConv
+from memvit.runtime.twin import Network, inference_twin
 
-from .onednn import Int8Linear, PackedConv, PackedLinear, SplitLinear, can_pack
+from .attention import ChunkedAttention
+from .blocks import CpuBlock, MicrobatchedBlock
+from .onednn import Int8Linear, PackedConv, PackedLinear, PackedMlp, PackedSplitLinear, can_pack
 
-Model = TypeVar("Model", bound=nn.Module)
+MakeLinear: TypeAlias = Callable[[Tensor, Tensor], PackedLinear | Int8Linear]
 
 
-def prepack(model: Model, *, int8: bool = False) -> Model:
-    """A model on a CPU with the layers of its backbone packed, for inference only.
+def prepack(network: Network, *, dtype: torch.dtype = torch.float32, int8: bool = False) -> Network:
+    """A twin of the network for inference on this CPU, computing in `dtype`, or with linear layers in 8 bits.
 
-    Its weights are those of now: pack again after they have changed. RuntimeError if this machine cannot (`can_pack`).
+    Its weights are those of now: prepack again after they have changed. ValueError if this machine does not have
+    8-bit products (`can_pack`); other types run on any machine, with plain layers where nothing can be packed.
     """
-    if not can_pack(next(model.parameters()).dtype, int8=int8):
-        raise RuntimeError(f"this build of torch has no {'8-bit' if int8 else 'packed'} linear layers for this CPU")
-    tensors = [*model.parameters(), *model.buffers()]
-    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
-    make: Callable[[Tensor, Tensor], nn.Module] = Int8Linear if int8 else PackedLinear
+    if int8 and not can_pack(int8=True):
+        raise ValueError("8-bit products are for CPUs that oneDNN knows; use float32 or bfloat16")
+    twin = inference_twin(network, torch.device("cpu"), dtype)
     for backbone in (module for module in twin.modules() if isinstance(module, Backbone)):
-        for module in list(backbone.modules()):
-            heads = 1
-            if isinstance(module, PoolingAttention):
-                module.bf16_matmul, heads = int8, module.heads
-            for name, child in list(module.named_children()):
-                if isinstance(child, nn.Linear):
-                    setattr(module, name, _packed_linear(child, make, parts=3 if name == "qkv" else 1))
-                elif isinstance(child, nn.Conv3d):
-                    setattr(module, name, PackedConv(child, heads if name.startswith("pool_") else 1))
+        for attention in [module for module in backbone.modules() if isinstance(module, PoolingAttention)]:
+            attention.attention = ChunkedAttention(attention.attention, bf16_matmul=int8)
+        if can_pack(dtype, int8=int8):
+            _pack_layers(backbone, Int8Linear if int8 else PackedLinear)
+        for index, block in enumerate(backbone.blocks):
+            prepared = CpuBlock(block) if isinstance(block, Block) else block
+            is_plain = backbone.config.memory is None
+            backbone.blocks[index] = MicrobatchedBlock(prepared) if is_plain else prepared
     return twin
 
 
-def _packed_linear(linear: nn.Linear, make: Callable[[Tensor, Tensor], nn.Module], parts: int) -> nn.Module:
-    pairs = zip(linear.weight.chunk(parts), linear.bias.chunk(parts), strict=True)
-    made = [make(weight, bias) for weight, bias in pairs]
-    return SplitLinear(made) if parts > 1 else made[0]
+def _pack_layers(backbone: Backbone, make: MakeLinear) -> None:
+    """Replace linear layers, MLPs and convolutions by packed ones."""
+    for module in list(backbone.modules()):
+        heads = module.attention.heads if isinstance(module, PoolingAttention) else 1
+        for name, child in list(module.named_children()):
+            if isinstance(child, Mlp):
+                setattr(module, name, PackedMlp(_packed(child.fc1, make), _packed(child.fc2, make)))
+            elif isinstance(child, SplitLinear):
+                pairs = zip(child.weight.chunk(child.parts), child.bias.chunk(child.parts), strict=True)
+                setattr(module, name, PackedSplitLinear([make(weight, bias) for weight, bias in pairs]))
+            elif isinstance(child, nn.Linear):
+                setattr(module, name, _packed(child, make))
+            elif isinstance(child, PoolConv):
+                setattr(module, name, PackedConv(child, heads if name.startswith("pool_") else 1))
+            elif isinstance(child, nn.Conv3d):
+                setattr(module, name, PackedConv(child))
+
+
+def _packed(linear: nn.Linear, make: MakeLinear) -> PackedLinear | Int8Linear:
+    return make(linear.weight, linear.bias)

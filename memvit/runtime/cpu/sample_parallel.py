@@ -1,7 +1,7 @@
-"""Samples of a batch computed side by side on a CPU, each by a crew of threads of its own.
+"""Samples of a batch computed in parallel on a CPU, each worker with a share of the threads.
 
-All threads on one sample wait for the slowest of them after every product, some thousand times a call; a crew to a
-sample waits once. The numbers are the same.
+All threads on one sample wait for the slowest of them after every product, some thousand times a call. Workers that
+have a sample each wait for each other once. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ def sample_parallel(work: Callable[[slice], Part], samples: int) -> list[Part]:
     found: list[Part] = []
     start = 0
     while start < samples:
-        threads, crews = torch.get_num_threads(), worker_count(samples - start)
-        each = (samples - start) // crews
-        slices = [slice(first, first + each) for first in range(start, start + crews * each, each)]
-        if crews == 1:
+        threads, workers = torch.get_num_threads(), worker_count(samples - start)
+        each = (samples - start) // workers
+        slices = [slice(first, first + each) for first in range(start, start + workers * each, each)]
+        if workers == 1:
             found.append(work(slices[0]))
         else:
-            found += _crews(crews, threads).map(_without_gradients(work), slices)
+            found += _pool(workers, threads).map(_without_gradients(work), slices)
         start = slices[-1].stop
     return found
 
 
 def worker_count(samples: int) -> int:
-    """The most crews of equal size that have a sample each."""
+    """The most workers of equal size that have a sample each."""
     threads = torch.get_num_threads()
     if torch.is_autocast_enabled("cpu"):
         return 1  # a setting of the caller's thread
-    return max(crews for crews in range(1, max(1, min(threads, samples)) + 1) if threads % crews == 0)
+    return max(workers for workers in range(1, max(1, min(threads, samples)) + 1) if threads % workers == 0)
 
 
 def _without_gradients(work: Callable[[slice], Part]) -> Callable[[slice], Part]:
@@ -53,17 +53,17 @@ def _without_gradients(work: Callable[[slice], Part]) -> Callable[[slice], Part]
 
 
 @cache
-def _crews(crews: int, threads: int) -> ThreadPoolExecutor:
+def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
     """A thread a crew, which computes with its share of `threads`."""
-    all_there = Barrier(crews + 1)
+    all_there = Barrier(workers + 1)
 
     def start() -> None:
         torch.get_num_threads()  # a thread's first question about it sets it to the default
-        torch.set_num_threads(threads // crews)
+        torch.set_num_threads(threads // workers)
         all_there.wait()
 
-    pool = ThreadPoolExecutor(crews, "memvit-crew", start)
-    for _ in range(crews):
+    pool = ThreadPoolExecutor(workers, "memvit-worker", start)
+    for _ in range(workers):
         pool.submit(int)  # a pool starts its threads one by one, as work comes
     all_there.wait()
     torch.set_num_threads(threads)  # the last number that any thread sets is what new threads begin with

@@ -1,4 +1,4 @@
-"""A step of a model with memory as `torch.export` takes it: tensors in, tensors out, shapes fixed.
+"""A step of a network with memory as `torch.export` takes it: tensors in, tensors out, shapes fixed.
 
 Because the memory is an argument and a result, the whole of a stream's state crosses the border as plain tensors;
 whoever runs the program keeps them, as `MemoryPool` does.
@@ -7,29 +7,30 @@ whoever runs the program keeps them, as `MemoryPool` does.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from memvit.models.attention import MemoryKV, PooledKV
+from memvit.models.attention import MemoryKV
 from memvit.models.config import MemoryConfig
 from memvit.models.memory import MemoryUpdate, MemoryView
 from memvit.models.memvit import MeMViT
+from memvit.models.output import ModelOutput
+from memvit.runtime.step_tensors import StepLayout
 
 
 class ExportableStep(nn.Module):
     """`MeMViT.step` of one stream over flat tensors."""
 
     def __init__(self, model: MeMViT, height: int, width: int) -> None:
-        """For clips of this size in pixels. ValueError for a model without memory."""
+        """For clips of this size in pixels. ValueError for a network without memory."""
         super().__init__()
         if not isinstance(model, MeMViT) or model.config.memory is None:
             raise ValueError("this model has no memory: torch.export takes it as it is")
         self.model = model
         self._size = height, width
-        self._grids = model.memory_grids(height, width)
+        self._grids = tuple(model.memory_grids(height, width))
 
     @property
     def plan(self) -> MemoryConfig:
@@ -37,20 +38,34 @@ class ExportableStep(nn.Module):
         assert self.model.config.memory is not None
         return self.model.config.memory
 
-    def forward(self, clips: Tensor, boxes: Tensor, readable: Tensor, past: list[Tensor]) -> list[Tensor]:
+    def forward(self, clips: Tensor, boxes: Tensor, valid_mask: Tensor, past: list[Tensor]) -> list[Tensor]:
         """One clip (1, 3, T, H, W) of a stream, with boxes (N, 4) in pixels and what it reads of its past.
 
-        `readable` is (1, R) bool; `past` holds keys and values of every memory layer, (1, R, tokens, C), then the box
-        blocks', (1, R, slots, C); zeros where nothing is readable. Returns logits (N, classes), features (1, C), and
-        what to keep of this clip, in the order of `past` and without its R.
+        `valid_mask` is (1, R); `past` holds keys and values of every memory layer, (1, R, tokens, C), then those of the
+        box blocks, (1, R, slots, C); zeros where nothing is valid. Returns logits (N, classes), features (1, C), for a
+        network that answers for people box features (N, C), and what to keep of this clip, in the order of `past` and
+        without its R.
         """
         layers = tuple(
-            MemoryKV(past[2 * place], past[2 * place + 1], grid, readable) for place, grid in enumerate(self._grids)
+            MemoryKV(past[2 * place], past[2 * place + 1], grid, valid_mask) for place, grid in enumerate(self._grids)
         )
-        recalled = MemoryView(layers, tuple(past[2 * len(self._grids) :]), readable)
+        view = MemoryView(layers, tuple(past[2 * len(self._grids) :]), valid_mask)
         people = [boxes] if self.model.config.head.kind == "action" else None
-        answer, kept = self.model.step(clips, people, recalled)
-        return [answer.logits, answer.features, *flat(kept)]
+        return self._layout().flat_outputs(*self.model.step(clips, people, view))
+
+    def outputs(self, tensors: list[Tensor]) -> tuple[ModelOutput, MemoryUpdate]:
+        """What `forward` returned as `MeMViT.step` returns it."""
+        output, update = self._layout().outputs(tensors)
+        assert update is not None
+        return output, update
+
+    def past(self, memory: MemoryView | None) -> tuple[Tensor, list[Tensor]]:
+        """The last two arguments of `forward` for this memory of one stream; None at its start."""
+        if memory is None:
+            _, _, valid_mask, past = self.example()
+            return valid_mask, past
+        layers = [part for layer in memory.layers for part in (layer.keys, layer.values)]
+        return memory.valid_mask, [*layers, *memory.boxes]
 
     def example(self, people: int = 1) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Arguments of the right shapes: a stream that has seen nothing yet."""
@@ -65,20 +80,12 @@ class ExportableStep(nn.Module):
         slots = (1, len(plan.reads), config.head.box_slots, config.out_dim)
         past += [like.new_zeros(*slots) for _ in range(config.head.box_blocks)]
         box = torch.tensor([[0.0, 0.0, width, height]], device=like.device).repeat(people, 1)
-        readable = torch.zeros(1, len(plan.reads), dtype=torch.bool, device=like.device)
-        return like.new_zeros(1, 3, config.frames, height, width), box, readable, past
+        valid_mask = torch.zeros(1, len(plan.reads), dtype=torch.bool, device=like.device)
+        return like.new_zeros(1, 3, config.frames, height, width), box, valid_mask, past
 
-
-def flat(kept: MemoryUpdate) -> list[Tensor]:
-    """Keys and values of every layer, then boxes."""
-    return [part for layer in kept.layers for part in (layer.keys, layer.values)] + list(kept.boxes)
-
-
-def unflat(step: ExportableStep, parts: Sequence[Tensor]) -> MemoryUpdate:
-    """What a step returned after logits and features, as a `MemoryPool` keeps it."""
-    grids = step._grids
-    layers = tuple(PooledKV(parts[2 * place], parts[2 * place + 1], grid) for place, grid in enumerate(grids))
-    return MemoryUpdate(layers, tuple(parts[2 * len(grids) :]))
+    def _layout(self) -> StepLayout:
+        queries = 1 if self.model.config.head.kind == "action" else None
+        return StepLayout(queries, self._grids, self._grids)
 
 
 def export_step(model: MeMViT, path: str | Path, *, height: int, width: int, people: int = 1) -> ExportableStep:
@@ -86,7 +93,7 @@ def export_step(model: MeMViT, path: str | Path, *, height: int, width: int, peo
 
     `.onnx` makes an ONNX model (needs the `onnx` extra), any other name a `torch.export` program, which
     `torch.export.load(path).module()` runs, both without this package; see `ExportableStep.forward` for the arguments.
-    ValueError for a model without memory, ImportError where the extra is missing.
+    ValueError for a network without memory, ImportError where the extra is missing.
     """
     step = ExportableStep(model.eval(), height, width).eval()
     if Path(path).suffix == ".onnx":

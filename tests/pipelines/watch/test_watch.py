@@ -23,11 +23,11 @@ from memvit.datasets.long_cue import Scene, write_boxes, write_video
 from memvit.engine.engine import Engine
 from memvit.labels import labels_for
 from memvit.models import MODELS, create_model
+from memvit.models.preprocessing import model_input
 from memvit.streams.watcher import Answered
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.location import unique_names
 from memvit.video.sources.open import open_source
-from memvit.video.transforms import model_input
 from pipelines.cli.app import app
 from pipelines.watch.run import WatchOptions, watch
 

@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 from memvit.engine.engine import Engine
 from memvit.models import MODELS, create_model, transfer
 from memvit.models.position import one_hot_columns
-from memvit.models.transfer import sent
+from memvit.models.preprocessing import model_input
 from memvit.runtime.memory_pool import MemoryPool
-from memvit.video.transforms import model_input
+from memvit.runtime.transfer import sent
 from tests.engine.test_engine import clip, people
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing

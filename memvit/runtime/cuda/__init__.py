@@ -1,0 +1,1 @@
+"""Running networks on CUDA devices: pinned staging and captured graphs."""

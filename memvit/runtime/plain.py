@@ -1,0 +1,58 @@
+"""The runner of devices that have none of their own: the network as it is, with position columns that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memvit.labels import Labels
+from memvit.models.attention import PoolingAttention
+from memvit.models.memory import MemoryUpdate, MemoryView
+from memvit.models.memvit import MeMViT
+from memvit.models.mvit import MViT
+from memvit.models.output import ModelOutput
+from memvit.models.preprocessing import Preprocessing
+
+from .columns import CachedAttention
+from .runner import Precision, Runner
+from .twin import Network, inference_twin
+
+
+def with_cached_columns(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """A twin for inference whose layers keep the position columns of each shape."""
+    twin = inference_twin(network, device, dtype)
+    for module in list(twin.modules()):
+        if isinstance(module, PoolingAttention):
+            module.attention = CachedAttention(module.attention)
+    return twin
+
+
+class PlainRunner(Runner):
+    """Runs the network in float32 or bfloat16 on any device of torch."""
+
+    def __init__(
+        self,
+        network: MeMViT | MViT,
+        preprocessing: Preprocessing,
+        labels: Labels | None = None,
+        *,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        super().__init__(network, preprocessing, labels, device=device, precision=precision)
+        self._twin = with_cached_columns(network, device, self.dtype)
+
+    def step(
+        self,
+        images: Tensor,
+        boxes: Sequence[Tensor] | None = None,
+        memory: MemoryView | None = None,
+        *,
+        remember: bool = True,
+    ) -> tuple[ModelOutput, MemoryUpdate | None]:
+        """See `Runner.step`."""
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            images = self.as_images(images)
+            return self._twin.step(images, boxes, memory, remember=remember)
