@@ -136,7 +136,7 @@ def test_a_worker_on_ray_trains_on_the_device_that_ray_assigned(
     used: list[torch.device] = []
     monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_world_rank=lambda: 1))
     monkeypatch.setattr(ray.train.torch, "get_device", lambda: torch.device("cuda:5"))
-    monkeypatch.setattr(pipelines.train, "train", lambda *given: used.append(given[-1]) or (None, False))
+    monkeypatch.setattr(pipelines.train.run, "train", lambda *given: used.append(given[-1]) or (None, False))
     monkeypatch.chdir(tmp_path)
     train_ray.worker({"recipe": None, "folder": str(tmp_path), "board": None, "use_gpu": use_gpu})
     assert used == [torch.device(expected)]
