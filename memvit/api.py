@@ -11,7 +11,7 @@ from memvit.engine.settings import ModelSettings
 from memvit.results.result import Result
 from memvit.streams.group import StreamFailed
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_camera, is_playlist, is_url, unique_names
@@ -51,7 +51,7 @@ def watch(
         remember: False answers from each clip alone.
         policy: what happens to late clips, silence and broken connections.
         limits: larger videos are refused.
-        on_news: is told everything, results included: openings, losses, new sessions, ends.
+        on_event: is called with every event: opened, lost and ended streams, new sessions, and the results themselves.
 
     Yields:
         Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where.
@@ -80,14 +80,14 @@ def watch(
     try:
         for stream_id, location in zip(unique_names(locations), locations, strict=True):
             watcher.add(stream_id, location, policy=policy, retry_initial=is_playlist(location))
-        for news in watcher.news():
+        for event in watcher.events():
             if on_event is not None:
-                on_event(news)
-            if isinstance(news, Answered):
-                yield replace(news.result, labels=names)
-            elif isinstance(news, StreamFailed):
+                on_event(event)
+            if isinstance(event, ClipResult):
+                yield replace(event.result, labels=names)
+            elif isinstance(event, StreamFailed):
                 if not watcher.streams:
-                    raise MemvitError(news.reason)
-                log.warning("%s", news.reason)
+                    raise MemvitError(event.reason)
+                log.warning("%s", event.reason)
     finally:
         watcher.close()

@@ -49,7 +49,7 @@ class Clip:
     """Memory never crosses from one session of a stream to the next; a long gap or a new picture size begins one."""
     missed_clips: int = 0
     """How many would have been between this clip and the one handed out before it."""
-    condition: Literal["ok", "frozen", "black"] = "ok"
+    quality: Literal["ok", "frozen", "black"] = "ok"
     """Of the picture, where somebody looked."""
     received_at: float = 0.0
     """`time.monotonic()` when the last frame that the clip waited for came."""

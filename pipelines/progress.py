@@ -13,7 +13,7 @@ from memvit.labels import Labels
 from memvit.results.result import Result
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled, StreamStats
 from memvit.streams.group import StreamFailed, StreamOpened
-from memvit.streams.watcher import Answered, StreamEvent
+from memvit.streams.watcher import ClipResult, StreamEvent
 from pipelines.watch.run import StreamSummary, WatchSummary
 
 LINE_EVERY_SECONDS = 10.0
@@ -91,7 +91,7 @@ class WatchProgress:
             self._say(stream, f"nothing has come for {event.silent_seconds:.0f} s")
         elif isinstance(event, SessionBegan):
             self._say(stream, f"memory starts empty: {event.reason}")
-        elif isinstance(event, Answered):
+        elif isinstance(event, ClipResult):
             self._show(stream, event.result)
 
     def _say(self, stream: StreamSummary, text: str) -> None:

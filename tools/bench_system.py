@@ -34,10 +34,10 @@ from memvit.engine.engine import Engine
 from memvit.engine.settings import ModelSettings
 from memvit.results.result import Result
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, Watcher
+from memvit.streams.watcher import ClipResult, Watcher
 from memvit.types import Image
 from memvit.video.sources.open import ReadCounts, Source, SourceInfo, open_source
-from memvit.video.sources.realtime import PacedSource
+from memvit.video.sources.realtime import RealtimeSource
 
 
 class MadeFrame:
@@ -100,9 +100,9 @@ def measure(
     timer.start()
     results: dict[str, list[Result]] = {str(number): [] for number in range(count)}
     began, cpu = time.monotonic(), time.process_time()
-    for news in watcher.news(stopping):
-        if isinstance(news, Answered):
-            results[news.stream_id].append(news.result)
+    for event in watcher.events(stopping):
+        if isinstance(event, ClipResult):
+            results[event.stream_id].append(event.result)
     wall, cpu = time.monotonic() - began, time.process_time() - cpu
     readers = list(watcher.streams.values())
     watcher.close()
@@ -132,7 +132,7 @@ def measure_file(engine: Engine, boxes: BoxSource | None, options: argparse.Name
         watcher = Watcher(engine, boxes, hop_seconds=options.hop)
         watcher.add(f"file {number}", "", connect=partial(open_source, options.file), is_live=False)
         began = time.perf_counter()
-        answers = [news for news in watcher.news() if isinstance(news, Answered)]
+        answers = [event for event in watcher.events() if isinstance(event, ClipResult)]
         whole.append(time.perf_counter() - began)
         watcher.close()
         began = time.perf_counter()
@@ -166,7 +166,7 @@ def opener(
 
 def open_paced(path: Path) -> Source:
     """A file as a camera."""
-    return PacedSource(open_source(path), partial(open_source, path))
+    return RealtimeSource(open_source(path), partial(open_source, path))
 
 
 def largest_difference(
@@ -181,7 +181,7 @@ def largest_difference(
         watcher = Watcher(engine, boxes, hop_seconds=options.hop)
         connect = opener(engine, int(name), 1, 30 / engine.preprocessing.frame_interval, options, alone=True)
         watcher.add("alone", "", connect=connect, is_live=False)
-        alone = [news.result for news in watcher.news() if isinstance(news, Answered)]
+        alone = [event.result for event in watcher.events() if isinstance(event, ClipResult)]
         pairs = zip(results[name], alone, strict=False)
         worst = max([worst, *(float(np.abs(one.scores - other.scores).max()) for one, other in pairs)])
     return worst

@@ -244,7 +244,7 @@ class Engine:
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
             session=clip.session,
             missed_clips=clip.missed_clips,
-            condition=clip.condition,
+            quality=clip.quality,
         )
 
 

@@ -79,7 +79,7 @@ class Result:
     """See `Clip`."""
     missed_clips: int = 0
     """See `Clip`."""
-    condition: str = "ok"
+    quality: str = "ok"
     """See `Clip`."""
     latency: Latency | None = None
     """Of a watched stream."""
@@ -135,8 +135,8 @@ def to_record(result: Result, labels: Labels, *, top_k: int = 5, all_scores: boo
         record["session"] = result.session
     if result.missed_clips:
         record["missed"] = result.missed_clips
-    if result.condition != "ok":
-        record["condition"] = result.condition
+    if result.quality != "ok":
+        record["condition"] = result.quality
     actions = [top_actions(row, labels, len(labels) if all_scores else top_k) for row in result.scores]
     if result.boxes is None:
         record["actions"] = actions[0]

@@ -9,11 +9,11 @@ from memvit.video.sources.open import Frame
 
 JUMP_SECONDS = 10.0
 """Frames that claim to be this much later than the one before, without that time having passed, have a wrong clock."""
-LEAST_STEP_SECONDS = 1 / 30
+MIN_STEP_SECONDS = 1 / 30
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedFrame:
+class TimedFrame:
     """A frame at its time of the stream."""
 
     pts_seconds: float
@@ -65,7 +65,7 @@ class StreamClock:
         """The next frame is the first of another connection."""
         self._offset_seconds = None
 
-    def place(self, frame: Frame, *, is_live: bool) -> PlacedFrame:
+    def assign_time(self, frame: Frame, *, is_live: bool) -> TimedFrame:
         """The frame at its time of the stream, later than all before it."""
         pts, received_at = frame.pts_seconds, frame.received_at
         if not is_live:
@@ -76,13 +76,13 @@ class StreamClock:
             self._offset_seconds = self._not_before(received_at - self._began_at) - pts
         seconds = pts + self._offset_seconds
         if self.last_seconds is not None and is_live:
-            passed = max(received_at - self._last_received_at, LEAST_STEP_SECONDS)
+            passed = max(received_at - self._last_received_at, MIN_STEP_SECONDS)
             if seconds - self.last_seconds > passed + JUMP_SECONDS:
                 self.jumps += 1
                 self._offset_seconds += self.last_seconds + passed - seconds
                 seconds = pts + self._offset_seconds
         self.last_seconds, self._last_received_at = seconds, received_at
-        return PlacedFrame(seconds, frame)
+        return TimedFrame(seconds, frame)
 
     def _not_before(self, seconds: float) -> float:
-        return seconds if self.last_seconds is None else max(seconds, self.last_seconds + LEAST_STEP_SECONDS)
+        return seconds if self.last_seconds is None else max(seconds, self.last_seconds + MIN_STEP_SECONDS)

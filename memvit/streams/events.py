@@ -41,7 +41,7 @@ class SessionBegan:
     reason: str
 
 
-LiveEvent: TypeAlias = StreamOpened | Clip | StreamStalled | StreamLost | SessionBegan | StreamEnded | StreamFailed
+ReaderEvent: TypeAlias = StreamOpened | Clip | StreamStalled | StreamLost | SessionBegan | StreamEnded | StreamFailed
 
 
 @dataclass

@@ -164,11 +164,11 @@ class ReaderGroup(Generic[Event]):
             self._is_woken = True
             self._changed.notify_all()
 
-    def ready(self, timeout_seconds: float, most: int | None = None) -> list[Event | StreamFailed]:
+    def ready(self, timeout_seconds: float, max_events: int | None = None) -> list[Event | StreamFailed]:
         """At most one event of each reader, as soon as any is ready; empty after the time-out.
 
-        Where more than `most` are ready, those come first that have waited longest since their stream's last turn: a
-        stream with many events never holds up another. A reader whose last event was taken is forgotten.
+        Where more than `max_events` are ready, those come first that have waited longest since their stream's last
+        turn: a stream with many events never holds up another. A reader whose last event was taken is forgotten.
         """
         events: list[Event | StreamFailed] = []
 
@@ -180,7 +180,7 @@ class ReaderGroup(Generic[Event]):
                 for name, reader in self._readers.items()
                 if (since := reader.waiting_since) is not None
             ]
-            for _, name in sorted(turns)[:most]:
+            for _, name in sorted(turns)[:max_events]:
                 if (event := self._readers[name].take()) is not None:
                     self._served_at[name] = time.monotonic()
                     events.append(event)

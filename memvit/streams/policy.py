@@ -6,14 +6,14 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Late = Literal["auto", "drop", "wait"]
+Overflow = Literal["auto", "drop", "wait"]
 
 
 @dataclass(frozen=True)
 class LivePolicy:
     """Of one stream; the defaults suit a camera."""
 
-    late: Late = "auto"
+    overflow: Overflow = "auto"
     """`drop` skips to the newest clip when clips wait too long, `wait` makes the source wait and answers every clip;
     `auto` is drop for live sources and wait for files."""
     max_age_seconds: float = 2.0
@@ -30,14 +30,14 @@ class LivePolicy:
     retry_seconds: float = 1.0
     """Before the first new attempt; doubled from attempt to attempt."""
     max_retry_seconds: float = 60.0
-    keep_memory_seconds: float = 30.0
+    memory_timeout_seconds: float = 30.0
     """A stream that comes back within this time remembers what was before the gap; otherwise it starts afresh."""
-    give_up_seconds: float | None = None
+    fail_after_seconds: float | None = None
     """A stream that cannot be read for this long has failed; None tries for ever."""
 
     def __post_init__(self) -> None:
-        if self.late not in ("auto", "drop", "wait"):
-            raise ValueError(f"late must be auto, drop or wait, got {self.late!r}")
+        if self.overflow not in ("auto", "drop", "wait"):
+            raise ValueError(f"overflow must be auto, drop or wait, got {self.overflow!r}")
         if self.queue_clips < 1:
             raise ValueError(f"queue_clips must be at least 1, got {self.queue_clips}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from memvit.streams.events import LiveEvent, SessionBegan, StreamStats
+from memvit.streams.events import ReaderEvent, SessionBegan, StreamStats
 from memvit.streams.policy import LivePolicy
 from memvit.types import Clip
 
@@ -28,13 +28,13 @@ class EventQueue:
         next_index: int = 0,
         delivered_seconds: float | None = None,
     ) -> None:
-        self._policy, self._tally, self._hop_seconds = policy, stats, hop_seconds
-        self._events: deque[LiveEvent] = deque()
+        self._policy, self._stats, self._hop_seconds = policy, stats, hop_seconds
+        self._events: deque[ReaderEvent] = deque()
         self._next_index, self._delivered_seconds = next_index, delivered_seconds
-        self.drops = policy.late == "drop"
+        self.drops = policy.overflow == "drop"
         """Whether late clips are left out; otherwise the source waits."""
 
-    def put(self, event: LiveEvent) -> None:
+    def put(self, event: ReaderEvent) -> None:
         """Append."""
         if isinstance(event, Clip) and self._delivered_seconds is None:
             self._delivered_seconds = event.centre_seconds - self._hop_seconds
@@ -50,9 +50,9 @@ class EventQueue:
         """Drop the oldest clip that waits."""
         place = next(place for place, event in enumerate(self._events) if isinstance(event, Clip))
         del self._events[place]
-        self._tally.late_clips += 1
+        self._stats.late_clips += 1
 
-    def take(self, now: float) -> LiveEvent | None:
+    def take(self, now: float) -> ReaderEvent | None:
         """The next event; with `drops`, the newest clip of its session once the oldest has waited too long."""
         if self.drops and self._is_late(now):
             while len(self._events) > 1 and isinstance(self._events[0], Clip) and isinstance(self._events[1], Clip):
@@ -83,6 +83,6 @@ class EventQueue:
             missed = max(0, round((clip.centre_seconds - self._delivered_seconds) / self._hop_seconds) - 1)
         self._delivered_seconds = clip.centre_seconds
         index, self._next_index = self._next_index, self._next_index + 1
-        self._tally.clips += 1
-        self._tally.missed_clips += missed
+        self._stats.clips += 1
+        self._stats.missed_clips += missed
         return replace(clip, index=index, missed_clips=missed)

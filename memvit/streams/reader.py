@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from memvit.streams.events import LiveEvent, ReaderStatus, SessionBegan, State, StreamLost, StreamStalled, StreamStats
+from memvit.streams.events import ReaderEvent, ReaderStatus, SessionBegan, State, StreamLost, StreamStalled, StreamStats
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.policy import LivePolicy
 from memvit.streams.queue import EventQueue
-from memvit.streams.session import Resumption, SessionCutter
+from memvit.streams.session import Resumption, SessionSampler
 from memvit.types import Clip, MemvitError, SourceError
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.open import Frame, ReadCounts, Source, SourceInfo
@@ -68,24 +68,24 @@ class LiveReader:
         """
         self.stream_id, self.policy = stream_id, policy
         self._connect = connect
-        self._until_seconds, self._clock, self._chance = until_seconds, clock, rng or random.Random()
-        self.is_live, self._is_patient = is_live, retry_initial
+        self._until_seconds, self._clock, self._rng = until_seconds, clock, rng or random.Random()
+        self.is_live, self._retry_initial = is_live, retry_initial
         self.changed = threading.Condition()
         self._sampling = threading.Lock()
         self._connection: _Connection | None = None
         self._hung: list[threading.Thread] = []
-        self._attempts_in_vain = 0
+        self._failed_attempts = 0
         self.retry_at = self._heard_at = clock()
         self.finished = False
         self.state: State = "connecting"
         self.info: SourceInfo | None = None
         self.last_failure: str | None = None
         self.stats = StreamStats()
-        self._cutter = SessionCutter(
+        self._sessions = SessionSampler(
             stream_id,
             make_sampler,
             self.stats,
-            keep_memory_seconds=policy.keep_memory_seconds,
+            memory_timeout_seconds=policy.memory_timeout_seconds,
             clock=clock,
             resumption=resumption,
         )
@@ -93,7 +93,7 @@ class LiveReader:
         self._queue = EventQueue(
             policy,
             self.stats,
-            hop_seconds=self._cutter.hop_seconds,
+            hop_seconds=self._sessions.hop_seconds,
             next_index=resumption.next_index if resumption else 0,
             delivered_seconds=self._offered_seconds,
         )
@@ -111,12 +111,12 @@ class LiveReader:
             self._connection = None
             self.changed.notify_all()
 
-    def give_up(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
         """As `stop`, for a reason that is not the source's."""
         self.stop()
         self.state, self.last_failure = "failed", reason
 
-    def take(self) -> LiveEvent | None:
+    def take(self) -> ReaderEvent | None:
         """The next event, if one is ready. The caller holds `changed`."""
         event = self._queue.take(self._clock())
         if isinstance(event, StreamEnded | StreamFailed):  # not before: what was queued ahead of it has been taken now
@@ -132,8 +132,8 @@ class LiveReader:
             self._hung = [thread for thread in self._hung if thread.is_alive()]
             if len(self._hung) < MAX_HUNG_READERS:
                 self._begin_connection()
-        is_tended = self.is_live or (self._is_patient and not self.stats.connections)
-        if connection is None or connection.is_waiting_for_room or not is_tended:
+        is_watched_over = self.is_live or (self._retry_initial and not self.stats.connections)
+        if connection is None or connection.is_waiting_for_room or not is_watched_over:
             return
         silent_seconds = now - connection.heard_at
         timeout = self.policy.read_timeout_seconds if connection.is_open else self.policy.open_timeout_seconds
@@ -150,22 +150,22 @@ class LiveReader:
             self.state,
             self.is_live,
             self.info,
-            self._cutter.session,
+            self._sessions.session,
             self.last_failure,
-            self._cutter.position_seconds,
+            self._sessions.position_seconds,
             self._clock() - self._heard_at,
-            self._cutter.size,
+            self._sessions.size,
             replace(self.stats),
         )
 
     @property
     def wants_preview(self) -> bool:
         """Whether clips bring preview frames, if the samplers can make them."""
-        return self._cutter.wants_preview
+        return self._sessions.wants_preview
 
     @wants_preview.setter
     def wants_preview(self, wanted: bool) -> None:
-        self._cutter.wants_preview = wanted
+        self._sessions.wants_preview = wanted
 
     @property
     def waiting_since(self) -> float | None:
@@ -193,18 +193,18 @@ class LiveReader:
         now, policy = self._clock(), self.policy
         self._connection, self.last_failure = None, reason
         self.stats.lost += 1
-        if policy.give_up_seconds is not None and now - self._heard_at > policy.give_up_seconds:
-            self._fail(reason)
+        if policy.fail_after_seconds is not None and now - self._heard_at > policy.fail_after_seconds:
+            self._end_failed(reason)
             return
-        seconds = policy.retry_after(self._attempts_in_vain, self._chance)
+        seconds = policy.retry_after(self._failed_attempts, self._rng)
         if kind in ("access", "not_found"):  # it will hardly be better in a second
             seconds = max(seconds, min(10.0, policy.max_retry_seconds))
-        self._attempts_in_vain += 1
+        self._failed_attempts += 1
         self.retry_at, self.state = now + seconds, "waiting"
         self._queue.put(StreamLost(self.stream_id, reason, kind, seconds))
         self.changed.notify_all()
 
-    def _fail(self, reason: str) -> None:
+    def _end_failed(self, reason: str) -> None:
         self._connection, self.last_failure = None, reason
         self._queue.put(StreamFailed(self.stream_id, reason))
         self.changed.notify_all()
@@ -220,7 +220,7 @@ class LiveReader:
                     if not self._take_frame(connection, frame):
                         return
                 counts = source.counts
-            self._over(connection, counts)
+            self._connection_over(connection, counts)
             return
         # Words, not errors: their tracebacks would keep the source alive until garbage is collected.
         except SourceError as error:
@@ -229,7 +229,7 @@ class LiveReader:
             reason, kind = str(error), "broken"
         except Exception as error:  # a reader must never die in silence: its stream would stay as it is for ever
             reason, kind = f"{self.stream_id}: reading failed unexpectedly ({error!r})", "broken"
-        self._over(connection, None, reason, kind)
+        self._connection_over(connection, None, reason, kind)
 
     def _opened(self, connection: _Connection, source: Source) -> bool:
         with self.changed:
@@ -237,12 +237,12 @@ class LiveReader:
                 return False
             self.info = source.info
             self.is_live = self.is_live or source.info.is_live
-            self._queue.drops = self._queue.drops or (self.policy.late == "auto" and self.is_live)
+            self._queue.drops = self._queue.drops or (self.policy.overflow == "auto" and self.is_live)
             self.state, self.last_failure = "live", None
             self.stats.connections += 1
             connection.is_open, connection.counts = True, source.counts
             connection.opened_at = connection.heard_at = self._clock()
-            self._cutter.new_connection()
+            self._sessions.new_connection()
             self._queue.put(StreamOpened(self.stream_id, source.info))
             self.changed.notify_all()
             return True
@@ -257,11 +257,11 @@ class LiveReader:
             self.stats.frames += 1
             self._count(connection)
             if now - connection.opened_at > SETTLED_SECONDS:
-                self._attempts_in_vain = 0
+                self._failed_attempts = 0
         with self._sampling:
             if self._connection is not connection:
                 return False
-            events = self._cutter.take(frame, is_live=self.is_live)
+            events = self._sessions.take(frame, is_live=self.is_live)
         return all(self._offer(connection, event) for event in events)
 
     def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:
@@ -273,13 +273,13 @@ class LiveReader:
                 if self._offered_seconds is not None and event.centre_seconds <= self._offered_seconds:
                     return True  # both sides of a change of shape have a clip there
                 if self._until_seconds is not None and event.centre_seconds >= self._until_seconds:
-                    self._end(connection.counts)
+                    self._end_normally(connection.counts)
                     return False
                 self._offered_seconds = event.centre_seconds
                 if not self._make_room(connection):
                     return False
-                self.stats.frozen_clips += event.condition == "frozen"
-                self.stats.black_clips += event.condition == "black"
+                self.stats.frozen_clips += event.quality == "frozen"
+                self.stats.black_clips += event.quality == "black"
             self._queue.put(event)
             self.changed.notify_all()
             return True
@@ -295,13 +295,15 @@ class LiveReader:
         connection.is_waiting_for_room, connection.heard_at = False, self._clock()
         return self._connection is connection
 
-    def _over(self, connection: _Connection, counts: ReadCounts | None, reason: str = "", kind: str = "broken") -> None:
+    def _connection_over(
+        self, connection: _Connection, counts: ReadCounts | None, reason: str = "", kind: str = "broken"
+    ) -> None:
         """The connection came to its end (`counts`), or broke (`reason`)."""
         with self._sampling:
             if self._connection is not connection:
                 return
             is_whole = counts is not None and not self.is_live
-            clips = self._cutter.finish(self._clock()) if is_whole else []
+            clips = self._sessions.finish(self._clock()) if is_whole else []
         if not all(self._offer(connection, clip) for clip in clips):
             return
         with self.changed:
@@ -309,15 +311,15 @@ class LiveReader:
                 return
             self._count(connection)
             if counts is not None and not self.is_live:
-                self._end(counts)
+                self._end_normally(counts)
             elif counts is not None:
                 self._lose(f"{self.stream_id}: the other side ended the stream", "ended")
-            elif self.is_live or (self._is_patient and not self.stats.connections):
+            elif self.is_live or (self._retry_initial and not self.stats.connections):
                 self._lose(reason, kind)
             else:
-                self._fail(reason)
+                self._end_failed(reason)
 
-    def _end(self, counts: ReadCounts) -> None:
+    def _end_normally(self, counts: ReadCounts) -> None:
         self._connection = None
         self._queue.put(StreamEnded(self.stream_id, counts))
         self.changed.notify_all()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from memvit.streams.clock import StreamClock
 from memvit.streams.events import SessionBegan, StreamStats
 from memvit.types import Clip
-from memvit.video.clips.quality import condition_of
+from memvit.video.clips.quality import quality_of
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.open import Frame
 
@@ -26,7 +26,7 @@ class Resumption:
     """Of the images then, as `ReaderStatus` has it."""
 
 
-class SessionCutter:
+class SessionSampler:
     """Cuts a stream into clips; begins a new session where memory must not go on."""
 
     def __init__(
@@ -35,13 +35,13 @@ class SessionCutter:
         make_sampler: Callable[[], ClipSampler],
         stats: StreamStats,
         *,
-        keep_memory_seconds: float,
+        memory_timeout_seconds: float,
         clock: Callable[[], float],
         resumption: Resumption | None,
     ) -> None:
-        """`keep_memory_seconds`: a longer gap in a live stream begins a new session."""
-        self._stream_id, self._make_sampler, self._tally, self._clock = stream_id, make_sampler, stats, clock
-        self._keep_memory_seconds = keep_memory_seconds
+        """`memory_timeout_seconds`: a longer gap in a live stream begins a new session."""
+        self._stream_id, self._make_sampler, self._stats, self._clock = stream_id, make_sampler, stats, clock
+        self._memory_timeout_seconds = memory_timeout_seconds
         self._sampler = make_sampler()
         self.session = resumption.session if resumption else 0
         self.wants_preview = True
@@ -75,21 +75,21 @@ class SessionCutter:
         before_seconds = self._stream_clock.last_seconds
         if before_seconds is None:
             before_seconds = self._resumed_seconds
-        placed = self._stream_clock.place(frame, is_live=is_live)
-        self._tally.clock_jumps = self._stream_clock.jumps
-        size, old_size = self._sampler.size_of(placed), self._sampler.size or self._resumed_size
+        timed = self._stream_clock.assign_time(frame, is_live=is_live)
+        self._stats.clock_jumps = self._stream_clock.jumps
+        size, old_size = self._sampler.size_of(timed), self._sampler.size or self._resumed_size
         self._resumed_size = None
-        gap_seconds = placed.pts_seconds - before_seconds if before_seconds is not None else 0.0
+        gap_seconds = timed.pts_seconds - before_seconds if before_seconds is not None else 0.0
         events: list[Clip | SessionBegan] = []
         if old_size is not None and old_size != size:
             was, now = (f"{width}×{height}" for width, height in (old_size, size))
-            self._tally.size_changes += 1
+            self._stats.size_changes += 1
             events += self.finish(frame.received_at)
             events.append(self._new_session(f"the shape of the picture has changed, for the model from {was} to {now}"))
-        elif is_live and gap_seconds > self._keep_memory_seconds:
+        elif is_live and gap_seconds > self._memory_timeout_seconds:
             events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
         self._sampler.shows_preview = self.wants_preview
-        return events + self._described(self._sampler.push(placed), frame.received_at)
+        return events + self._described(self._sampler.push(timed), frame.received_at)
 
     def finish(self, received_at: float) -> list[Clip | SessionBegan]:
         """The last clips, padded; nothing more comes of this session."""
@@ -98,7 +98,7 @@ class SessionCutter:
     def _new_session(self, reason: str) -> SessionBegan:
         self._sampler = self._make_sampler()
         self.session += 1
-        self._tally.sessions += 1
+        self._stats.sessions += 1
         return SessionBegan(self._stream_id, self.session, reason)
 
     def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
@@ -106,7 +106,7 @@ class SessionCutter:
             replace(
                 clip,
                 session=self.session,
-                condition=condition_of(clip.frames),
+                quality=quality_of(clip.frames),
                 received_at=received_at,
                 ready_at=self._clock(),
             )

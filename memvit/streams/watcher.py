@@ -15,7 +15,7 @@ from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
 from memvit.results.result import Latency, Result
 from memvit.runtime.device_errors import DeviceLost, device_answers
-from memvit.streams.events import LiveEvent, SessionBegan
+from memvit.streams.events import ReaderEvent, SessionBegan
 from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.reader import LiveReader
@@ -32,7 +32,7 @@ NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class Answered:
+class ClipResult:
     """A clip and what the model said of it."""
 
     clip: Clip
@@ -43,12 +43,12 @@ class Answered:
         """Of both."""
         return self.clip.stream_id
 
-    def light(self) -> Answered:
+    def without_images(self) -> ClipResult:
         """Without the images that only the model and the detector needed: what is kept, or sent elsewhere."""
         return replace(self, clip=replace(self.clip, frames=NO_FRAMES, centre_image=None))
 
 
-StreamEvent: TypeAlias = Answered | LiveEvent
+StreamEvent: TypeAlias = ClipResult | ReaderEvent
 
 
 class Watcher:
@@ -72,7 +72,7 @@ class Watcher:
         self.hop_seconds, self._limits = hop_seconds, limits
         self._preview = {"preview_width": preview_width, "preview_frames_per_second": preview_frames_per_second}
         self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
-        self._group: ReaderGroup[LiveEvent] = ReaderGroup()
+        self._group: ReaderGroup[ReaderEvent] = ReaderGroup()
         self._readers: dict[str, LiveReader] = {}
 
     def add(
@@ -142,13 +142,13 @@ class Watcher:
 
         DeviceLost if the device has failed for good: no stream can be answered in this process any more.
         """
-        news: list[StreamEvent] = []
+        events: list[StreamEvent] = []
         clips: list[Clip] = []
-        for event in self._group.ready(timeout_seconds, most=self.max_batch_clips):
+        for event in self._group.ready(timeout_seconds, max_events=self.max_batch_clips):
             if isinstance(event, Clip):
                 clips.append(event)
                 continue
-            news.append(event)
+            events.append(event)
             if isinstance(event, SessionBegan):
                 self.engine.forget(event.stream_id)
             elif isinstance(event, StreamEnded | StreamFailed):
@@ -156,14 +156,14 @@ class Watcher:
         there = [clip for clip in clips if clip.stream_id in self._readers]
         # A size after the other: where one cannot be answered, the others have not been.
         for shape in sorted({clip.frames.shape for clip in there}):
-            news += self._answer([clip for clip in there if clip.frames.shape == shape])
-        return news
+            events += self._answer([clip for clip in there if clip.frames.shape == shape])
+        return events
 
     def wake(self) -> None:
         """Let a `step` that waits return at once; may be called from any thread."""
         self._group.wake()
 
-    def news(self, stopping: threading.Event | None = None) -> Iterator[StreamEvent]:
+    def events(self, stopping: threading.Event | None = None) -> Iterator[StreamEvent]:
         """All that happens, until every stream has ended or `stopping` is set."""
         while self._readers and not (stopping and stopping.is_set()):
             yield from self.step()
@@ -183,12 +183,12 @@ class Watcher:
                     f"{self.engine.device}: the device has failed and does not recover ({first_line}); start again"
                 ) from error
             if len(clips) > 1:
-                return [news for clip in clips for news in self._answer([clip])]
+                return [event for clip in clips for event in self._answer([clip])]
             stream_id = clips[0].stream_id
             reason = f"{stream_id}: the model cannot answer ({error})"
             reader = self._readers[stream_id]
             self.remove(stream_id)
-            reader.give_up(reason)
+            reader.fail(reason)
             return [StreamFailed(stream_id, reason)]
 
     def _answer_batch(self, clips: list[Clip]) -> list[StreamEvent]:
@@ -198,7 +198,7 @@ class Watcher:
         results = self.engine.step(clips, boxes)
         done = time.monotonic()
         return [
-            Answered(clip, replace(result, latency=latency_of(clip, began, found, done)))
+            ClipResult(clip, replace(result, latency=latency_of(clip, began, found, done)))
             for clip, result in zip(clips, results, strict=True)
         ]
 

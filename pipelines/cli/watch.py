@@ -31,10 +31,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from memvit.streams.policy import Late
+    from memvit.streams.policy import Overflow
 
 _LIVE, _SERVER = "Live streams", "Server"
-Overflow: TypeAlias = Annotated[
+OverflowOption: TypeAlias = Annotated[
     str,
     typer.Option(
         help="What to do when clips come faster than the model answers: `drop` skips to the newest clip, `wait` "
@@ -80,7 +80,7 @@ def watch_command(
     ] = None,
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
-    overflow: Overflow = "auto",
+    overflow: OverflowOption = "auto",
     max_age: MaxAge = 2.0,
     memory_timeout: MemoryTimeout = 30.0,
     realtime: Annotated[
@@ -117,7 +117,7 @@ def watch_command(
     from memvit.engine.settings import ModelSettings
     from memvit.results.result import to_json
     from memvit.streams.policy import LivePolicy
-    from memvit.streams.watcher import Answered
+    from memvit.streams.watcher import ClipResult
     from memvit.video.sources.location import unique_names
     from memvit.video.sources.preflight import check_sources
     from pipelines.outputs import check_folder
@@ -150,8 +150,10 @@ def watch_command(
             frames_per_second=frames_per_second,
             start_seconds=start,
             limits=limits,
-            policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
-            pace=realtime,
+            policy=LivePolicy(
+                overflow=cast("Overflow", overflow), max_age_seconds=max_age, memory_timeout_seconds=memory_timeout
+            ),
+            realtime=realtime,
         )
         check_folder(out)
         check_sources(sources, partial(open_location, options=options))
@@ -161,7 +163,7 @@ def watch_command(
 
             def on_event(stream: Any, event: Any) -> None:
                 progress.update(stream, event)
-                if as_json and isinstance(event, Answered):
+                if as_json and isinstance(event, ClipResult):
                     sys.stdout.write(to_json(event.result, names, top_k=top_k, all_scores=all_scores) + "\n")
                     sys.stdout.flush()
 
@@ -199,7 +201,7 @@ def serve_command(
             rich_help_panel=_LIVE,
         ),
     ] = False,
-    overflow: Overflow = "auto",
+    overflow: OverflowOption = "auto",
     max_age: MaxAge = 2.0,
     memory_timeout: MemoryTimeout = 30.0,
     max_streams: Annotated[int, typer.Option(min=1, help="Largest number of streams.", rich_help_panel=_LIVE)] = 64,
@@ -283,7 +285,9 @@ def serve_command(
             max_streams=max_streams,
             state=state,
             save_every_seconds=save_every,
-            policy=LivePolicy(late=cast("Late", overflow), max_age_seconds=max_age, keep_memory_seconds=memory_timeout),
+            policy=LivePolicy(
+                overflow=cast("Overflow", overflow), max_age_seconds=max_age, memory_timeout_seconds=memory_timeout
+            ),
             engines=engines,
             address=address,
         )

@@ -19,7 +19,7 @@ from memvit.labels import Labels
 from memvit.results.result import latency_record, to_record
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
-from memvit.streams.watcher import Answered, StreamEvent
+from memvit.streams.watcher import ClipResult, StreamEvent
 from memvit.types import Clip
 
 KEPT_EVENTS = 120
@@ -83,7 +83,7 @@ class Shown:
     """(all, decode, queue, boxes, model) seconds of the last results."""
     answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
     matcher: PersonMatcher = field(default_factory=PersonMatcher)
-    last: tuple[Answered, list[int]] | None = None
+    last: tuple[ClipResult, list[int]] | None = None
     """The last clip, and the numbers of its people."""
 
 
@@ -103,7 +103,7 @@ class EventHub:
         """Tell everybody."""
         with self._lock:
             shown = self._shown.setdefault(news.stream_id, Shown())
-            if isinstance(news, Answered):
+            if isinstance(news, ClipResult):
                 self._tell(news.stream_id, "result", self._result(shown, news))
             elif not isinstance(news, Clip):
                 self._tell(news.stream_id, *_told(news))
@@ -149,7 +149,7 @@ class EventHub:
         """How many listen."""
         return len(self._viewers)
 
-    def last(self, stream_id: str) -> tuple[Answered, list[int]] | None:
+    def last(self, stream_id: str) -> tuple[ClipResult, list[int]] | None:
         """The last clip with its result, and the numbers of its people."""
         shown = self._shown.get(stream_id)
         return None if shown is None else shown.last
@@ -175,7 +175,7 @@ class EventHub:
             "real_time_factor": round(recent * self._hop_seconds / over, 3),
         }
 
-    def _result(self, shown: Shown, answered: Answered) -> dict[str, Any]:
+    def _result(self, shown: Shown, answered: ClipResult) -> dict[str, Any]:
         result, numbers = answered.result, list[int]()
         shown.answered_at.append(time.monotonic())
         record = to_record(result, self._labels, top_k=self._top_k)
@@ -187,7 +187,7 @@ class EventHub:
             for person, number in zip(record["people"], numbers, strict=True):
                 person["person"] = number
         # At once: others read it without the lock. And light: it stays for as long as the stream is listed.
-        shown.last = answered.light(), numbers
+        shown.last = answered.without_images(), numbers
         return record
 
     def _tell(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from memvit.engine.settings import ModelSettings
 from memvit.runtime.threads import share_threads
 from memvit.streams.events import ReaderStatus, StreamStats
-from memvit.streams.watcher import Answered, StreamEvent
+from memvit.streams.watcher import ClipResult, StreamEvent
 from memvit.types import MemvitError
 from pipelines.cluster import Cluster
 
@@ -70,7 +70,7 @@ class DeskActor:
 
     def _keep(self, news: Sequence[StreamEvent]) -> None:
         for item in news:
-            self._news.put(item.light() if isinstance(item, Answered) else item)
+            self._news.put(item.without_images() if isinstance(item, ClipResult) else item)
 
     def report(self, seconds: float) -> Report:
         """The news, as soon as there are any, but after `seconds` in any case."""

@@ -12,13 +12,13 @@ from PIL import Image
 
 from memvit.labels import Labels
 from memvit.results.annotate import Annotator
-from memvit.streams.watcher import Answered
+from memvit.streams.watcher import ClipResult
 from memvit.types import PreviewFrame
 
 BOUNDARY = b"memvitframe"
 QUALITY = 80
 POLL_SECONDS = 0.05
-Look = Callable[[], tuple[Answered, list[int]] | None]
+Look = Callable[[], tuple[ClipResult, list[int]] | None]
 """The last clip that was answered, and the numbers of its people."""
 
 
@@ -28,9 +28,9 @@ class Renderer:
     def __init__(self, labels: Labels) -> None:
         self._annotator = Annotator(labels)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="paint")
-        self._drawn: dict[str, tuple[Answered, asyncio.Future[list[tuple[float, bytes]]]]] = {}
+        self._drawn: dict[str, tuple[ClipResult, asyncio.Future[list[tuple[float, bytes]]]]] = {}
 
-    async def pictures(self, answered: Answered, numbers: list[int]) -> list[tuple[float, bytes]]:
+    async def pictures(self, answered: ClipResult, numbers: list[int]) -> list[tuple[float, bytes]]:
         """(seconds of the stream, JPEG) of a clip's preview frames."""
         known = self._drawn.get(answered.stream_id)
         if known is None or known[0] is not answered:
@@ -48,7 +48,7 @@ class Renderer:
 
     async def multipart(self, look: Look, is_there: Callable[[], bool]) -> AsyncIterator[bytes]:
         """A multipart stream of JPEGs at the pace of the video, one clip behind it, until the stream is gone."""
-        seen: Answered | None = None
+        seen: ClipResult | None = None
         while is_there():
             found = look()
             if found is None or found[0] is seen:
@@ -64,7 +64,7 @@ class Renderer:
                     + str(len(jpeg)).encode() + b"\r\n\r\n" + jpeg + b"\r\n"
                 )  # fmt: skip
 
-    def _draw(self, answered: Answered, numbers: list[int]) -> list[tuple[float, bytes]]:
+    def _draw(self, answered: ClipResult, numbers: list[int]) -> list[tuple[float, bytes]]:
         drawn = self._annotator.pictures(answered.clip, answered.result, numbers)
         return [(picture.pts_seconds, jpeg_of(picture)) for picture in drawn]
 

@@ -13,7 +13,7 @@ from memvit.labels import Labels
 from memvit.streams.events import ReaderStatus, SessionBegan
 from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, StreamEvent
+from memvit.streams.watcher import ClipResult, StreamEvent
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
 
@@ -24,7 +24,7 @@ from .requests import ServerInfo, StreamRequest, StreamStatus
 from .saving import Saver
 from .sources import SourceRules
 from .state import SavedStream, StateFolder
-from .stream_log import log_news
+from .stream_log import log_event
 from .worker import ResumeState, WatchRequest, WorkerHandle, WorkerSettings
 
 log = logging.getLogger("memvit.serve")
@@ -187,7 +187,7 @@ class Service:
             session=reader.session,
             last_failure=reader.last_failure,
             stats=asdict(reader.stats),
-            condition=last[0].result.condition if last else "ok",
+            condition=last[0].result.quality if last else "ok",
             seconds=last[0].result.centre_seconds if last else None,
             memory_reach_seconds=last[0].result.memory_reach_seconds if last else 0.0,
             **self.board.figures(stream_id),
@@ -233,10 +233,10 @@ class Service:
         for item in news:
             if item.stream_id in self._entries:  # what comes after its removal is nobody's
                 self.board.post(item)
-                log_news(item)
+                log_event(item)
                 if isinstance(item, SessionBegan | StreamEnded | StreamFailed):
                     self._saver.note_change(item.stream_id)
-        latencies = [item.result.latency for item in news if isinstance(item, Answered)]
+        latencies = [item.result.latency for item in news if isinstance(item, ClipResult)]
         if any(latencies):
             self.metrics.answered([latency for latency in latencies if latency is not None])
 
@@ -280,9 +280,9 @@ class Service:
         policy, age, memory = self.options.policy, request.max_age_seconds, request.keep_memory_seconds
         return replace(
             policy,
-            late=request.late or policy.late,
+            overflow=request.late or policy.overflow,
             max_age_seconds=policy.max_age_seconds if age is None else age,
-            keep_memory_seconds=policy.keep_memory_seconds if memory is None else memory,
+            memory_timeout_seconds=policy.memory_timeout_seconds if memory is None else memory,
         )
 
     def _take_up(self, saved: SavedStream) -> None:

@@ -12,7 +12,7 @@ from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_always_live, is_camera
 from memvit.video.sources.open import Source, open_source
-from memvit.video.sources.realtime import PacedSource
+from memvit.video.sources.realtime import RealtimeSource
 
 DEFAULT_SCHEMES = ("rtsp", "rtsps", "http", "https")
 MAX_CHARACTERS = 2048
@@ -84,4 +84,4 @@ def open_checked(
     if not pace or is_always_live(location):
         return again(from_seconds=from_seconds)
     source = again()
-    return source if source.info.is_live else PacedSource(source, again)
+    return source if source.info.is_live else RealtimeSource(source, again)

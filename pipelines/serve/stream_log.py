@@ -11,7 +11,7 @@ from memvit.streams.watcher import StreamEvent
 log = logging.getLogger("memvit.serve")
 
 
-def log_news(news: StreamEvent) -> None:
+def log_event(news: StreamEvent) -> None:
     """Warnings for what an operator should see; openings and ends at level INFO; results are not logged."""
     match news:
         case StreamLost(stream_id=stream_id, reason=reason, retry_seconds=seconds):

@@ -21,7 +21,7 @@ from memvit.streams.group import StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
-from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_always_live, is_url
@@ -243,7 +243,7 @@ class EngineWorker:
                 self._do_commands()
                 news = self._watcher.step()
                 for item in news:
-                    if isinstance(item, Answered):
+                    if isinstance(item, ClipResult):
                         self._last[item.stream_id] = item.result.session, item.result.centre_seconds
                 if news:
                     on_event(news)
@@ -259,7 +259,7 @@ class EngineWorker:
         failed = list(self._watcher.streams)
         self._watcher.close()
         for stream_id in failed:
-            self._readers[stream_id].give_up(self.failure)
+            self._readers[stream_id].fail(self.failure)
         on_event([StreamFailed(stream_id, self.failure) for stream_id in failed])
         self._refuse_commands()
 

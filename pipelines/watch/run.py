@@ -18,12 +18,12 @@ from memvit.results.result import AvaCsvWriter, JsonLinesWriter, Result
 from memvit.streams.events import StreamStats
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip, MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_camera, is_playlist, is_url, redact, unique_names
 from memvit.video.sources.open import DECODER_THREADS, Source, open_source
-from memvit.video.sources.realtime import PacedSource
+from memvit.video.sources.realtime import RealtimeSource
 from pipelines.stopping import stop_requested
 
 from .seen import Seen
@@ -49,7 +49,7 @@ class WatchOptions:
     """Presentation time of a folder's first frame."""
     policy: LivePolicy = field(default_factory=LivePolicy)
     limits: VideoLimits = DEFAULT_LIMITS
-    pace: bool = False
+    realtime: bool = False
     """Play files at their own speed, over and over, as if they were cameras."""
 
 
@@ -167,7 +167,7 @@ def watch(
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
         stack.callback(watcher.close)
-        if options.pace or any(is_url(location) or is_camera(location) for location in locations):
+        if options.realtime or any(is_url(location) or is_camera(location) for location in locations):
             watcher.warm_up()
         for stream_id, location in zip(summaries, locations, strict=True):
             reader = watcher.add(
@@ -179,7 +179,7 @@ def watch(
                 until_seconds=options.until_seconds,
             )
             summaries[stream_id].stats = reader.stats
-        for event in watcher.news(stopping):
+        for event in watcher.events(stopping):
             news = event
             summary = summaries[news.stream_id]
             if isinstance(news, StreamOpened) and news.stream_id not in files:
@@ -190,7 +190,7 @@ def watch(
                 except MemvitError as error:
                     watcher.remove(news.stream_id)
                     news = StreamFailed(news.stream_id, str(error))
-            elif isinstance(news, Answered) and (failure := _write(news, summary, files[news.stream_id], options)):
+            elif isinstance(news, ClipResult) and (failure := _write(news, summary, files[news.stream_id], options)):
                 watcher.remove(news.stream_id)
                 news = failure
             if isinstance(news, StreamEnded | StreamFailed):
@@ -213,11 +213,11 @@ def open_location(location: str, options: WatchOptions, threads: int = 1) -> Sou
         read_timeout_seconds=options.policy.read_timeout_seconds,
     )
     source = again()
-    return source if not options.pace or source.info.is_live else PacedSource(source, again)
+    return source if not options.realtime or source.info.is_live else RealtimeSource(source, again)
 
 
 def _write(
-    answered: Answered, summary: StreamSummary, files: StreamFiles, options: WatchOptions
+    answered: ClipResult, summary: StreamSummary, files: StreamFiles, options: WatchOptions
 ) -> StreamFailed | None:
     """Files that take no more are the failure of their stream; the others go on."""
     try:

@@ -13,7 +13,7 @@ MIN_SCORE = 0.5
 """An action counts as seen in a clip from this score on."""
 MAX_PEOPLE = 8
 """Lines for a stream: the people seen longest."""
-KEPT_PEOPLE = 256
+MAX_REMEMBERED_PEOPLE = 256
 MAX_SPANS = 64
 """Of one action of one person; the oldest are dropped, so that a stream without end takes no memory without end."""
 
@@ -64,9 +64,9 @@ class Seen:
             person.best = max(person.best, (float(scores[best]), best, result.centre_seconds))
             for action in (scores >= self._min_score).nonzero()[0].tolist():
                 self._extend(person, action, result.centre_seconds)
-        if len(self._people) > 2 * KEPT_PEOPLE:
+        if len(self._people) > 2 * MAX_REMEMBERED_PEOPLE:
             longest = sorted(self._people.values(), key=lambda one: (-(one.last_clip == self._clips), -one.clips))
-            self._people = {person.number: person for person in longest[:KEPT_PEOPLE]}
+            self._people = {person.number: person for person in longest[:MAX_REMEMBERED_PEOPLE]}
 
     def _extend(self, person: _Person, action: int, seconds: float) -> None:
         spans = person.spans.setdefault(action, [])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from memvit.streams.events import LiveEvent
+from memvit.streams.events import ReaderEvent
 from memvit.streams.policy import LivePolicy
 from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
@@ -148,7 +148,7 @@ def reader(
     script: Script, clock: Clock, *, is_live: bool = True, resumption: Resumption | None = None, **policy: object
 ) -> LiveReader:
     """A reader of a script, which has begun. What it is to wait for, it waits for: every clip is seen."""
-    options = LivePolicy(**({"late": "wait"} | policy))  # type: ignore[arg-type]
+    options = LivePolicy(**({"overflow": "wait"} | policy))  # type: ignore[arg-type]
     made = LiveReader(
         "a", script, sampler, policy=options, is_live=is_live, resumption=resumption, clock=clock,
     )  # fmt: skip
@@ -158,16 +158,16 @@ def reader(
 
 def events(
     made: LiveReader,
-    enough: Callable[[list[LiveEvent]], bool],
+    enough: Callable[[list[ReaderEvent]], bool],
     timeout_seconds: float = 5.0,
     *,
     clock: Clock | None = None,
-) -> list[LiveEvent]:
+) -> list[ReaderEvent]:
     """Take events until there are enough; `clock` moves on to the next attempt when one is due."""
-    found: list[LiveEvent] = []
-    give_up = time.monotonic() + timeout_seconds
+    found: list[ReaderEvent] = []
+    deadline = time.monotonic() + timeout_seconds
     while not enough(found):
-        assert time.monotonic() < give_up, f"waited in vain; state {made.state}, events {brief(found)}"
+        assert time.monotonic() < deadline, f"waited in vain; state {made.state}, events {brief(found)}"
         with made.changed:
             made.poll()
             event = made.take()
@@ -184,11 +184,11 @@ def of_kind(found: Sequence[object], kind: type) -> list:
     return [event for event in found if isinstance(event, kind)]
 
 
-def clips(count: int) -> Callable[[list[LiveEvent]], bool]:
+def clips(count: int) -> Callable[[list[ReaderEvent]], bool]:
     return lambda found: len(of_kind(found, Clip)) >= count
 
 
-def seen(kind: type, count: int = 1) -> Callable[[list[LiveEvent]], bool]:
+def seen(kind: type, count: int = 1) -> Callable[[list[ReaderEvent]], bool]:
     return lambda found: len(of_kind(found, kind)) >= count
 
 

@@ -39,10 +39,10 @@ def test_results_are_those_of_the_command(video: Path, tiny_file: Path, tmp_path
 
 
 def test_a_source_that_fails_is_told_and_the_last_one_raises(video: Path) -> None:
-    news = []
+    events = []
     missing = video.with_name("missing.mp4")
-    results = list(memvit.watch([missing, video], random_weights=True, on_event=news.append, **TINY))
-    assert len(results) == 6 and len(news) == 6 + 3
+    results = list(memvit.watch([missing, video], random_weights=True, on_event=events.append, **TINY))
+    assert len(results) == 6 and len(events) == 6 + 3
     with pytest.raises(MemvitError, match="no such file"):
         list(memvit.watch(missing, random_weights=True, **TINY))
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memvit.streams.events import LiveEvent, SessionBegan, StreamLost, StreamStalled
+from memvit.streams.events import ReaderEvent, SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamFailed, StreamOpened
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip
 from tests.processes import START_SECONDS, Command, wait_for
 from tests.streams.servers import Answer, live, server, silent, status, then_silent, transport_stream
 from tests.streams.test_watcher import Stub
 
 QUICK = LivePolicy(
-    late="wait",
+    overflow="wait",
     open_timeout_seconds=1.0,
     read_timeout_seconds=1.0,
     stall_seconds=0.4,
@@ -44,35 +44,35 @@ def watched(
 ) -> tuple[list[StreamEvent], Watcher]:
     """All news of a stream that is served like this."""
     made = Watcher(Stub())  # type: ignore[arg-type]
-    news: list[StreamEvent] = []
-    give_up = time.monotonic() + 20
+    events: list[StreamEvent] = []
+    deadline = time.monotonic() + 20
     with server(answers) as port:
         made.add("a", f"http://user:pa55@127.0.0.1:{port}/{path}?key=pa55", policy=policy, retry_initial=True)
-        while not enough(news):
-            assert time.monotonic() < give_up, [type(item).__name__ for item in news]
-            news += made.step()
+        while not enough(events):
+            assert time.monotonic() < deadline, [type(item).__name__ for item in events]
+            events += made.step()
         made.streams["a"].stop() if "a" in made.streams else None
-    return news, made
+    return events, made
 
 
-def centres(news: list[StreamEvent]) -> list[float]:
-    return [item.clip.centre_seconds for item in news if isinstance(item, Answered)]
+def centres(events: list[StreamEvent]) -> list[float]:
+    return [item.clip.centre_seconds for item in events if isinstance(item, ClipResult)]
 
 
-def of(news: list[StreamEvent], kind: type[LiveEvent]) -> list:
-    return [item for item in news if isinstance(item, kind)]
+def of(events: list[StreamEvent], kind: type[ReaderEvent]) -> list:
+    return [item for item in events if isinstance(item, kind)]
 
 
 def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> None:
     """What comes first then is the middle of a group of pictures: its frames are not shown until a key frame."""
     first = live(video, rate=4, seconds=8, share=0.53)
     second = live(video, rate=4, seconds=8, start=0.56)
-    news, _ = watched([first, second, silent], lambda news: len(of(news, StreamLost)) >= 2)
-    assert len(of(news, StreamOpened)) == 2 and not of(news, SessionBegan)
-    found = centres(news)
+    events, _ = watched([first, second, silent], lambda events: len(of(events, StreamLost)) >= 2)
+    assert len(of(events, StreamOpened)) == 2 and not of(events, SessionBegan)
+    found = centres(events)
     assert len(found) >= 5 and found == sorted(set(found))
-    assert [item.clip.index for item in news if isinstance(item, Answered)] == list(range(len(found)))
-    pictures = [item.clip.frames for item in news if isinstance(item, Answered)]
+    assert [item.clip.index for item in events if isinstance(item, ClipResult)] == list(range(len(found)))
+    pictures = [item.clip.frames for item in events if isinstance(item, ClipResult)]
     assert all(frames.std() > 30 for frames in pictures), "grey smears would be frames without their key frame"
     assert np.ptp([frames.mean() for frames in pictures]) < 12
 
@@ -82,8 +82,8 @@ def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> 
 )
 def test_a_refusal_is_classified_and_shows_no_password(line: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        news, made = watched([status(line)], lambda news: bool(of(news, StreamLost)))
-    (lost,) = of(news, StreamLost)
+        events, made = watched([status(line)], lambda events: bool(of(events, StreamLost)))
+    (lost,) = of(events, StreamLost)
     assert lost.kind == kind and lost.retry_seconds >= 10
     assert "pa55" not in lost.reason + caplog.text + str(made.streams["a"].last_failure)
     assert "***@127.0.0.1" in lost.reason
@@ -91,32 +91,32 @@ def test_a_refusal_is_classified_and_shows_no_password(line: str, kind: str, cap
 
 def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
     began = time.monotonic()
-    news, _ = watched([silent], lambda news: len(of(news, StreamLost)) >= 2)
-    assert {lost.kind for lost in of(news, StreamLost)} == {"timeout"}
+    events, _ = watched([silent], lambda events: len(of(events, StreamLost)) >= 2)
+    assert {lost.kind for lost in of(events, StreamLost)} == {"timeout"}
     assert time.monotonic() - began < 6
 
 
 def test_a_stream_that_falls_silent_is_stalled_then_lost_then_back(video: bytes) -> None:
     answers = [then_silent(live(video, rate=8, seconds=8, share=0.6)), live(video, rate=4, seconds=8), silent]
-    news, _ = watched(answers, lambda news: len(of(news, StreamOpened)) == 2 and len(centres(news)) >= 7)
-    kinds = [type(item) for item in news if not isinstance(item, Answered)]
+    events, _ = watched(answers, lambda events: len(of(events, StreamOpened)) == 2 and len(centres(events)) >= 7)
+    kinds = [type(item) for item in events if not isinstance(item, ClipResult)]
     assert kinds[:4] == [StreamOpened, StreamStalled, StreamLost, StreamOpened]
-    assert of(news, StreamLost)[0].kind == "timeout"
+    assert of(events, StreamLost)[0].kind == "timeout"
 
 
 @pytest.mark.parametrize("address", ["rtsp://no-such-host.invalid/a", "rtsp://127.0.0.1:1/a"])
 def test_a_missing_source_stops_no_other(address: str, video: bytes) -> None:
     made = Watcher(Stub())  # type: ignore[arg-type]
-    news: list[StreamEvent] = []
+    events: list[StreamEvent] = []
     with server([live(video, rate=8, seconds=8), silent]) as port:
         made.add("missing", address, policy=QUICK)
         made.add("there", f"http://127.0.0.1:{port}/", policy=QUICK)
         until = time.monotonic() + 20
-        while len(centres(news)) < 6 and time.monotonic() < until:
-            news += made.step()
-    lost = [item for item in of(news, StreamLost) if item.stream_id == "missing"]
+        while len(centres(events)) < 6 and time.monotonic() < until:
+            events += made.step()
+    lost = [item for item in of(events, StreamLost) if item.stream_id == "missing"]
     assert lost and lost[0].kind in ("unreachable", "refused")
-    assert len(centres(news)) >= 6 and not of(news, StreamFailed)
+    assert len(centres(events)) >= 6 and not of(events, StreamFailed)
     made.close()
 
 
@@ -125,12 +125,12 @@ def test_another_codec_and_size_in_one_connection(tmp_path: Path, video: bytes) 
     larger = transport_stream(tmp_path / "b.ts", 6, width=192, height=128, seed=1)
     portrait = transport_stream(tmp_path / "c.ts", 6, width=64, height=96, seed=2)
     answer = live(video + larger + portrait, rate=20, seconds=20)
-    news, made = watched([answer, silent], lambda news: bool(of(news, StreamLost)))
-    (begun,) = of(news, SessionBegan)
+    events, made = watched([answer, silent], lambda events: bool(of(events, StreamLost)))
+    (begun,) = of(events, SessionBegan)
     assert "the shape of the picture has changed" in begun.reason
-    found = centres(news)
+    found = centres(events)
     assert found == sorted(set(found)) and len(found) >= 16
-    sizes = {(item.clip.session, item.clip.frames.shape[1:3]) for item in news if isinstance(item, Answered)}
+    sizes = {(item.clip.session, item.clip.frames.shape[1:3]) for item in events if isinstance(item, ClipResult)}
     assert {session for session, _ in sizes} == {0, 1} and len(sizes) == 2
     assert made.streams["a"].stats.missed_clips <= 2
 
@@ -139,15 +139,16 @@ def test_damaged_packets_are_skipped_and_counted(video: bytes) -> None:
     damaged = bytearray(video)
     for place in np.random.default_rng(0).integers(len(video) // 3, 2 * len(video) // 3, 60):
         damaged[place] ^= 0xFF
-    news, made = watched([live(bytes(damaged), rate=8, seconds=8), silent], lambda news: bool(of(news, StreamLost)))
-    assert len(centres(news)) >= 5
+    answers = [live(bytes(damaged), rate=8, seconds=8), silent]
+    events, made = watched(answers, lambda events: bool(of(events, StreamLost)))
+    assert len(centres(events)) >= 5
     assert made.streams["a"].stats.corrupt_packets > 0
 
 
 def test_garbage_is_no_video_and_is_tried_again_later() -> None:
     garbage = np.random.default_rng(0).integers(256, size=200_000, dtype=np.uint8).tobytes()
-    news, _ = watched([live(garbage, rate=100, seconds=8)], lambda news: len(of(news, StreamLost)) >= 2)
-    assert all("\n" not in lost.reason for lost in of(news, StreamLost))
+    events, _ = watched([live(garbage, rate=100, seconds=8)], lambda events: len(of(events, StreamLost)) >= 2)
+    assert all("\n" not in lost.reason for lost in of(events, StreamLost))
 
 
 def test_ending_while_a_read_is_blocked_takes_less_than_two_seconds(tmp_path: Path, video: bytes) -> None:
@@ -168,9 +169,9 @@ def test_ending_while_a_read_is_blocked_takes_less_than_two_seconds(tmp_path: Pa
 
 
 def test_clips_know_when_they_came(video: bytes) -> None:
-    news, _ = watched([live(video, rate=2, seconds=8), silent], lambda news: len(centres(news)) >= 4)
-    for item in news:
-        if isinstance(item, Answered):
+    events, _ = watched([live(video, rate=2, seconds=8), silent], lambda events: len(centres(events)) >= 4)
+    for item in events:
+        if isinstance(item, ClipResult):
             assert isinstance(item.clip, Clip) and item.result.latency is not None
             assert 0 <= item.result.latency.decode_seconds < 0.5
             assert item.result.latency.seconds < 1

@@ -78,7 +78,7 @@ def test_a_long_break_begins_a_new_session() -> None:
 
 def test_memory_is_kept_for_as_long_as_the_user_says() -> None:
     clock = Clock()
-    made = reader(Script(clock, [Video(5), Pass(40), REFUSED], [Video(6)]), clock, keep_memory_seconds=60)
+    made = reader(Script(clock, [Video(5), Pass(40), REFUSED], [Video(6)]), clock, memory_timeout_seconds=60)
     assert not of_kind(events(made, clips(8), clock=clock), SessionBegan)
     made.stop()
 
@@ -188,7 +188,7 @@ def test_stopping_does_not_wait_for_a_read() -> None:
 
 def test_a_source_that_is_faster_than_the_model_loses_its_oldest_clips() -> None:
     clock = Clock()
-    made = reader(Script(clock, [Video(60), Hang()]), clock, late="drop", queue_clips=4, max_age_seconds=2)
+    made = reader(Script(clock, [Video(60), Hang()]), clock, overflow="drop", queue_clips=4, max_age_seconds=2)
     while made.stats.frames < 600:
         pass
     found = events(made, clips(1))
@@ -202,7 +202,7 @@ def test_a_source_that_is_faster_than_the_model_loses_its_oldest_clips() -> None
 def test_a_burst_is_answered_whole() -> None:
     """An HLS segment: six seconds of video at once, and the model has time for it."""
     clock = Clock()
-    made = reader(Script(clock, [Video(7.5, is_burst=True), Hang()]), clock, late="drop", queue_clips=8)
+    made = reader(Script(clock, [Video(7.5, is_burst=True), Hang()]), clock, overflow="drop", queue_clips=8)
     while made.stats.frames < 75:
         pass
     found = events(made, clips(7))
@@ -213,7 +213,7 @@ def test_a_burst_is_answered_whole() -> None:
 
 def test_waiting_answers_every_clip() -> None:
     clock = Clock()
-    made = reader(Script(clock, [Video(30), Hang()]), clock, late="wait")
+    made = reader(Script(clock, [Video(30), Hang()]), clock, overflow="wait")
     assert centres(events(made, clips(29))) == list(range(29))
     made.stop()
 
@@ -262,7 +262,7 @@ def test_frozen_and_black_pictures_are_flagged() -> None:
 
 def test_giving_up_is_a_choice() -> None:
     clock = Clock()
-    made = reader(Script(clock), clock, give_up_seconds=20)
+    made = reader(Script(clock), clock, fail_after_seconds=20)
     found = events(made, seen(StreamFailed), clock=clock)
     assert 4 <= len(of_kind(found, StreamLost)) <= 6
     assert made.finished
@@ -279,10 +279,10 @@ def test_a_stream_goes_on_where_an_earlier_process_left_it() -> None:
     made.stop()
 
 
-@pytest.mark.parametrize("late", ["never", ""])
-def test_an_unknown_policy_is_refused(late: str) -> None:
-    with pytest.raises(ValueError, match="late must be auto, drop or wait"):
-        reader(Script(Clock()), Clock(), late=late)
+@pytest.mark.parametrize("overflow", ["never", ""])
+def test_an_unknown_policy_is_refused(overflow: str) -> None:
+    with pytest.raises(ValueError, match="overflow must be auto, drop or wait"):
+        reader(Script(Clock()), Clock(), overflow=overflow)
 
 
 @pytest.mark.parametrize(("away_seconds", "sessions"), [(5, 0), (200, 1)])

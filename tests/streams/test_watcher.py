@@ -22,10 +22,10 @@ from memvit.results.result import Result
 from memvit.runtime.device_errors import DeviceLost, device_answers
 from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import Answered, StreamEvent, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip
 from memvit.video.sources.open import Source, open_source
-from memvit.video.sources.realtime import PacedSource
+from memvit.video.sources.realtime import RealtimeSource
 from tests.streams.fakes import Clock, Script, Video
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
@@ -43,11 +43,11 @@ def watcher(tiny: nn.Module, **options: int) -> Watcher:
     return Watcher(Engine(tiny, PREPROCESSING), open_boxes("full"), **options)  # type: ignore[arg-type]
 
 
-def results(news: Iterator[StreamEvent]) -> dict[str, list[Result]]:
+def results(events: Iterator[StreamEvent]) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = defaultdict(list)
-    for item in news:
+    for item in events:
         assert not isinstance(item, StreamFailed), item
-        if isinstance(item, Answered):
+        if isinstance(item, ClipResult):
             found[item.stream_id].append(item.result)
     return found
 
@@ -55,7 +55,7 @@ def results(news: Iterator[StreamEvent]) -> dict[str, list[Result]]:
 def alone(tiny: nn.Module, video: Path) -> list[Result]:
     made = watcher(tiny)
     made.add("alone", str(video))
-    return results(made.news())["alone"]
+    return results(made.events())["alone"]
 
 
 def same(found: list[Result], wanted: list[Result], *, exactly: bool) -> None:
@@ -77,8 +77,8 @@ def test_streams_added_and_removed_change_nothing_for_the_others(
     made.add("gone", str(videos[0]))
     found: dict[str, list[Result]] = defaultdict(list)
     is_added = False
-    for item in made.news():
-        if isinstance(item, Answered):
+    for item in made.events():
+        if isinstance(item, ClipResult):
             found[item.stream_id].append(item.result)
             if item.stream_id == "a" and len(found["a"]) == 3:
                 made.remove("gone")
@@ -92,9 +92,9 @@ def test_streams_added_and_removed_change_nothing_for_the_others(
 def test_a_name_that_is_used_again_inherits_nothing(tiny: nn.Module, videos: list[Path]) -> None:
     made = watcher(tiny)
     made.add("a", str(videos[0]))
-    results(made.news())
+    results(made.events())
     made.add("a", str(videos[1]))
-    same(results(made.news())["a"], alone(tiny, videos[1]), exactly=True)
+    same(results(made.events())["a"], alone(tiny, videos[1]), exactly=True)
     made.add("b", str(videos[0]))
     with pytest.raises(ValueError, match="there is a stream b already"):
         made.add("b", str(videos[0]))
@@ -105,7 +105,7 @@ def test_memory_is_not_carried_over_a_new_session(tiny: nn.Module) -> None:
     clock = Clock()
     made = watcher(tiny)
     made.add("a", "", connect=Script(clock, [Video(5), Video(5, 5, size=(48, 64))], is_live=False))
-    found = results(made.news())["a"]
+    found = results(made.events())["a"]
     sessions = [result.session for result in found]
     first = sessions.index(1)
     assert 3 <= first < len(found)
@@ -133,7 +133,7 @@ def test_a_slow_stream_delays_no_other(tiny: nn.Module, videos: list[Path]) -> N
     made.add("slow", "", connect=lambda: Slow(open_source(videos[0]), 0.05), is_live=False)
     made.add("fast", str(videos[2]))
     order = []
-    for item in made.news():
+    for item in made.events():
         if isinstance(item, StreamEnded):
             order.append(item.stream_id)
             break
@@ -182,7 +182,7 @@ def test_turns_are_fair(videos: list[Path]) -> None:
     made = Watcher(stub, max_batch_clips=2)  # type: ignore[arg-type]
     for number in range(5):
         made.add(str(number), str(videos[2]))
-    list(made.news())
+    list(made.events())
     counts = Counter(name for batch in stub.batches for name in batch)
     assert set(counts.values()) == {8} and all(len(batch) == len(set(batch)) <= 2 for batch in stub.batches)
     busy = [place for place, batch in enumerate(stub.batches) if len(batch) == 2][2:-4]
@@ -196,12 +196,12 @@ def test_a_model_that_stalls_for_a_while_catches_up(videos: list[Path]) -> None:
     stub = Stub(lambda clips: time.sleep(next(stalls, 0.0)))
     made = Watcher(stub, hop_seconds=0.2)  # type: ignore[arg-type]
     policy = LivePolicy(max_age_seconds=0.5, queue_clips=4)
-    pace = lambda: PacedSource(open_source(videos[2]), partial(open_source, videos[2]))  # noqa: E731
+    pace = lambda: RealtimeSource(open_source(videos[2]), partial(open_source, videos[2]))  # noqa: E731
     reader = made.add("a", "", connect=pace, is_live=True, policy=policy)
     found = []
     stopping = threading.Event()
-    for item in made.news(stopping):
-        if isinstance(item, Answered):
+    for item in made.events(stopping):
+        if isinstance(item, ClipResult):
             found.append(item.result)
             if len(found) == 16:
                 stopping.set()
@@ -221,10 +221,10 @@ def test_a_clip_that_the_model_cannot_answer_is_its_streams_failure_only(videos:
     made = Watcher(Stub(refuse))  # type: ignore[arg-type]
     made.add("bad", str(videos[0]))
     made.add("good", str(videos[0]))
-    news = list(made.news())
-    (failed,) = [item for item in news if isinstance(item, StreamFailed)]
+    events = list(made.events())
+    (failed,) = [item for item in events if isinstance(item, StreamFailed)]
     assert failed.reason == "bad: the model cannot answer (out of memory)"
-    assert sum(isinstance(item, Answered) and item.stream_id == "good" for item in news) == 6
+    assert sum(isinstance(item, ClipResult) and item.stream_id == "good" for item in events) == 6
 
 
 @pytest.mark.parametrize("error", [RuntimeError, torch.AcceleratorError])
@@ -240,7 +240,7 @@ def test_a_device_that_has_failed_for_good_ends_the_watcher_and_not_stream_after
     for name in "ab":
         made.add(name, str(videos[0]))
     with pytest.raises(DeviceLost, match=r"does not recover \(CUDA error: an illegal memory access was encountered\)"):
-        list(made.news())
+        list(made.events())
     assert len(stub.batches) == 1 and set(made.streams) == {"a", "b"}, "nothing was tried again, no stream was blamed"
     made.close()
 
@@ -253,9 +253,9 @@ def test_an_error_that_the_device_survives_is_its_streams_only(videos: list[Path
     made = Watcher(Stub(fail))  # type: ignore[arg-type]
     for name in ("bad", "good"):
         made.add(name, str(videos[0]))
-    news = list(made.news())
-    assert [item.stream_id for item in news if isinstance(item, StreamFailed)] == ["bad"]
-    assert sum(isinstance(item, Answered) for item in news) == 6
+    events = list(made.events())
+    assert [item.stream_id for item in events if isinstance(item, StreamFailed)] == ["bad"]
+    assert sum(isinstance(item, ClipResult) for item in events) == 6
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_latency_does_not_listen_to_the_wall_clock(
     monkeypatch.setattr(time, "time", lambda: float(next(wall)))
     made = watcher(tiny)
     made.add("a", str(videos[0]))
-    for result in results(made.news())["a"]:
+    for result in results(made.events())["a"]:
         assert result.latency is not None
         parts = result.latency
         assert 0 <= parts.decode_seconds < 5 and 0 <= parts.queue_seconds < 5 and 0 < parts.model_seconds < 5
@@ -305,7 +305,7 @@ def test_a_hundred_thousand_clips_leave_nothing_behind() -> None:
     made = Watcher(Stub(), hop_seconds=0.1)  # type: ignore[arg-type]
     for _ in range(50):
         made.add("a", "", connect=Script(clock, [Video(2)], is_live=False))
-        assert sum(isinstance(item, Answered) for item in made.news()) >= 15
+        assert sum(isinstance(item, ClipResult) for item in made.events()) >= 15
     assert not made.streams and not made._group._served_at and not made._group._readers
     assert len(group) == 0
 
@@ -324,6 +324,6 @@ def test_a_size_that_cannot_be_answered_leaves_the_other_sizes_alone(tiny: nn.Mo
     made.engine._run = refuse  # type: ignore[method-assign]
     made.add("good", "", connect=Script(clock, [Video(6)], is_live=False), is_live=False)
     made.add("bad", "", connect=Script(clock, [Video(6, size=(48, 64))], is_live=False), is_live=False)
-    news = list(made.news())
-    assert [item.stream_id for item in news if isinstance(item, StreamFailed)] == ["bad"]
-    assert sum(isinstance(item, Answered) and item.stream_id == "good" for item in news) == 6
+    events = list(made.events())
+    assert [item.stream_id for item in events if isinstance(item, StreamFailed)] == ["bad"]
+    assert sum(isinstance(item, ClipResult) and item.stream_id == "good" for item in events) == 6

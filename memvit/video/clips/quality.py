@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Condition = Literal["ok", "frozen", "black"]
+PictureQuality = Literal["ok", "frozen", "black"]
 STEP = 4
 """Every so many pixels are looked at."""
 BLACK = 24
@@ -16,7 +16,7 @@ SAME = 1
 """Grey levels: what a codec makes of a picture that does not change."""
 
 
-def condition_of(frames: NDArray[np.uint8]) -> Condition:
+def quality_of(frames: NDArray[np.uint8]) -> PictureQuality:
     """Of a clip's frames, (T, H, W, 3): black in every pixel, or the same picture T times, or neither."""
     looked_at = frames[:, ::STEP, ::STEP]
     if looked_at.max() < BLACK:

@@ -13,7 +13,7 @@ LAST_FRAME_SECONDS = 1 / 30
 """How long a recording's last frame is shown before it begins anew."""
 
 
-class PacedFrame:
+class RealtimeFrame:
     """A frame of a recording at its time of the endless stream."""
 
     def __init__(self, frame: Frame, pts_seconds: float, index: int) -> None:
@@ -27,7 +27,7 @@ class PacedFrame:
         return self._frame.rgb(width, height)
 
 
-class PacedSource(Source):
+class RealtimeSource(Source):
     """Plays a source at its own speed; `reopen` opens it again when it is over, without end. None: it is played once.
 
     A reader that does not keep up gets frames late, as from a camera whose connection buffers; none is dropped here.
@@ -55,7 +55,7 @@ class PacedSource(Source):
         if wait_seconds > 0:
             time.sleep(wait_seconds)
         self._index += 1
-        return PacedFrame(frame, self._last_seconds, self._index - 1)
+        return RealtimeFrame(frame, self._last_seconds, self._index - 1)
 
     def _again(self) -> Frame:
         if self._reopen is None or self._is_closed:

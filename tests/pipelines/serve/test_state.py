@@ -115,7 +115,7 @@ def test_a_stream_is_on_disk_before_201_is_answered(
 
 def test_memory_is_saved_often_enough_to_be_of_use_after_a_kill() -> None:
     """What is saved is at most so old; a restart within the rest of the time goes on with the session."""
-    assert ServeOptions.save_every_seconds <= 10 < LivePolicy.keep_memory_seconds
+    assert ServeOptions.save_every_seconds <= 10 < LivePolicy.memory_timeout_seconds
 
 
 def test_a_live_stream_goes_on_with_its_session_after_a_kill(tiny: nn.Module, video: Path, tmp_path: Path) -> None:
@@ -192,14 +192,14 @@ def test_a_full_disk_loses_no_stream_of_the_last_run(
 
 
 def test_the_servers_policy_is_the_default_of_its_streams(tiny: nn.Module, offered: Path) -> None:
-    policy = LivePolicy(late="drop", max_age_seconds=0.5, keep_memory_seconds=7)
+    policy = LivePolicy(overflow="drop", max_age_seconds=0.5, memory_timeout_seconds=7)
     service = make_service(tiny, offered, policy=policy)
     with client_of(service) as client:
         added(client, offered / "my holiday.mp4", id="a")
         added(client, offered / "my holiday.mp4", id="b", late="wait", keep_memory_seconds=0)
         found = {name: reader.policy for name, reader in service._desks[0]._readers.items()}  # type: ignore[attr-defined]
     assert found["a"] == policy
-    assert found["b"] == LivePolicy(late="wait", max_age_seconds=0.5, keep_memory_seconds=0)
+    assert found["b"] == LivePolicy(overflow="wait", max_age_seconds=0.5, memory_timeout_seconds=0)
 
 
 def test_the_command_hands_its_policy_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_the_command_hands_its_policy_on(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("pipelines.serve.run.make_service", make)
     words = ["--overflow", "wait", "--max-age", "1.5", "--memory-timeout", "60"]
     assert "that is all" in CliRunner().invoke(cli, ["serve", *words]).output
-    assert seen["policy"] == LivePolicy(late="wait", max_age_seconds=1.5, keep_memory_seconds=60)
+    assert seen["policy"] == LivePolicy(overflow="wait", max_age_seconds=1.5, memory_timeout_seconds=60)
     assert seen["save_every_seconds"] <= 10
 
 

@@ -67,7 +67,7 @@ def test_a_line_is_one_line(width: int) -> None:
 
 
 def test_a_long_stream_keeps_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_seen, "KEPT_PEOPLE", 10)
+    monkeypatch.setattr(watch_seen, "MAX_REMEMBERED_PEOPLE", 10)
     seen = Seen()
     for second in range(200):
         box = LEFT if second % 2 else RIGHT  # too far apart to be one person: always somebody new

@@ -24,7 +24,7 @@ from memvit.engine.engine import Engine
 from memvit.labels import labels_for
 from memvit.models import MODELS, create_model
 from memvit.models.preprocessing import model_input
-from memvit.streams.watcher import Answered
+from memvit.streams.watcher import ClipResult
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.location import unique_names
 from memvit.video.sources.open import open_source
@@ -249,7 +249,7 @@ def test_reading_never_runs_far_ahead(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ClipSampler, "push", counted)
 
     def on_event(stream: object, event: object) -> None:
-        if isinstance(event, Answered):
+        if isinstance(event, ClipResult):
             time.sleep(0.01)
             ahead.append(len(sampled) - event.result.clip_index)
 
