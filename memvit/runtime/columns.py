@@ -21,6 +21,11 @@ class ColumnCache(Generic[Columns]):
     def __init__(self) -> None:
         self._columns: dict[object, Columns] = {}
 
+    @property
+    def held(self) -> list[Columns]:
+        """All columns that are kept now. Whoever uses their memory for longer must hold them."""
+        return list(self._columns.values())
+
     def get(self, key: object, make: Callable[[], Columns]) -> Columns:
         """The columns of these shapes, made by `make` the first time."""
         columns = self._columns.get(key)
@@ -37,9 +42,9 @@ class CachedAttention(RelativeAttention):
 
     def __init__(self, attention: RelativeAttention) -> None:
         super().__init__(attention.heads, attention.head_dim, attention.rule)
-        self._cache: ColumnCache[PositionColumns] = ColumnCache()
+        self.cache: ColumnCache[PositionColumns] = ColumnCache()
 
     def columns(self, grids: tuple[Grid, Grid], tables: PositionTables, memory: MemoryKV | None) -> PositionColumns:
         """As in `RelativeAttention`."""
         past = None if memory is None else memory.clips
-        return self._cache.get((grids, past), lambda: super(CachedAttention, self).columns(grids, tables, memory))
+        return self.cache.get((grids, past), lambda: super(CachedAttention, self).columns(grids, tables, memory))

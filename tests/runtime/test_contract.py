@@ -13,7 +13,7 @@ from memvit.models import MODELS, Memory, MeMViT, create_model
 from memvit.models.preprocessing import model_input
 from memvit.runtime import MemoryPool, Runner, for_device
 from memvit.runtime.cpu.onednn import can_pack
-from memvit.runtime.cuda.graphs import GraphCache, Replay
+from memvit.runtime.cuda.graphs import Replay
 from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.export.program import export_step
 from memvit.runtime.export.runner import ExportedRunner
@@ -42,8 +42,7 @@ def exported(network: MeMViT, folder: Path) -> Runner:
 
 
 def captured(network: nn.Module, device: torch.device = CPU) -> Runner:
-    graphs = GraphCache(rerun)
-    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", graphs=graphs, pinned=False)
+    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", capture=rerun)
 
 
 RUNNERS: dict[str, Callable[[MeMViT, Path], Runner]] = {

@@ -21,10 +21,16 @@ WARM_UP_CALLS = 3
 Step: TypeAlias = Callable[[Sequence[Tensor]], list[Tensor]]
 """A function of tensors on the device to tensors on the device, without any wait for the device."""
 Replay: TypeAlias = Callable[[], None]
+Capture: TypeAlias = Callable[[Callable[[], list[Tensor]]], tuple[Replay, list[Tensor]]]
+"""A function → its replay, and its outputs, which every replay overwrites."""
 
 
 class CudaCapture:
-    """Captures functions as CUDA graphs that share one pool of memory."""
+    """Captures functions as CUDA graphs that share one pool of memory.
+
+    A replay may overwrite the outputs of other graphs of the pool, so outputs are copied after each replay. Replays
+    must follow one another on one stream.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -39,7 +45,8 @@ class CudaCapture:
                 function()
         torch.cuda.current_stream(self._device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Other threads may use the device meanwhile, a detector for example: only this thread's calls are captured.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             outputs = function()
         return graph.replay, outputs
 
@@ -51,10 +58,13 @@ class CapturedStep:
         self,
         step: Step,
         inputs: Sequence[Tensor],
-        capture: Callable[[Callable[[], list[Tensor]]], tuple[Replay, list[Tensor]]],
+        capture: Capture,
+        constants: Callable[[], object],
     ) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
         self._replay, self._outputs = capture(lambda: step(self._inputs))
+        self._constants = constants()
+        """A graph reads tensors by their address: what it has read must not be freed before the graph is."""
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The outputs for these inputs, which are the caller's."""
@@ -67,9 +77,11 @@ class CapturedStep:
 class GraphCache:
     """Captured steps by the shapes of their inputs, those used last."""
 
-    def __init__(self, capture: Callable[[Callable[[], list[Tensor]]], tuple[Replay, list[Tensor]]]) -> None:
-        """`capture`: `CudaCapture`, or a stand-in for it."""
-        self._capture = capture
+    def __init__(self, capture: Capture, constants: Callable[[], object] = lambda: None) -> None:
+        """`capture`: `CudaCapture`, or a stand-in for it. `constants` returns the tensors that steps read besides their
+        inputs and may otherwise be freed.
+        """
+        self._capture, self._constants = capture, constants
         self._steps: OrderedDict[object, CapturedStep | None] = OrderedDict()
         """None for shapes that came once."""
 
@@ -77,7 +89,7 @@ class GraphCache:
         """What `step` gives for the inputs. `key` is all that it depends on besides values, shapes included."""
         captured = self._steps.get(key)
         if captured is None and key in self._steps:
-            captured = CapturedStep(step, inputs, self._capture)
+            captured = CapturedStep(step, inputs, self._capture, self._constants)
         self._steps[key] = captured
         self._steps.move_to_end(key)
         while len(self._steps) > MAX_GRAPHS:

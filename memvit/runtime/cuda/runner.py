@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from memvit.models.memvit import MeMViT
 from memvit.models.mvit import MViT
 from memvit.models.output import ModelOutput
 from memvit.models.preprocessing import Normalisation, Preprocessing
+from memvit.runtime.columns import CachedAttention
 from memvit.runtime.plain import with_cached_columns
 from memvit.runtime.runner import Precision, Runner, is_frames
 from memvit.runtime.step_tensors import StepLayout
 
-from .graphs import CudaCapture, GraphCache
+from .graphs import Capture, CudaCapture, GraphCache
 from .staging import Downloads, Uploads
 
 
@@ -36,15 +38,21 @@ class CudaRunner(Runner):
         *,
         device: torch.device,
         precision: Precision = "bfloat16",
-        graphs: GraphCache | None = None,
-        pinned: bool = True,
+        capture: Capture | None = None,
     ) -> None:
-        """`graphs` and `pinned=False` stand in for a CUDA device in tests."""
+        """`capture` stands in for CUDA graphs, and `device` for a CUDA device, in tests."""
+        is_cuda = device.type == "cuda"
+        if str(device) == "cuda":  # tensors name the device by its index
+            device = torch.device("cuda", torch.cuda.current_device())
         super().__init__(network, preprocessing, labels, device=device, precision=precision)
         self._twin = with_cached_columns(network, device, self.dtype)
         self._normalisation = Normalisation(preprocessing, device, self.dtype)
-        self._uploads, self._downloads = Uploads(device, pinned=pinned), Downloads(pinned=pinned)
-        self._graphs = graphs or GraphCache(CudaCapture(device))
+        self._uploads, self._downloads = Uploads(device, pinned=is_cuda), Downloads(pinned=is_cuda)
+        self._graphs = GraphCache(capture or CudaCapture(device), self._position_columns)
+
+    def _position_columns(self) -> list[object]:
+        attentions = [module for module in self._twin.modules() if isinstance(module, CachedAttention)]
+        return [columns for attention in attentions for columns in attention.cache.held]
 
     def step(
         self,
@@ -55,7 +63,7 @@ class CudaRunner(Runner):
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
         """See `Runner.step`."""
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), self._current_device():
             if images.dtype != torch.uint8:
                 self._check(images, boxes)
             people = sum(len(box) for box in boxes) if boxes is not None else 0
@@ -75,6 +83,10 @@ class CudaRunner(Runner):
             if boxes is None or output.box_features is None:
                 return output, update
             return ModelOutput(output.logits[:people], output.features, output.box_features[:people]), update
+
+    def _current_device(self) -> AbstractContextManager[object]:
+        """Events, streams and captures are those of the current device, which may be another one."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _update_grids(self, images: Tensor) -> tuple[Grid, ...] | None:
         """The grids of what the network remembers of these images; None for a network without memory."""

@@ -1,0 +1,358 @@
+"""What a CUDA device makes of this: checks of the numbers, training steps, and a table of speeds.
+
+    python tools/gpu_check.py [--out FOLDER] [--batches 1,4,16,64,256] [--seconds 2] [--skip-speed]
+
+Needs torch, torchvision and, for one row, timm; nothing else of this package's dependencies. First the checks: the
+runner of CUDA against the network on the CPU, streams of different age, captured graphs, training steps through NCCL
+in one process, and, where pytest is installed, the tests marked `needs_cuda`. Then the table: MeMViT-16 and -24 with
+memory, in bfloat16, beside torchvision's `mvit_v2_s` with its best settings: clips a second by batch, share of the
+matmul rate of the card as measured in the same run, and the latency of one clip. Writes gpu_check.md and
+gpu_check.json. The exit code is 1 if a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout on a bare machine
+
+from memvit.models import MODELS, Memory, MeMViT, create_model
+from memvit.runtime import MemoryPool, Precision, Runner, for_device
+from memvit.runtime.flops import count_clip_macs
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL_16, MODEL_24 = "memvit_16_16x4.ava_k400", "memvit_24_32x3.ava_k600"
+PEOPLE = 2
+"""Boxes of each clip in the table."""
+MATMUL_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One row of the table."""
+
+    name: str
+    batch: int
+    clips_per_second: float
+    milliseconds: float
+    """Median of one step."""
+    share_of_matmul: float
+    """Of the card's rate, which was measured in the same run."""
+
+
+@dataclass
+class Report:
+    """All that was found."""
+
+    device: str
+    versions: str
+    matmul_tflops: float = 0.0
+    checks: list[Check] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def person_boxes(clips: int, side: float, device: torch.device | str = "cpu") -> list[Tensor]:
+    """`PEOPLE` boxes for each clip."""
+    boxes = torch.tensor([[0, 0, side / 2, side], [side / 3, side / 4, side, side]], device=device)
+    return [boxes[:PEOPLE]] * clips
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Weights that move every path: fresh ones leave position tables and biases near zero."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(torch.randn(value.shape, generator=generator) * (0.1 if value.ndim == 1 else 0.02))
+    return network
+
+
+# ---- checks
+
+
+@torch.inference_mode()
+def stream_scores(call: Callable[..., tuple[Tensor, Memory | None]], side: int, frames: int, clips: int) -> Tensor:
+    """Scores of one stream, clip by clip, with memory."""
+    generator, memory, found = torch.Generator().manual_seed(1), None, []
+    for _ in range(clips):
+        clip = torch.randn(1, 3, frames, side, side, generator=generator)
+        logits, memory = call(clip, person_boxes(1, side), memory)
+        found.append(logits.float().cpu().sigmoid())
+    return torch.cat(found)
+
+
+def check_numbers(name: str, side: int, precision: Precision, tolerance: float) -> str:
+    """The CUDA runner against the network on the CPU."""
+    network = randomised(create_model(name))
+    assert isinstance(network, MeMViT)
+    runner = for_device(network, "cuda", precision, preprocessing=MODELS[name].preprocessing)
+    expected = stream_scores(network, side, network.config.frames, 6)
+    found = stream_scores(runner, side, network.config.frames, 6)
+    difference = (found - expected).abs().max().item()
+    assert difference < tolerance, f"scores differ by {difference:.2e}, at most {tolerance:g} is allowed"
+    return f"largest difference of scores {difference:.1e}"
+
+
+@torch.inference_mode()
+def check_streams() -> str:
+    """Streams of different age in one batch, steps captured and replayed, against each stream alone."""
+    name = "memvit_tiny_8x4"
+    network = randomised(create_model(name))
+    assert isinstance(network, MeMViT) and network.config.memory is not None
+    together, alone = (
+        for_device(network, "cuda", "float32", preprocessing=MODELS[name].preprocessing) for _ in range(2)
+    )
+    pools = MemoryPool(network.config.memory), MemoryPool(network.config.memory)
+    generator, largest = torch.Generator().manual_seed(0), 0.0
+    for step in range(24):
+        names = [stream for index, stream in enumerate("abcde") if step >= 3 * index]
+        frames = torch.randint(0, 256, (len(names), 8, 64, 64, 3), dtype=torch.uint8, generator=generator)
+        boxes = [torch.rand(index % 3, 4, generator=generator) * 30 + torch.tensor([0.0, 0, 30, 30])
+                 for index, _ in enumerate(names)]  # fmt: skip
+        output, update = together.step(frames, boxes, pools[0].view(names))
+        assert update is not None
+        pools[0].write(names, update)
+        single = []
+        for index, stream in enumerate(names):
+            one, kept = alone.step(frames[index : index + 1], boxes[index : index + 1], pools[1].view([stream]))
+            assert kept is not None
+            pools[1].write([stream], kept)
+            single.append(one.logits)
+        if len(output.logits):
+            largest = max(largest, (output.logits.sigmoid() - torch.cat(single).sigmoid()).abs().max().item())
+    assert largest < 1e-3, f"streams in a batch differ from streams alone by {largest:.2e}"
+    return f"24 steps of up to 5 streams: largest difference {largest:.1e}"
+
+
+def check_training() -> str:
+    """Steps of DistributedDataParallel over NCCL in one process: losses fall, every parameter has a gradient."""
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29577")
+    torch.distributed.init_process_group("nccl", world_size=1, rank=0)
+    try:
+        network = create_model("memvit_tiny_8x4").train().cuda()
+        assert isinstance(network, MeMViT)
+        model = nn.parallel.DistributedDataParallel(network, device_ids=[0], find_unused_parameters=True)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        clips = torch.randn(2, 3, 8, 64, 64, device="cuda")
+        targets = torch.rand(2 * PEOPLE, network.config.head.num_classes, device="cuda").round()
+        losses, memory = [], None
+        for _ in range(8):
+            with torch.autocast("cuda", dtype=torch.bfloat16):
+                logits, memory = model(clips, person_boxes(2, 64, "cuda"), memory)
+            memory = memory.detach()
+            loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        missing = [key for key, value in network.backbone.named_parameters()
+                   if value.grad is None and "compress" not in key and "rel_pos_mem" not in key]  # fmt: skip
+        assert not missing, f"{len(missing)} parameters have no gradient, among them {missing[0]}"
+        assert losses[-1] < losses[0], f"the loss did not fall: {losses}"
+        return f"8 steps, loss {losses[0]:.3f} to {losses[-1]:.3f}"
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def check_tests() -> str:
+    """The tests marked `needs_cuda`, where pytest is installed."""
+    if importlib.util.find_spec("pytest") is None:
+        return "left out: pytest is not installed here"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "tests/runtime"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540)
+    last = (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1]
+    assert done.returncode in (0, 5), last
+    return last
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "tiny network, float32": lambda: check_numbers("memvit_tiny_8x4", 64, "float32", 1e-3),
+    "tiny network, bfloat16": lambda: check_numbers("memvit_tiny_8x4", 64, "bfloat16", 0.08),
+    "MeMViT-16, float32": lambda: check_numbers(MODEL_16, 224, "float32", 2e-3),
+    "MeMViT-16, bfloat16": lambda: check_numbers(MODEL_16, 224, "bfloat16", 0.1),
+    "streams of different age, captured": check_streams,
+    "training through NCCL": check_training,
+    "tests marked needs_cuda": check_tests,
+}
+
+
+def run_checks(report: Report) -> None:
+    """All checks; one that fails stops no other."""
+    for name, check in CHECKS.items():
+        try:
+            report.checks.append(Check(name, True, check()))
+        except Exception as error:
+            traceback.print_exc()
+            report.checks.append(Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0]))
+        print(report.checks[-1], flush=True)
+        torch.cuda.empty_cache()
+
+
+# ---- speeds
+
+
+def seconds_of(work: Callable[[], object], budget_seconds: float) -> float:
+    """Median seconds of one call, waiting for the device after each."""
+    for _ in range(5):  # the first calls choose kernels, compile, and capture
+        work()
+    torch.cuda.synchronize()
+    taken: list[float] = []
+    until = time.perf_counter() + budget_seconds
+    while len(taken) < 5 or (time.perf_counter() < until and len(taken) < 200):
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def matmul_macs_per_second() -> float:
+    """Multiply-accumulates a second of a large bfloat16 matmul."""
+    left, right = (torch.randn(MATMUL_SIDE, MATMUL_SIDE, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    return MATMUL_SIDE**3 / seconds_of(lambda: left @ right, 1.0)
+
+
+def memvit_step(runner: Runner, batch: int) -> Callable[[], object]:
+    """A step of `batch` streams with steady memory, from frames on the host to scores on the host."""
+    network = runner.network
+    assert isinstance(network, MeMViT) and network.config.memory is not None
+    frames = torch.randint(0, 256, (batch, network.config.frames, 224, 224, 3), dtype=torch.uint8)
+    pool, names = MemoryPool(network.config.memory, capacity=batch), [str(stream) for stream in range(batch)]
+
+    def step() -> object:
+        with torch.inference_mode():
+            output, update = runner.step(frames, person_boxes(batch, 224), pool.view(names))
+            assert update is not None and output.box_features is not None
+            pool.write(names, update)
+            return runner.to_host([output.logits.sigmoid(), output.features, output.box_features])
+
+    for _ in range(network.config.memory.steps):
+        step()
+    return step
+
+
+def torchvision_step(batch: int) -> Callable[[], object]:
+    """torchvision's `mvit_v2_s` as fast as it gets: bfloat16 weights, compiled with captured graphs."""
+    from torchvision.models.video import mvit_v2_s
+
+    network = mvit_v2_s(weights=None).eval().cuda().to(torch.bfloat16)
+    compiled: Any = torch.compile(network, mode="reduce-overhead", dynamic=False)
+    clips = torch.randn(batch, 3, 16, 224, 224, device="cuda", dtype=torch.bfloat16)
+
+    def step() -> object:
+        with torch.inference_mode():
+            return compiled(clips).float().cpu()
+
+    return step
+
+
+def measure(report: Report, name: str, make: Callable[[int], Callable[[], object]], macs: float, batches: list[int],
+            seconds: float) -> None:  # fmt: skip
+    """Rows of one contender, until the memory of the device is full."""
+    for batch in batches:
+        try:
+            taken = seconds_of(make(batch), seconds)
+        except torch.cuda.OutOfMemoryError:
+            report.notes.append(f"{name}: batch {batch} does not fit the device's memory")
+            break
+        except Exception as error:
+            report.notes.append(f"{name}, batch {batch}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+            break
+        finally:
+            torch.cuda.empty_cache()
+        share = macs * batch / taken / (report.matmul_tflops * 1e12 / 2)
+        report.speeds.append(Speed(name, batch, batch / taken, taken * 1e3, share))
+        print(report.speeds[-1], flush=True)
+
+
+def run_speeds(report: Report, batches: list[int], seconds: float) -> None:
+    """The table, in one run."""
+    report.matmul_tflops = 2 * matmul_macs_per_second() / 1e12
+    for name in (MODEL_16, MODEL_24):
+        network = create_model(name)
+        assert isinstance(network, MeMViT)
+        runner = for_device(network, "cuda", "bfloat16", preprocessing=MODELS[name].preprocessing)
+        macs = count_clip_macs(network)
+        measure(report, name, lambda batch, runner=runner: memvit_step(runner, batch), macs, batches, seconds)  # type: ignore[misc]
+    peer_macs = count_clip_macs(create_model("mvitv2_s_16x4.k400"))
+    measure(report, "torchvision mvit_v2_s, compiled", torchvision_step, peer_macs, batches, seconds)
+    if importlib.util.find_spec("timm") is not None:
+        report.notes.append("images beside timm: tools/bench_model.py --family images --device cuda")
+
+
+# ---- report
+
+
+def markdown(report: Report) -> str:
+    """The report as tables."""
+    lines = [f"# {report.device}", "", report.versions, "", "| check | | |", "|---|---|---|"]
+    lines += [f"| {check.name} | {'passed' if check.passed else '**failed**'} | {check.detail} |"
+              for check in report.checks]  # fmt: skip
+    if report.speeds:
+        lines += [
+            "",
+            f"bfloat16; matmul {report.matmul_tflops:.0f} TFLOP/s in the same run. MeMViT from frames on the host to "
+            "scores on the host, with memory; torchvision from clips on the device to logits on the host.",
+            "",
+            "| model | batch | clips/s | ms a step | share of matmul |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row.name} | {row.batch} | {row.clips_per_second:.1f} | {row.milliseconds:.2f} | "
+            f"{100 * row.share_of_matmul:.0f} % |"
+            for row in report.speeds
+        ]
+    return "\n".join([*lines, "", *report.notes, ""])
+
+
+def main() -> int:
+    """Run everything and write the report; 1 if a check failed, 2 without a CUDA device."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=Path("gpu_check"), help="folder of the report")
+    parser.add_argument("--batches", default="1,2,4,8,16,32,64,128,256", help="batch sizes of the table")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each row")
+    parser.add_argument("--skip-speed", action="store_true", help="only the checks")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("torch finds no CUDA device on this machine", file=sys.stderr)
+        return 2
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, CUDA {torch.version.cuda}"
+    report = Report(torch.cuda.get_device_name(), versions)
+    run_checks(report)
+    if not arguments.skip_speed:
+        run_speeds(report, [int(batch) for batch in arguments.batches.split(",")], arguments.seconds)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "gpu_check.md").write_text(markdown(report))
+    (arguments.out / "gpu_check.json").write_text(json.dumps(asdict(report), indent=2))
+    print(markdown(report))
+    return 0 if all(check.passed for check in report.checks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
