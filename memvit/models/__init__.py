@@ -1,7 +1,7 @@
 """The models: pure torch and torchvision, nothing else of ours, usable on their own."""
 
-from .build import create_model, list_models, load_model, model_entry
 from .config import HeadConfig, MemoryConfig, MViTConfig
+from .create import create_model, list_models, load_model, model_entry
 from .memory import Memory, MemoryUpdate, MemoryView
 from .memvit import MeMViT
 from .mvit import MViT

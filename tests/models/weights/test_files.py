@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memvit.models import MODELS, CheckpointError, create_model
-from memvit.models.build import published_weights
+from memvit.models.create import published_weights
 from memvit.models.weights.files import read_checkpoint
 from memvit.models.weights.layouts import MEMVIT, from_ours
 from tests.conftest import official_state
