@@ -36,8 +36,9 @@ from memvit.results.result import Result
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, Watcher
 from memvit.types import Image
-from memvit.video.sources.open import ReadCounts, Source, SourceInfo, open_source
+from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
+from memvit.video.sources.source import ReadCounts, Source, SourceInfo
 
 
 class MadeFrame:

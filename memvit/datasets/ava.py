@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from memvit.datasets.ava_files import NO_ACTION, AvaTable, read_frame_list, read_table
 from memvit.types import MemvitError, PersonBoxes
-from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Source
 
 SCORE_THRESHOLD = 0.9
 """The official one for predicted boxes."""

@@ -21,7 +21,8 @@ from memvit.models import Preprocessing
 from memvit.types import SourceError
 from memvit.video.clips.pick import LEAD_SECONDS, pick_frames
 from memvit.video.clips.sampler import short_side_size
-from memvit.video.sources.open import Frame, SourceInfo, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Frame, SourceInfo
 
 FALLBACK_FRAMES_PER_SECOND = 30.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memvit.types import Image
-from memvit.video.sources.open import Frame
+from memvit.video.sources.source import Frame
 
 JUMP_SECONDS = 10.0
 """Frames that claim to be this much later than the one before, without that time having passed, have a wrong clock."""

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.types import Clip
-from memvit.video.sources.open import SourceInfo
+from memvit.video.sources.source import SourceInfo
 
 State = Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "stopped"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from memvit.types import MemvitError
-from memvit.video.sources.open import ReadCounts, SourceInfo
+from memvit.video.sources.source import ReadCounts, SourceInfo
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from memvit.streams.queue import EventQueue
 from memvit.streams.session import Resumption, SessionSampler
 from memvit.types import Clip, MemvitError, SourceError
 from memvit.video.clips.sampler import ClipSampler
-from memvit.video.sources.open import Frame, ReadCounts, Source, SourceInfo
+from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
 
 SETTLED_SECONDS = 10.0
 """A connection that has lasted this long was a good one: the next attempt after it comes soon."""

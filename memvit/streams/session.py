@@ -10,7 +10,7 @@ from memvit.streams.events import SessionBegan, StreamStats
 from memvit.types import Clip
 from memvit.video.clips.quality import quality_of
 from memvit.video.clips.sampler import ClipSampler
-from memvit.video.sources.open import Frame
+from memvit.video.sources.source import Frame
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_always_live
-from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Source
 
 POLL_SECONDS = 0.2
 """How long the loop sleeps at most while nothing is ready; the watchdogs' step."""

@@ -14,7 +14,9 @@ from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed, StreamR
 from memvit.video.clips.ranges import NumberedClip, RangeReader
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sources.open import Source, open_source, source_name
+from memvit.video.sources.location import source_name
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Source
 
 from .apart import ProcessDied, in_own_process
 from .tasks import ExtractOptions, Stretch

@@ -11,8 +11,9 @@ from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_always_live, is_camera
-from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
+from memvit.video.sources.source import Source
 
 DEFAULT_SCHEMES = ("rtsp", "rtsps", "http", "https")
 MAX_CHARACTERS = 2048

@@ -22,8 +22,9 @@ from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip, MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_camera, is_playlist, is_url, redact, unique_names
-from memvit.video.sources.open import DECODER_THREADS, Source, open_source
+from memvit.video.sources.open import DECODER_THREADS, open_source
 from memvit.video.sources.realtime import RealtimeSource
+from memvit.video.sources.source import Source
 from pipelines.stopping import stop_requested
 
 from .seen import Seen

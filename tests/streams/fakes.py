@@ -15,7 +15,7 @@ from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
 from memvit.types import Clip, Image, SourceError
 from memvit.video.clips.sampler import ClipSampler
-from memvit.video.sources.open import ReadCounts, Source, SourceInfo
+from memvit.video.sources.source import ReadCounts, Source, SourceInfo
 
 FRAMES_PER_SECOND = 10
 

@@ -24,8 +24,9 @@ from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip
-from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
+from memvit.video.sources.source import Source
 from tests.streams.fakes import Clock, Script, Video
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing

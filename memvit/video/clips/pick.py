@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memvit.types import SourceError
-from memvit.video.sources.open import Frame, Source
+from memvit.video.sources.source import Frame, Source
 
 LEAD_SECONDS = 0.5
 """Decoding begins this long before the first instant: the frame nearest to it may be an earlier one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from memvit.types import Clip, SourceError
 from memvit.video.clips.sampler import SAME_SECONDS, ClipSampler
-from memvit.video.sources.open import Frame, ReadCounts, Source
+from memvit.video.sources.source import Frame, ReadCounts, Source
 
 FIRST_MARGIN_SECONDS = 0.5
 """So much earlier than needed a video is entered; more where that meets no frame (low rates, gaps)."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from memvit.types import Clip, Image, PreviewFrame
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sources.open import Frame
+from memvit.video.sources.source import Frame
 
 if TYPE_CHECKING:
     from memvit.models import Preprocessing

@@ -18,7 +18,7 @@ from memvit.types import Image, SourceError
 from memvit.video.convert import to_rgb, upright_size, wanted_size
 from memvit.video.limits import VideoLimits
 from memvit.video.sources.location import VIDEO_SUFFIXES, source_name
-from memvit.video.sources.open import Frame, ReadCounts, Source, SourceInfo
+from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
 
 _NUMBERED = re.compile(r"(?!\.)(?P<prefix>.*?)(?P<number>\d+)\.(?P<kind>jpe?g|png)", re.IGNORECASE)
 SAME_SECONDS = 1e-6

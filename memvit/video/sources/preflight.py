@@ -8,7 +8,8 @@ from pathlib import Path
 
 from memvit.types import SourceError
 from memvit.video.sources.location import is_camera, is_url
-from memvit.video.sources.open import Source, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Source
 
 
 def check_sources(locations: Sequence[str], open_one: Callable[[str], Source] = open_source) -> None:

@@ -23,8 +23,8 @@ from memvit.video.convert import to_rgb, upright_size
 from memvit.video.limits import VideoLimits
 from memvit.video.sources.errors import why_not_opened, why_not_read
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
-from memvit.video.sources.open import Frame, ReadCounts, Source, SourceInfo
 from memvit.video.sources.protocols import ffmpeg_options
+from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
 from memvit.video.sources.timestamps import Timeline
 
 FALLBACK_FRAMES_PER_SECOND = 30.0

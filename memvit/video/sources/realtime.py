@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from memvit.types import Image
-from memvit.video.sources.open import Frame, Source
+from memvit.video.sources.source import Frame, Source
 
 LAST_FRAME_SECONDS = 1 / 30
 """How long a recording's last frame is shown before it begins anew."""

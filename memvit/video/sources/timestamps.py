@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memvit.video.sources.open import ReadCounts
+from memvit.video.sources.source import ReadCounts
 
 LATE_SECONDS = 0.5
 """A frame further back than this is not late: the clock has been set back or has begun anew."""

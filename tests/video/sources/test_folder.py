@@ -8,7 +8,8 @@ import pytest
 
 from memvit.types import SourceError
 from memvit.video.clips.sampler import ClipSampler
-from memvit.video.sources.open import Frame, ReadCounts, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Frame, ReadCounts
 from tests.video import make
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from memvit.types import SourceError
 from memvit.video.limits import VideoLimits
-from memvit.video.sources.open import Frame, ReadCounts, Source, open_source
+from memvit.video.sources.open import open_source
+from memvit.video.sources.source import Frame, ReadCounts, Source
 from tests.video import make
 
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from memvit.video.sources.open import ReadCounts
+from memvit.video.sources.source import ReadCounts
 from memvit.video.sources.timestamps import Timeline
 
 FRAME = 0.04
