@@ -20,9 +20,8 @@ from memvit.engine.settings import ModelSettings
 from memvit.runtime.threads import share_threads
 from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
-from pipelines.extract.extractor import Extractor
+from pipelines.extract.extractor import Extractor, read_settings
 from pipelines.extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
-from pipelines.extract.run import read_settings
 from pipelines.extract.tasks import ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent, Timings
 
 from .cluster import first_line

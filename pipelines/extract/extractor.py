@@ -11,13 +11,15 @@ import torch
 
 from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
+from memvit.models import Preprocessing
 from memvit.results.result import Result
 from memvit.store import Archive
 from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.types import Clip, MemvitError, PersonBoxes
-from memvit.video.sources.open import source_name
+from memvit.video.clips.sampler import sampling_for
+from memvit.video.sources.location import source_name
 
-from .reading import ClipRead, Reading
+from .reading import ClipRead, Reading, ReadSettings
 from .segment import InconsistentSeek, SegmentRun
 from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent, Timings
 
@@ -148,3 +150,12 @@ class Extractor:
         self._reading.end(run.task.key)
         self._runs.pop(run.task.key, None)
         self._decoders.pop(run.task.key, None)
+
+
+def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
+    """How videos are read for a model and a source of boxes."""
+    wants_image = boxes is not None and boxes.wants_centre_image
+    sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
+    return ReadSettings(
+        sampler, options.queue_clips, options.frames_per_second, options.start_seconds, limits=options.limits
+    )

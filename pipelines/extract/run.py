@@ -14,16 +14,15 @@ from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
 from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.labels import Labels
-from memvit.models import Preprocessing, state_digest
+from memvit.models import state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
 from memvit.types import MemvitError
-from memvit.video.clips.sampler import sampling_for
 from memvit.video.sources.location import is_url
 from pipelines.stopping import stop_requested
 
-from .extractor import STORED_AS, Extractor
+from .extractor import STORED_AS, Extractor, read_settings
 from .job import Job, JobSummary, Pool
-from .reading import OWN_PROCESS, ReadSettings, ThreadReading
+from .reading import OWN_PROCESS, ThreadReading
 from .resume import ResumePolicy
 from .tasks import ExtractOptions, Task, TaskEvent, Timings
 
@@ -110,15 +109,6 @@ def provenance_of(
         receptive_field=engine.reach_clips,
         classes=names.names,
         first_id=names.first_id,
-    )
-
-
-def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
-    """How videos are read for a model and a source of boxes."""
-    wants_image = boxes is not None and boxes.wants_centre_image
-    sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
-    return ReadSettings(
-        sampler, options.queue_clips, options.frames_per_second, options.start_seconds, limits=options.limits
     )
 
 
