@@ -4,64 +4,174 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
+ROOMS: dict[str, set[str]] = {
+    "types": set(),
+    "os_errors": {"types"},
+    "labels": {"types"},
+    "models": set(),
+    "runtime": {"types", "labels", "models"},
+    "video": {"types"},
+    # A detector is a network too: its weights are read as safely as those of the models.
+    "boxes": {"types", "video", "models"},
+    "tracking": {"types", "video"},
+    "results": {"types", "os_errors", "labels", "video", "boxes"},
+    "events": {"types", "labels", "boxes", "results"},
+    "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results"},
+    "streams": {"types", "runtime", "video", "boxes", "results", "engine"},
+    "store": {"types", "os_errors", "video", "results", "engine", "__version__"},
+    "datasets": {"types", "labels", "models", "video"},
+    "evaluation": {"types", "labels", "models", "runtime", "video", "boxes", "results", "engine", "datasets"},
+    "training": {"types", "labels", "models", "runtime", "video", "boxes", "datasets", "evaluation"},
+    "api": {"types", "video", "results", "engine", "streams"},
+    "__init__": {"models", "engine", "api"},
+}
+"""What each room of the library may import of the others, inside functions too."""
+
 
 def python_files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in python_files("memvit", "pipelines")}
+
+
+def import_nodes(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Every import that is executed, at the top or inside a function; not those that only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for statement in child.orelse:
+                yield from import_nodes(statement)
+        else:
+            yield from import_nodes(child)
+
+
 def imported(path: Path) -> set[str]:
-    """Absolute names of everything a file imports."""
+    """Absolute names of everything a file imports: modules, or names of a module or package."""
     names: set[str] = set()
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            names.add(".".join(part for part in (base, node.module) if part))
+            module = ".".join(part for part in (base, node.module) if part)
+            names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
 
 
-def test_imports_point_one_way() -> None:
-    for path in python_files("memvit"):
-        upward = {name for name in imported(path) if name.split(".")[0] in {"pipelines", "tools", "tests", "ray"}}
-        assert not upward, f"{path} imports {upward}"
+def imported_modules(path: Path) -> set[str]:
+    """The modules of this project that a file imports, other than itself."""
+    found = {name if name in MODULES else name.rpartition(".")[0] for name in imported(path)}
+    return (found & MODULES.keys()) - {module_name(path)}
+
+
+def room(name: str) -> str:
+    """`memvit.video.clips` is in `video`; what `memvit` itself defines is in `__init__`."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+@pytest.mark.parametrize("path", python_files("memvit"), ids=module_name)
+def test_library_imports_point_one_way(path: Path) -> None:
+    here = room(module_name(path))
+    assert here in ROOMS, f"give the new room {here} a line in ROOMS"
+    names = imported(path)
+    outside = {name for name in names if name.split(".")[0] in {"pipelines", "tools", "tests", "ray"}}
+    assert not outside, f"{path} imports {outside}"
+    others = {name for name in names if name.startswith("memvit.") and room(name) not in ROOMS[here] | {here}}
+    assert not others, f"{path} imports {others}"
+
+
+def test_rooms_have_an_order() -> None:
+    known = ROOMS | {"__version__": set()}
+    assert {name for allowed in ROOMS.values() for name in allowed} <= known.keys()
+    TopologicalSorter(known).prepare()
+
+
+def test_pipelines_import_no_tools_and_no_tests() -> None:
     for path in python_files("pipelines"):
         assert not {name for name in imported(path) if name.split(".")[0] in {"tools", "tests"}}, path
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports inside functions count: they only hide a cycle."""
+    try:
+        TopologicalSorter({name: imported_modules(path) for name, path in MODULES.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(" is imported by ".join(error.args[1]))
 
 
 def test_models_import_torch_and_models_only() -> None:
     allowed = {"torch", "torchvision", "safetensors"} | set(sys.stdlib_module_names)
     for path in python_files("memvit/models"):
         for name in imported(path):
-            known = allowed | ({"onnxscript"} if path.name == "onnx_program.py" else set())
-            assert name.startswith("memvit.models") or name.split(".")[0] in known, f"{path} imports {name}"
+            assert name.startswith("memvit.models") or name.split(".")[0] in allowed, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize(
-    "module", ["memvit", "memvit.models", "memvit.engine", "memvit.video.clips.sampler", "memvit.boxes"]
-)
-def test_importing_is_light(module: str) -> None:
-    heavy = ("ray", "zarr", "av", "matplotlib", "typer")
-    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "[]"
+def test_networks_know_nothing_of_devices_and_modes() -> None:
+    forbidden = re.compile(r"device\.type|is_grad_enabled|is_compiling|mkldnn|get_num_threads")
+    weights = ROOT / "memvit/models/weights"
+    for path in python_files("memvit/models"):
+        found = forbidden.search(path.read_text())
+        assert found is None or path.is_relative_to(weights), f"{path}: {found} belongs to memvit.runtime"
 
 
-@pytest.mark.parametrize("module", ["memvit", "pipelines.cli", "pipelines.extract.reading"])
-def test_torch_is_imported_by_those_who_compute(module: str) -> None:
-    """`memvit --help` answers at once, and a decode actor is a small process."""
-    code = f"import sys, {module}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "False"
+WITHOUT_TORCH = ["memvit", "pipelines.cli", "pipelines.extract.reading"]
+"""`memvit --help` answers at once, and a decode actor is a small process."""
+LIGHT = ["memvit", "memvit.models", "memvit.engine", "memvit.video.clips.sampler", "memvit.boxes"]
+OPTIONAL = ["ray", "zarr", "av", "matplotlib", "typer"]
+
+IMPORTER = f"""
+import importlib, json, os, sys
+def report(kind, module):
+    importlib.import_module(module)
+    print(json.dumps([kind, module, list(sys.modules)]), flush=True)
+for module in {WITHOUT_TORCH}:
+    child = os.fork()
+    if child == 0:
+        report("without torch", module)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, module
+for module in {LIGHT}:
+    report("light", module)
+"""
+"""Forks a child for each of `WITHOUT_TORCH`; `LIGHT` are imported one after the other, for torch takes seconds."""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[tuple[str, str], set[str]]:
+    """The modules that are loaded once those of `WITHOUT_TORCH` and `LIGHT` have been imported."""
+    done = subprocess.run([sys.executable, "-c", IMPORTER], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return {(kind, module): set(names) for kind, module, names in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_is_light(module: str, loaded: dict[tuple[str, str], set[str]]) -> None:
+    assert not loaded["light", module] & set(OPTIONAL)
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_torch_is_imported_by_those_who_compute(module: str, loaded: dict[tuple[str, str], set[str]]) -> None:
+    assert "torch" not in loaded["without torch", module]
 
 
 @pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store"])
