@@ -57,7 +57,7 @@ class Report:
     """Why the engine has ended, if it has."""
 
 
-class DeskActor:
+class EngineActor:
     """A desk whose news wait in a box; a thin wrapper, see `EngineWorker`."""
 
     def __init__(self, settings: ModelSettings, desk_settings: WorkerSettings, threads: int) -> None:
@@ -124,7 +124,7 @@ class _Known:
     is_looked_at: bool = False
 
 
-class RemoteDesk:
+class RemoteEngineWorker:
     """See `WorkerHandle`: an actor, and the thread that hears it."""
 
     def __init__(self, actor_class: Any, arguments: tuple[Any, ...]) -> None:
@@ -268,7 +268,7 @@ class RemoteDesk:
                 self._stopping.wait(RETRY_SECONDS)
 
 
-def remote_desks(
+def remote_workers(
     settings: ModelSettings, desk_settings: WorkerSettings, count: int, address: str | None
 ) -> Sequence[WorkerHandle]:
     """So many desks on this machine, or on the cluster at an address. MemvitError if it cannot be reached."""
@@ -278,6 +278,6 @@ def remote_desks(
     share = min(1.0, max(0.01, int(100 * cores / count) / 100))
     # Calls of an actor must not wait for the report that is being waited for.
     options = {"num_cpus": share, "num_gpus": 1 if on_gpu else 0, "max_concurrency": 4}
-    actor_class = ray.remote(DeskActor).options(**options)
+    actor_class = ray.remote(EngineActor).options(**options)
     threads = 1 if on_gpu else max(1, int(cores) // count)
-    return [RemoteDesk(actor_class, (settings, desk_settings, threads)) for _ in range(count)]
+    return [RemoteEngineWorker(actor_class, (settings, desk_settings, threads)) for _ in range(count)]

@@ -121,11 +121,11 @@ def make_service(
     desks: list[WorkerHandle] = []
     if engines > 1 or address is not None:
         try:
-            from .remote import remote_desks
+            from .remote import remote_workers
         except ImportError as error:
             raise MemvitError(f"several engines need {error.name}: pip install 'memvit[ray]'") from error
         del engine
-        desks += remote_desks(settings, desk_settings, engines, address)
+        desks += remote_workers(settings, desk_settings, engines, address)
     else:
         desks.append(EngineWorker(engine, boxes, desk_settings))
     return Service(desks, labels, options)

@@ -63,7 +63,7 @@ export class Figures {
   }
 
   show(status) {
-    const { latency_seconds: latency, tally } = status;
+    const { latency_seconds: latency, stats } = status;
     this.#root.querySelector(".p50").textContent = latency ? duration(latency.p50) : "–";
     this.#root.querySelector(".p99").textContent = latency ? duration(latency.p99) : "–";
     const sum = latency ? PARTS.reduce((total, [name]) => total + latency[name], 0) : 0;
@@ -76,8 +76,8 @@ export class Figures {
         value.textContent = latency ? `${status.real_time_factor.toFixed(2)} ×` : "–";
         continue;
       }
-      value.textContent = tally[name].toLocaleString("en");
-      value.classList.toggle("bad", name !== "clips" && tally[name] > 0);
+      value.textContent = stats[name].toLocaleString("en");
+      value.classList.toggle("bad", name !== "clips" && stats[name] > 0);
     }
   }
 }

@@ -30,13 +30,8 @@ PROMPT_SECONDS = 1.5
 SERVER = """
 import asyncio, uvicorn
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.requests import ClientDisconnect
-
 from pipelines.serve import connections
-from pipelines.serve.app import MAX_VIEWERS, make_app
-from pipelines.serve.run import server_config
-from tests.pipelines.serve.serving import added, client_of, make_service
-from pipelines.serve.auth import Guard
+from pipelines.serve.auth import AuthMiddleware
 connections.REQUEST_SECONDS = 0.5
 
 async def app(scope, receive, send):
@@ -56,7 +51,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
-guarded = Guard(app, token="s3cret-token", is_local=False)
+guarded = AuthMiddleware(app, token="s3cret-token", is_local=False)
 Server(uvicorn.Config(guarded, port=0, log_level="critical", lifespan="off", **connections.connection_options())).run()
 """
 

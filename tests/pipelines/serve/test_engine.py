@@ -18,7 +18,7 @@ from memvit.runtime.device_errors import DeviceLost
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import Watcher
 from pipelines.serve import remote
-from pipelines.serve.worker import EngineDown, Order
+from pipelines.serve.worker import EngineDown, WatchRequest
 from tests.pipelines.serve.serving import added, client_of, fail_with, make_service, state_of
 from tests.processes import wait_for
 
@@ -77,7 +77,7 @@ def test_what_was_asked_of_an_engine_that_ends_meanwhile_is_refused(
 
         def ask() -> None:
             try:
-                desk.add(Order("a", str(folder / "a.mp4"), LivePolicy()))
+                desk.add(WatchRequest("a", str(folder / "a.mp4"), LivePolicy()))
             except EngineDown as error:
                 refusals.append(error)
 
@@ -134,8 +134,8 @@ def test_an_engine_on_ray_whose_device_has_failed_is_replaced(monkeypatch: pytes
     killed: list[FakeActor] = []
     stub = SimpleNamespace(get=lambda answer, timeout=None: answer, kill=killed.append)
     monkeypatch.setattr(remote, "ray", stub)
-    desk = remote.RemoteDesk(SimpleNamespace(remote=lambda: next(actors)), ())
-    desk.add(Order("a", "rtsp://camera", LivePolicy()))
+    desk = remote.RemoteEngineWorker(SimpleNamespace(remote=lambda: next(actors)), ())
+    desk.add(WatchRequest("a", "rtsp://camera", LivePolicy()))
     desk.start(lambda news: None)
     wait_for(lambda: "add" in second.calls and desk.is_well)
     desk.close()

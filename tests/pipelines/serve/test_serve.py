@@ -36,7 +36,7 @@ from memvit.types import MemvitError
 from pipelines.cli.app import app as cli
 from pipelines.serve.app import make_app
 from pipelines.serve.auth import MAX_BODY_BYTES, is_loopback
-from pipelines.serve.hub import KEPT_EVENTS, VIEWER_QUEUE, Board
+from pipelines.serve.hub import KEPT_EVENTS, VIEWER_QUEUE, EventHub
 from pipelines.serve.run import check_address
 from pipelines.serve.sources import SourceRefused, SourceRules
 from tests.pipelines.serve.serving import added, make_service, state_of
@@ -88,7 +88,7 @@ def test_streams_are_added_listed_and_removed(client: TestClient, folder: Path) 
     assert added(client, folder / "short.mp4")["id"] == "short-2"
     wait_for(lambda: state_of(client, "short")["state"] == "ended", 30)
     status = state_of(client, "short")
-    assert status["tally"]["clips"] == 4 and status["seconds"] == 3.0 and status["width"] == 128
+    assert status["stats"]["clips"] == 4 and status["seconds"] == 3.0 and status["width"] == 128
     assert status["latency_seconds"]["p99"] > 0 and status["memory_reach_seconds"] > 0
     again = client.post("/api/streams", json={"source": str(folder / "short.mp4"), "id": "short"})
     assert (again.status_code, "already" in again.json()["detail"]) == (409, True)
@@ -142,7 +142,7 @@ def test_refusals_over_the_api(client: TestClient, folder: Path) -> None:
 def test_a_playlist_in_an_offered_folder_leads_nowhere(client: TestClient, folder: Path, name: str) -> None:
     added(client, folder / name, id="p")
     wait_for(lambda: state_of(client, "p")["state"] == "failed", 30)
-    assert state_of(client, "p")["tally"]["frames"] == 0
+    assert state_of(client, "p")["stats"]["frames"] == 0
 
 
 def test_a_playlist_from_the_network_leads_to_no_file(client: TestClient, folder: Path) -> None:
@@ -155,9 +155,9 @@ def test_a_playlist_from_the_network_leads_to_no_file(client: TestClient, folder
 
     with server([answer]) as port:
         added(client, f"http://127.0.0.1:{port}/list.m3u8", id="p")
-        wait_for(lambda: state_of(client, "p")["tally"]["lost"], 30)
+        wait_for(lambda: state_of(client, "p")["stats"]["lost"], 30)
         status = state_of(client, "p")
-        assert status["tally"]["frames"] == 0 and status["state"] in ("waiting", "connecting")
+        assert status["stats"]["frames"] == 0 and status["state"] in ("waiting", "connecting")
         client.delete("/api/streams/p")
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_was_over_has_nothing_more_to_say_after_a_restart(
             if expected:
                 added(client, folder / "short.mp4", id="s")
             wait_for(lambda client=client: state_of(client, "s")["state"] == "ended", 30)  # type: ignore[misc]
-            assert state_of(client, "s")["tally"]["clips"] == expected
+            assert state_of(client, "s")["stats"]["clips"] == expected
 
 
 def test_bodies_are_limited(client: TestClient) -> None:
@@ -465,7 +465,7 @@ def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path
 
 def test_a_viewer_that_does_not_listen_loses_its_oldest_events() -> None:
     async def run() -> None:
-        board = Board(labels_for(80, "ava"), top_k=1, hop_seconds=1.0)
+        board = EventHub(labels_for(80, "ava"), top_k=1, hop_seconds=1.0)
         viewer, other = board.listen(None), board.listen("b")
         for number in range(VIEWER_QUEUE + 40):
             board.post(StreamStalled("a", float(number)))
@@ -509,11 +509,11 @@ def test_engines_on_ray_share_the_streams_and_are_replaced_when_they_die(folder:
     for name in ("a", "b"):
         added(running.client, folder / "long.mp4", id=name, pace=True)
     wait_for(lambda: all((state_of(running.client, name)["seconds"] or 0) >= 2 for name in "ab"), 60)
-    victims = actors("DeskActor")
+    victims = actors("EngineActor")
     assert len(victims) == 2
     os.kill(victims[0], signal.SIGKILL)
     before = {name: state_of(running.client, name)["seconds"] for name in "ab"}
-    wait_for(lambda: len(set(actors("DeskActor")) - set(victims)) == 1, 60)
+    wait_for(lambda: len(set(actors("EngineActor")) - set(victims)) == 1, 60)
     wait_for(lambda: all(state_of(running.client, name)["seconds"] >= before[name] + 3 for name in "ab"), 60)
     assert running.client.get("/health").status_code == 200
     assert sorted(state_of(running.client, name)["session"] for name in "ab") in ([0, 0], [0, 1])
