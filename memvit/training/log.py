@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from memvit.json_text import json_text
+
 
 class RunLog:
     """Writes JSON objects, each with the `total_steps` it belongs to, and the numbers among them as curves."""
@@ -17,15 +19,15 @@ class RunLog:
 
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in lines if _step(line) is not None and _step(line) <= from_step]  # type: ignore[operator]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
-        self._file = self.path.open("a")
+        self.path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
         self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1 if from_step else None)
 
     def write(self, total_steps: int, **values: Any) -> None:
         """Log a line; strings and nested values go into the JSON only."""
-        self._file.write(json.dumps({"total_steps": total_steps, **values}) + "\n")
+        self._file.write(json_text({"total_steps": total_steps, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, float):

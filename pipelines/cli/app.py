@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (what was wri
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import memvit
+from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
@@ -71,7 +71,7 @@ def models_command(
     with one_sentence():
         rows = model_rows(pattern)
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json_text(rows, indent=1))
     else:
         output = Console(highlight=False)
         if len(rows) == 1:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from memvit.json_text import json_text
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import INTERRUPTED, console, one_sentence
 
@@ -176,7 +176,7 @@ def info_command(
     with one_sentence():
         content = describe_path(path, verify=verify)
         if as_json:
-            typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+            typer.echo(json_text(content, indent=1))
         else:
             Console().print(info_text(content), markup=False, highlight=False, soft_wrap=True)
     if content.get("damaged"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from memvit.evaluation.classification import TopK
     from memvit.training.recipe import ActionRecipe, ClassificationRecipe
 
+from memvit.json_text import json_text
 from pipelines.terminal import INTERRUPTED, console, one_sentence, step_bar
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; see `configs/`.")]
@@ -71,7 +71,7 @@ def train_command(
             raise typer.Exit(INTERRUPTED)
         console.print(f"done: {plan.run.out}", markup=False, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps(state.metrics, allow_nan=False))
+        typer.echo(json_text(state.metrics))
 
 
 def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> 
 
     with one_sentence():
         plan = load_recipe(recipe, overrides)
-    typer.echo(json.dumps(key_rows(plan), indent=1) if as_json else key_text(plan))
+    typer.echo(json_text(key_rows(plan), indent=1) if as_json else key_text(plan))
 
 
 def _print_dry_run(recipe: Path, overrides: list[str] | None, workers: int, *, as_json: bool) -> None:
@@ -89,7 +89,7 @@ def _print_dry_run(recipe: Path, overrides: list[str] | None, workers: int, *, a
 
     with one_sentence():
         found = dry_run(load_recipe(recipe, overrides), workers)
-    typer.echo(json.dumps(asdict(found), indent=1) if as_json else "\n".join(found.lines()))
+    typer.echo(json_text(asdict(found), indent=1) if as_json else "\n".join(found.lines()))
     if found.missing:
         raise typer.Exit(1)
 
@@ -133,7 +133,7 @@ def ava_map_command(
     with one_sentence():
         metrics = evaluate(groundtruth, detections, exclusions, label_map=read_label_map(label_map))
     if as_json:
-        typer.echo(json.dumps(metrics, indent=1))
+        typer.echo(json_text(metrics, indent=1))
     else:
         _print_precisions(metrics)
 
@@ -157,7 +157,7 @@ def _evaluate_classification(plan: ClassificationRecipe, checkpoint: Path | None
     numbers = ", ".join(f"{name} {value:.2f} %" for name, value in done.metrics.items())
     console.print(f"{numbers} of {done.samples} samples: {done.path}", soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps({**done.metrics, "samples": done.samples, "failed": len(done.failures)}))
+        typer.echo(json_text({**done.metrics, "samples": done.samples, "failed": len(done.failures)}))
     if done.failures:
         raise typer.Exit(1)
 
@@ -177,7 +177,7 @@ def _evaluate_actions(plan: ActionRecipe, checkpoint: Path | None, out: Path, *,
         )
     console.print(f"{out / 'detections.csv'}\n{out / 'metrics.json'}", markup=False, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps(metrics, indent=1))
+        typer.echo(json_text(metrics, indent=1))
     else:
         _print_precisions(metrics)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
 from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, model_name
+from memvit.json_text import json_text
 from memvit.labels import Labels
 from memvit.models import state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
@@ -173,7 +173,7 @@ def write_report(path: Path, summary: JobSummary) -> None:
         "interrupted": summary.interrupted,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
 
 def set_up(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from memvit.engine.settings import choose_device
 from memvit.evaluation.classification import PredictionFile, TopK, evaluate
+from memvit.json_text import json_text
 from memvit.models import load_model, model_entry
 from memvit.training.classification import TestSamples, open_samples, test_batches
 from memvit.training.recipe import ClassificationRecipe
@@ -77,7 +77,7 @@ def evaluate_classification(
     path_out = out / "metrics.json"
     if not interrupted:
         content = {**counts.metrics, "samples": counts.samples, "failed": counts.failures, **identity}
-        path_out.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        path_out.write_text(json_text(content, indent=1) + "\n", "utf-8")
     return Evaluation(counts.metrics, counts.samples, tuple(counts.failures), interrupted, path_out)
 
 

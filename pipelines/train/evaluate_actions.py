@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from memvit.datasets.ava_files import AvaTable, read_exclusions, read_label_map,
 from memvit.engine.settings import choose_device
 from memvit.evaluation.actions import as_table, score_keyframes
 from memvit.evaluation.ava import Metrics, evaluate
+from memvit.json_text import json_text
 from memvit.models import MeMViT
 from memvit.training.actions import open_footage
 from memvit.training.recipe import ActionRecipe
@@ -64,7 +64,7 @@ def evaluate_actions(
     write_detections(found, out / "detections.csv")
     exclusions = read_exclusions(data.val_exclusions) if data.val_exclusions else None
     metrics = evaluate(truth, found, exclusions, label_map=read_label_map(data.label_map))
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    (out / "metrics.json").write_text(json_text(metrics, indent=1) + "\n", "utf-8")
     return metrics
 
 
