@@ -3,9 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memvit.engine.settings import load
-
-    from .api import watch
+    from .api import load, watch
     from .models import Memory, create_model, list_models
 
 __version__ = "0.1.0"
@@ -15,14 +13,10 @@ __all__ = ["Memory", "__version__", "create_model", "list_models", "load", "watc
 
 def __getattr__(name: str) -> Any:
     """Import torch when a model is asked for, not when `memvit --help` is."""
-    if name == "watch":
-        from .api import watch
+    if name in ("load", "watch"):
+        from . import api
 
-        return watch
-    if name == "load":
-        from memvit.engine.settings import load
-
-        return load
+        return getattr(api, name)
     if name in __all__:
         from . import models
 

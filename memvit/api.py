@@ -1,4 +1,4 @@
-"""Watching from Python: `for result in memvit.watch("rtsp://…"): …`."""
+"""What a Python user starts with: `memvit.watch` for videos and streams, `memvit.load` for a model that runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from memvit.engine.settings import ModelSettings
+from memvit.engine.settings import CHECKPOINT_SUFFIXES, ModelSettings, choose_device, choose_precision, open_model
+from memvit.models import CheckpointError, read_metadata
 from memvit.results.result import Result
+from memvit.runtime import Runner, for_device
 from memvit.streams.group import StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
@@ -91,3 +93,35 @@ def watch(
                 log.warning("%s", event.reason)
     finally:
         watcher.close()
+
+
+def load(
+    path_or_name: str | Path, *, checkpoint: str | Path | None = None, device: str = "auto", precision: str = "auto"
+) -> Runner:
+    """A model with trained weights, ready to run, as fast as `memvit watch` runs it.
+
+    Args:
+        path_or_name: A checkpoint that describes itself, or a name of `list_models()`.
+        checkpoint: Weights for a name, in any supported layout; the published ones are downloaded where none are given.
+        device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
+        precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
+
+    Raises:
+        MemvitError: The device, the precision or a file is not to be had.
+        ValueError: No such model, or (CheckpointError) weights that do not fit.
+    """
+    chosen = choose_device(device)
+    kind = choose_precision(precision, chosen)
+    if not isinstance(path_or_name, Path) and Path(path_or_name).suffix not in CHECKPOINT_SUFFIXES:
+        opened = open_model(path_or_name, Path(checkpoint) if checkpoint else None)
+    else:
+        path = Path(path_or_name)
+        if checkpoint is not None:
+            raise MemvitError(f"{path}: pass this file, or the name of a model and checkpoint={checkpoint}, not both")
+        if not path.is_file():
+            raise MemvitError(f"{path}: there is no such file; check the path")
+        if read_metadata(path) is None:
+            raise CheckpointError(f"{path}: this checkpoint does not describe itself; pass its model and checkpoint=…")
+        opened = open_model(None, path)
+    network, preprocessing, names = opened
+    return for_device(network, chosen, kind, preprocessing=preprocessing, labels=names)

@@ -23,7 +23,7 @@ from memvit.models import (
     model_entry,
     read_metadata,
 )
-from memvit.runtime import Precision, Runner, for_device
+from memvit.runtime import Precision
 from memvit.runtime.cpu.onednn import can_pack
 from memvit.types import MemvitError
 
@@ -92,49 +92,17 @@ def open_engine(
 ) -> tuple[Engine, Labels]:
     """An engine with trained weights, or with random ones if that is what was asked for, and the names of its classes.
 
-    See `_open_model`.
+    See `open_model` for how the weights are chosen.
     """
     chosen = choose_device(device)
-    model, preprocessing, names = _open_model(name, checkpoint, random_weights=random_weights, labels=labels)
+    model, preprocessing, names = open_model(name, checkpoint, random_weights=random_weights, labels=labels)
     engine = Engine(
         model, preprocessing, device=chosen, precision=choose_precision(precision, chosen), remember=remember
     )
     return engine, names
 
 
-def load(
-    path_or_name: str | Path, *, checkpoint: str | Path | None = None, device: str = "auto", precision: str = "auto"
-) -> Runner:
-    """A model with trained weights, ready to run: as fast as `memvit watch` runs it.
-
-    Args:
-        path_or_name: A checkpoint that describes itself, or a name of `list_models()`.
-        checkpoint: Weights for a name, in any supported layout; the published ones are downloaded where none are given.
-        device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
-        precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
-
-    Raises:
-        MemvitError: The device, the precision or a file is not to be had.
-        ValueError: No such model, or (CheckpointError) weights that do not fit.
-    """
-    chosen = choose_device(device)
-    kind = choose_precision(precision, chosen)
-    if not isinstance(path_or_name, Path) and Path(path_or_name).suffix not in CHECKPOINT_SUFFIXES:
-        opened = _open_model(path_or_name, Path(checkpoint) if checkpoint else None)
-    else:
-        path = Path(path_or_name)
-        if checkpoint is not None:
-            raise MemvitError(f"{path}: pass this file, or the name of a model and checkpoint={checkpoint}, not both")
-        if not path.is_file():
-            raise MemvitError(f"{path}: there is no such file; check the path")
-        if read_metadata(path) is None:
-            raise CheckpointError(f"{path}: this checkpoint does not describe itself; pass its model and checkpoint=…")
-        opened = _open_model(None, path)
-    network, preprocessing, names = opened
-    return for_device(network, chosen, kind, preprocessing=preprocessing, labels=names)
-
-
-def _open_model(
+def open_model(
     name: str | None, checkpoint: Path | None, *, random_weights: bool = False, labels: Path | None = None
 ) -> tuple[MeMViT | MViT, Preprocessing, Labels]:
     """A model, how its clips are made, and the names of its classes.

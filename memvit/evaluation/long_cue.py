@@ -11,7 +11,7 @@ from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
 from memvit.engine.engine import Engine
 from memvit.evaluation.ava import evaluate, of_boxes
 from memvit.labels import Labels
-from memvit.results.result import AvaCsvWriter
+from memvit.results.ava_csv import AvaCsvWriter
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.open import open_source
 

@@ -118,7 +118,7 @@ class Annotator:
             draw_lines(draw, font, rectangle, lines, PALETTE[0])
 
 
-class AnnotatedVideo:
+class AnnotatedVideoWriter:
     """Writes the preview frames of clips with what the model said of them; a playable MP4 once closed."""
 
     def __init__(self, path: str | Path, *, labels: Labels, top_k: int = 3, min_score: float = 0.05) -> None:
@@ -135,7 +135,7 @@ class AnnotatedVideo:
         """Finish the file. Safe to call twice."""
         self._writer.close()
 
-    def __enter__(self) -> AnnotatedVideo:
+    def __enter__(self) -> AnnotatedVideoWriter:
         return self
 
     def __exit__(

@@ -115,7 +115,7 @@ def watch_command(
 ) -> None:
     """Watch videos or streams: a JSON object for each clip; on request an annotated video, a timeline, AVA's CSV."""
     from memvit.engine.settings import ModelSettings
-    from memvit.results.result import to_json
+    from memvit.results.jsonl import to_json
     from memvit.streams.policy import LivePolicy
     from memvit.streams.watcher import ClipResult
     from memvit.video.sources.location import unique_names

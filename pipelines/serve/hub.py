@@ -16,7 +16,7 @@ import numpy as np
 
 from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
-from memvit.results.result import latency_record, to_record
+from memvit.results.jsonl import latency_record, to_record
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult, StreamEvent

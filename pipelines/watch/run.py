@@ -13,8 +13,10 @@ from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
 from memvit.labels import Labels
 from memvit.os_errors import sentence_of
-from memvit.results.annotate import AnnotatedVideo
-from memvit.results.result import AvaCsvWriter, JsonLinesWriter, Result
+from memvit.results.annotate import AnnotatedVideoWriter
+from memvit.results.ava_csv import AvaCsvWriter
+from memvit.results.jsonl import JsonLinesWriter
+from memvit.results.result import Result
 from memvit.streams.events import StreamStats
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.policy import LivePolicy
@@ -107,7 +109,7 @@ class StreamFiles:
             JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores, with_latency=is_live)
         )
         self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
-        self._video = AnnotatedVideo(self._path(".mp4"), labels=labels) if options.annotate else None
+        self._video = AnnotatedVideoWriter(self._path(".mp4"), labels=labels) if options.annotate else None
 
     def write(self, clip: Clip, result: Result) -> None:
         """Write one result everywhere."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from memvit.labels import Labels
-from memvit.results.annotate import AnnotatedVideo, overlaps
+from memvit.results.annotate import AnnotatedVideoWriter, overlaps
 from memvit.results.result import Result
 from memvit.types import Clip, MemvitError, PersonBoxes, PreviewFrame
 from memvit.video.writer import VideoWriter
@@ -41,7 +41,7 @@ def read(path: Path) -> list[tuple[float, np.ndarray]]:
 
 def test_all_frames_with_their_times(tmp_path: Path) -> None:
     clips = [gray_clip(index) for index in range(3)]
-    with AnnotatedVideo(tmp_path / "out.mp4", labels=LABELS) as video:
+    with AnnotatedVideoWriter(tmp_path / "out.mp4", labels=LABELS) as video:
         for index, clip in enumerate(clips):
             video.write(clip, result(index, [[0.5, 0.3, 0.8, 0.7]]))
     frames = read(tmp_path / "out.mp4")
@@ -51,7 +51,7 @@ def test_all_frames_with_their_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(240, 320), (720, 1280), (361, 203)])
 def test_box_text_and_strip_are_painted_inside_the_frame(size: tuple[int, int], tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "out.mp4", labels=LABELS) as video:
+    with AnnotatedVideoWriter(tmp_path / "out.mp4", labels=LABELS) as video:
         video.write(gray_clip(0, size), result(0, [[0.5, 0.4, 0.8, 0.8]], (2.0, 4.0)))
     _, image = read(tmp_path / "out.mp4")[2]
     height, width = size[0] // 2 * 2, size[1] // 2 * 2
@@ -75,7 +75,7 @@ def test_words_of_different_people_do_not_hide_each_other(tmp_path: Path, monkey
         paint(canvas, font, rectangle, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(draw, "draw_lines", spy)
-    with AnnotatedVideo(tmp_path / "out.mp4", labels=LABELS) as video:
+    with AnnotatedVideoWriter(tmp_path / "out.mp4", labels=LABELS) as video:
         video.write(
             gray_clip(0, (480, 640)), result(0, [[0.1, 0.3, 0.3, 0.8], [0.15, 0.32, 0.35, 0.8], [0.6, 0, 1, 1]])
         )
@@ -86,7 +86,7 @@ def test_words_of_different_people_do_not_hide_each_other(tmp_path: Path, monkey
 
 
 def test_a_clip_classifier_and_an_empty_scene(tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "out.mp4", labels=LABELS) as video:
+    with AnnotatedVideoWriter(tmp_path / "out.mp4", labels=LABELS) as video:
         video.write(gray_clip(0), result(0, []))
         whole = Result("v", 1, 1.5, 1.0, 1.9, None, np.linspace(1, 0, 8, dtype=np.float32)[None])
         video.write(gray_clip(1), whole)
@@ -96,7 +96,7 @@ def test_a_clip_classifier_and_an_empty_scene(tmp_path: Path) -> None:
 
 
 def test_a_file_closed_early_is_playable(tmp_path: Path) -> None:
-    video = AnnotatedVideo(tmp_path / "out.mp4", labels=LABELS)
+    video = AnnotatedVideoWriter(tmp_path / "out.mp4", labels=LABELS)
     video.write(gray_clip(0), result(0, [[0, 0, 1, 1]]))
     video.close()
     video.close()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from memvit.labels import Labels
-from memvit.results.result import AvaCsvWriter, JsonLinesWriter, Result, to_json
+from memvit.results.ava_csv import AvaCsvWriter
+from memvit.results.jsonl import JsonLinesWriter, to_json
+from memvit.results.result import Result
 from memvit.types import MemvitError, PersonBoxes
 
 LABELS = Labels(("run", "sit", "läuft"), first_id=1)

@@ -9,7 +9,7 @@ import pytest
 
 import memvit
 from memvit.datasets.long_cue import Scene, write_video
-from memvit.results.result import to_json
+from memvit.results.jsonl import to_json
 from memvit.types import MemvitError
 from tests.processes import Command
 

@@ -254,8 +254,8 @@ def test_another_shape_of_picture_begins_a_new_session_and_another_size_does_not
 def test_frozen_and_black_pictures_are_flagged() -> None:
     clock = Clock()
     made = reader(Script(clock, [Video(4), Video(4, 4, level=90), Video(4, 8, level=3), Hang()]), clock)
-    conditions = [clip.condition for clip in of_kind(events(made, clips(11)), Clip)]
-    assert conditions[0] == "ok" and conditions[6] == "frozen" and conditions[10] == "black"
+    qualities = [clip.quality for clip in of_kind(events(made, clips(11)), Clip)]
+    assert qualities[0] == "ok" and qualities[6] == "frozen" and qualities[10] == "black"
     assert made.stats.frozen_clips >= 2 and made.stats.black_clips >= 2
     made.stop()
 
