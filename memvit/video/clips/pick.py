@@ -1,4 +1,4 @@
-"""The frames of a video at given instants, decoding no more than needed."""
+"""Picks the frames of a video at given instants, decoding no more than needed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from memvit.types import SourceError
 from memvit.video.sources.source import Frame, Source
 
 LEAD_SECONDS = 0.5
-"""Decoding begins this long before the first instant: the frame nearest to it may be an earlier one."""
+"""Decoding starts this long before the first instant, because the frame nearest to it may be an earlier one."""
 
 
 def pick_frames(source: Source, instants_seconds: Sequence[float]) -> list[Frame]:
-    """The frame nearest each instant (ascending), the earlier of two equally near ones; stops reading after the last.
+    """The frame nearest to each instant, the earlier of two equally near ones. Reading stops after the last.
 
-    SourceError if the source has no frame at all.
+    `instants_seconds` must ascend. SourceError if the source has no frame at all.
     """
     picked: list[Frame] = []
     previous: Frame | None = None

@@ -1,4 +1,4 @@
-"""Any stretch of a video's clips, exactly as a reading of the whole video gives them."""
+"""Reads any range of a video's clips; they equal those of a reading of the whole video."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from memvit.types import Clip, SourceError
-from memvit.video.clips.sampler import SAME_SECONDS, ClipSampler
-from memvit.video.sources.source import Frame, ReadCounts, Source
+from memvit.video.clips.sampler import ClipSampler
+from memvit.video.sources.source import SAME_SECONDS, Frame, ReadCounts, Source
 
 FIRST_MARGIN_SECONDS = 0.5
-"""So much earlier than needed a video is entered; more where that meets no frame (low rates, gaps)."""
+"""Reading starts this much earlier than needed, and still earlier if no frame lies there (low rates, gaps)."""
 
 
 @dataclass(frozen=True, eq=False)
 class NumberedClip:
-    """A clip of a stretch; `clip.index` counts from the first one given."""
+    """A clip of a range; `clip.index` counts from the first clip returned."""
 
     clip: Clip
     number: int
-    """Its centre in hops: the same number wherever reading began."""
+    """The centre's time divided by the hop: the same number wherever reading started."""
     crc32: int
-    """Of its frames."""
+    """Checksum of the clip's frames."""
     begins_video: bool
-    """Whether nothing of the video comes before it."""
+    """Whether this is the first clip of the video."""
 
 
 class RangeReader:
-    """Clips `first` … `stop - 1` (numbers; None is the beginning or the end of the video), decoding little else.
+    """Reads clips number `first` to `stop - 1` (None: from the beginning, or to the end), decoding little else.
 
-    Clips that a drop-out leaves out are missing from the range, as they are from the whole.
+    Clips that a drop-out leaves out are missing from the range as they are from the whole video.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class RangeReader:
         first: int | None = None,
         stop: int | None = None,
     ) -> None:
-        """`open_from` opens the video at a time in seconds; every opening gets a sampler of its own."""
+        """`open_from` opens the video at a time in seconds; each time it is opened, `make_sampler` makes a sampler."""
         self._open_from, self._make_sampler, self._first, self._stop = open_from, make_sampler, first, stop
         self.counts = ReadCounts()
-        """What happened while reading; known at the end."""
+        """What went wrong while reading; complete when `clips` has ended."""
 
     def clips(self) -> Iterator[NumberedClip]:
-        """The clips, one after the other. SourceError if the video cannot be read (any further)."""
+        """The clips in order. SourceError if the video cannot be read, or breaks off."""
         source, head, sampler, from_start = self._enter()
         with source:
             self.counts = source.counts
@@ -65,7 +65,7 @@ class RangeReader:
                     given += 1
 
     def _clips(self, sampler: ClipSampler, frames: Iterator[Frame]) -> Iterator[Clip]:
-        """The clips of each session: another one begins where the size of the pictures changes, as it does live."""
+        """The clips of each session. A new session begins where the size of the frames changes, as in live streams."""
         session = 0
         for frame in frames:
             if sampler.size is not None and sampler.size_of(frame) != sampler.size:
@@ -75,9 +75,10 @@ class RangeReader:
         yield from (replace(clip, session=session) for clip in sampler.finish())
 
     def _enter(self) -> tuple[Source, Frame, ClipSampler, bool]:
-        """Open early enough: the first frame must lie before all that the clip before the first one looks at.
+        """Open the video early enough for the clip before the first one: source, first frame, sampler, from start?
 
-        One clip more than asked for, because a sampler always gives its first, even after the last frame.
+        The clip before the first one is read too, because a sampler returns at least one clip, even after the last
+        frame: the first clip asked for must not be returned if the whole video does not have it.
         """
         sampler, margin = self._make_sampler(), FIRST_MARGIN_SECONDS
         while True:

@@ -1,45 +1,43 @@
-"""From frames to clips, by presentation time: any frame rate gives the model the spacing it was trained on."""
+"""Cuts frames into clips by presentation time, so that any frame rate gives the spacing a model was trained on."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memvit.types import Clip, Image, PreviewFrame
+from memvit.types import Clip, PreviewFrame
+from memvit.video.clips.open_clip import OpenClip, SharedFrame
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sources.source import Frame
+from memvit.video.sources.source import SAME_SECONDS, Frame
 
 if TYPE_CHECKING:
     from memvit.models import Preprocessing
 
 TRAINED_FRAMES_PER_SECOND = 30.0
-"""`frame_interval` counts frames of a video at this rate."""
-SAME_SECONDS = 1e-6
-"""Times closer than this are one time: rounding must not decide which of two equally near frames is taken."""
+"""Rate of the videos that models were trained on; `frame_interval` counts frames at this rate."""
 START_TOLERANCE_SECONDS = 0.1
-"""A first frame this little after a multiple of the hop (a codec's delay) still begins with that clip."""
+"""A first frame that comes at most this long after a multiple of the hop still begins with the clip at that multiple,
+because a codec may delay the first frame a little."""
 
 
 class ClipSampler:
     """Cuts one stream into clips, one every `hop_seconds`, in bounded memory and with every frame converted once.
 
     Clip centres are the multiples of the hop from the first frame's time on, up to the last frame's. The T instants of
-    a clip are `centre + (i * frame_interval - T * frame_interval // 2) / 30` seconds; each takes the frame nearest in
-    time, the earlier of two equally near ones, and the first or last frame where the stream has not begun or is over.
-    At 30 fps these are the frames of `range(c - half, c + half, frame_interval)` clamped to the video. However short a
-    stream, it gives one clip.
+    a clip are `centre + (i * frame_interval - T * frame_interval // 2) / 30` seconds. Each takes the frame nearest in
+    time, the earlier of two equally near ones, and the first or last frame before the stream begins or after it ends.
+    At 30 fps these are the frames of `range(c - half, c + half, frame_interval)` clamped to the video. Even the
+    shortest stream gives one clip.
 
     After a drop-out, clips are left out (and counted in `skipped`) if no frame lies within half a hop of their centre
     and the drop-out is longer than a clip.
 
-    The size of the images is settled by the first frame; if the resolution changes on the way, later frames are
-    resized to it, whatever their aspect ratio.
+    The first frame decides the size of the images. If the resolution changes later, later frames are resized to that
+    size, whatever their aspect ratio.
     """
 
     def __init__(
@@ -60,20 +58,20 @@ class ClipSampler:
         """Describe the clips to cut.
 
         Args:
-            stream_id: goes into every clip.
-            num_frames: T, frames a clip.
-            frame_interval: distance of these frames, in frames of a 30 fps video.
-            hop_seconds: distance of clip centres.
-            short_side: pixels of the shorter side of the images; the other keeps the aspect ratio, rounded down.
-            crop: "none" keeps the whole frame, "center" cuts out the central square.
-            want_centre_image: add the frame nearest the centre at the source's resolution.
-            preview_width: add every frame nearest this clip, resized to this even width (never enlarged). A clip is
-                then given out later: once it is known which frames belong to the next one. `shows_preview` turns
-                this off and on again.
-            preview_frames_per_second: of these frames, keep no more than so many a second.
-            perturb: the clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
-                most half their distance: augmentation in training.
-            limits: a stream whose clips have more tokens is refused with a SourceError.
+            stream_id: The name of the stream, which every clip carries.
+            num_frames: T, the number of frames of a clip.
+            frame_interval: Distance between these frames, counted in frames of a 30 fps video.
+            hop_seconds: Distance between clip centres.
+            short_side: Pixels of the shorter side of the images; the other keeps the aspect ratio, rounded down.
+            crop: `"none"` keeps the whole frame, `"center"` cuts out the central square.
+            want_centre_image: Add the frame nearest the centre at the source's resolution.
+            preview_width: Add to each clip all frames that are nearest to its centre, resized to this even width but
+                never enlarged. A clip is then returned later: when it is known which frames belong to the next one.
+                Set `shows_preview` to turn this off and on again.
+            preview_frames_per_second: The highest rate of these frames.
+            perturb: The clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
+                most half their distance. This is augmentation for training.
+            limits: A stream whose clips have more tokens is refused with a SourceError.
 
         Raises:
             ValueError: a number is not positive, the preview width is odd, or the crop is unknown.
@@ -99,28 +97,28 @@ class ClipSampler:
         self._span_seconds = num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND
         reach = -self._offsets_seconds[0] + (frame_interval / 2 / TRAINED_FRAMES_PER_SECOND if perturb else 0)
         self.lead_seconds = max(reach, hop_seconds / 2)
-        """A clip is the same whether the stream began before or exactly this long before its centre."""
+        """A clip is the same whether the stream began earlier, or exactly this many seconds before the centre."""
         self.size: tuple[int, int] | None = None
-        """(width, height) of the images before any crop; settled by the first frame."""
-        self._open: deque[_OpenClip] = deque()
-        self._previous: _Shared | None = None
+        """(width, height) in pixels of the images before any crop; None until the first frame has come."""
+        self._open: deque[OpenClip] = deque()
+        self._previous: SharedFrame | None = None
         self._first_number = self._next_number = 0
         self._emitted = 0
         self._is_finished = False
 
     @staticmethod
     def for_model(stream_id: str, preprocessing: Preprocessing, *, hop_seconds: float, **more: Any) -> ClipSampler:
-        """Cuts a stream into the clips that a model was trained on; `more` as for the class."""
+        """A sampler of the clips that a model was trained on; `more` are further arguments of the class."""
         return ClipSampler(stream_id, **sampling_for(preprocessing, hop_seconds), **more)
 
     def clips(self, frames: Iterable[Frame]) -> Iterator[Clip]:
-        """All clips of a stream, each as soon as its last frame was read."""
+        """All clips of a stream, each as soon as its last frame is read."""
         for frame in frames:
             yield from self.push(frame)
         yield from self.finish()
 
     def push(self, frame: Frame) -> list[Clip]:
-        """Take the next frame; returns the clips it completes. Raises ValueError if its time is not later."""
+        """Add the next frame and return the clips it completes. ValueError if its time is not later than the last."""
         if self._is_finished:
             raise ValueError(f"{self.stream_id}: the stream was finished; a new one needs a new sampler")
         pts_seconds = frame.pts_seconds
@@ -132,7 +130,7 @@ class ClipSampler:
             self._skip_gap(self._previous.pts_seconds, pts_seconds)
         while self._centre(self._next_number) - self.lead_seconds <= pts_seconds + 2 * SAME_SECONDS:
             self._open_next()
-        current = _Shared(frame, self._size, self._crop)
+        current = SharedFrame(frame, self._size, self._crop)
         for clip in self._open:
             clip.take(self._previous, current, pts_seconds)
         self._keep_preview(frame)
@@ -143,7 +141,7 @@ class ClipSampler:
         return completed
 
     def finish(self) -> list[Clip]:
-        """The stream is over; returns the clips that were waiting for more, padded with the last frame."""
+        """End the stream and return the clips that waited for more frames, padded with the last frame."""
         self._is_finished = True
         last = self._previous
         if last is None:
@@ -161,12 +159,12 @@ class ClipSampler:
         return [self._emit(clip) for clip in waiting]
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
-        """What `size` would be if this frame were the first."""
+        """The `size` that the images would have if this frame were the first, (width, height) in pixels."""
         return short_side_size(frame.width, frame.height, self._short_side)
 
     @property
     def held_images(self) -> int:
-        """Distinct images held for clips that are not complete; bounded by the clip's span, not the stream's length."""
+        """Number of distinct images held for incomplete clips: the clip's span bounds it, not the stream's length."""
         return len({id(image) for clip in self._open for image in clip.images})
 
     def _start(self, frame: Frame) -> None:
@@ -187,7 +185,7 @@ class ClipSampler:
         return number * self.hop_seconds
 
     def _number_at(self, pts_seconds: float) -> int:
-        """The clip in whose hop window, [centre - hop/2, centre + hop/2), a time lies."""
+        """The number of the clip in whose hop window, [centre - hop/2, centre + hop/2), a time lies."""
         return max(self._first_number, math.floor((pts_seconds + SAME_SECONDS) / self.hop_seconds + 0.5))
 
     def _open_next(self) -> None:
@@ -196,11 +194,11 @@ class ClipSampler:
         if self._perturb is not None:
             moves = self._perturb(self._next_number)
             instants = [instant + move for instant, move in zip(instants, moves, strict=True)]
-        self._open.append(_OpenClip(self._next_number, centre, instants, self._want_centre_image))
+        self._open.append(OpenClip(self._next_number, centre, instants, self._want_centre_image))
         self._next_number += 1
 
     def _skip_gap(self, before_seconds: float, after_seconds: float) -> None:
-        """Leave out the clips whose whole hop window lies in a drop-out longer than a clip."""
+        """Leave out the clips whose whole hop window lies in a drop-out, if that is longer than a clip."""
         if after_seconds - before_seconds <= self._span_seconds:
             return
         first, stop = self._number_at(before_seconds) + 1, self._number_at(after_seconds)
@@ -216,19 +214,19 @@ class ClipSampler:
         self._next_preview_seconds = frame.pts_seconds + self._preview_step_seconds - SAME_SECONDS
         number = self._number_at(frame.pts_seconds)
         clip = next((clip for clip in self._open if clip.number == number), None)
-        if clip is not None:  # it was given out already, if the preview has just been turned on
+        if clip is not None:  # there is none if the clip was returned before the preview was turned on
             clip.preview.append(PreviewFrame(frame.pts_seconds, frame.rgb(*self._preview_size)))
 
-    def _is_complete(self, clip: _OpenClip, pts_seconds: float) -> bool:
+    def _is_complete(self, clip: OpenClip, pts_seconds: float) -> bool:
         if not clip.is_decided:
             return False
         if not self.shows_preview:
             return True
-        # Until the next clip is certain to exist, frames after this one's window may still be this one's.
+        # Until it is certain that there is a next clip, frames after this clip's window may still belong to this clip.
         following = self._open[1].number if len(self._open) > 1 else self._next_number
         return pts_seconds + SAME_SECONDS >= self._centre(following)
 
-    def _emit(self, clip: _OpenClip) -> Clip:
+    def _emit(self, clip: OpenClip) -> Clip:
         self._emitted += 1
         return Clip(
             stream_id=self.stream_id,
@@ -259,65 +257,3 @@ def short_side_size(width: int, height: int, short_side: int) -> tuple[int, int]
     if width < height:
         return short_side, math.floor(height / width * short_side)
     return math.floor(width / height * short_side), short_side
-
-
-class _Shared:
-    """A frame that several clips may use; each form of it is made at most once, and only when wanted."""
-
-    def __init__(self, frame: Frame, size: tuple[int, int], crop: str) -> None:
-        self._frame, self._size, self._crop = frame, size, crop
-        self.pts_seconds = frame.pts_seconds
-
-    @cached_property
-    def image(self) -> Image:
-        image = self._frame.rgb(*self._size)
-        if self._crop == "none":
-            return image
-        height, width, _ = image.shape
-        side = min(width, height)
-        top, left = math.ceil((height - side) / 2), math.ceil((width - side) / 2)
-        return np.ascontiguousarray(image[top : top + side, left : left + side])
-
-    @cached_property
-    def source_image(self) -> Image:
-        return self._frame.rgb()
-
-
-@dataclass(eq=False)
-class _OpenClip:
-    """A clip whose frames have not all come. It holds converted images only, never decoded frames."""
-
-    number: int
-    """The centre, in hops."""
-    centre_seconds: float
-    instants_seconds: list[float]
-    wants_centre_image: bool
-    images: list[Image] = field(default_factory=list)
-    times_seconds: list[float] = field(default_factory=list)
-    centre_image: Image | None = None
-    is_centre_decided: bool = False
-    preview: list[PreviewFrame] = field(default_factory=list)
-
-    @property
-    def is_decided(self) -> bool:
-        return self.is_centre_decided and len(self.images) == len(self.instants_seconds)
-
-    def take(self, previous: _Shared | None, current: _Shared, until_seconds: float) -> None:
-        """Settle every instant up to `until_seconds`: it lies between these two frames, or before the first."""
-        for instant in self.instants_seconds[len(self.images) :]:
-            if instant > until_seconds + SAME_SECONDS:
-                break
-            frame = _nearest(instant, previous, current)
-            self.images.append(frame.image)
-            self.times_seconds.append(frame.pts_seconds)
-        if not self.is_centre_decided and self.centre_seconds <= until_seconds + SAME_SECONDS:
-            self.is_centre_decided = True
-            if self.wants_centre_image:
-                self.centre_image = _nearest(self.centre_seconds, previous, current).source_image
-
-
-def _nearest(instant_seconds: float, previous: _Shared | None, current: _Shared) -> _Shared:
-    if previous is None:
-        return current
-    before, after = instant_seconds - previous.pts_seconds, current.pts_seconds - instant_seconds
-    return previous if before <= after + SAME_SECONDS else current

@@ -1,4 +1,4 @@
-"""A folder of numbered images as a video: the layout in which AVA's and many other frames are kept."""
+"""Reads a folder of numbered images as a video. AVA's frames, and those of many other data sets, are stored so."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from memvit.types import Image, SourceError
 from memvit.video.convert import to_rgb, upright_size, wanted_size
 from memvit.video.limits import VideoLimits
 from memvit.video.sources.location import VIDEO_SUFFIXES, source_name
-from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
+from memvit.video.sources.source import SAME_SECONDS, Frame, ReadCounts, Source, SourceInfo
 
 _NUMBERED = re.compile(r"(?!\.)(?P<prefix>.*?)(?P<number>\d+)\.(?P<kind>jpe?g|png)", re.IGNORECASE)
-SAME_SECONDS = 1e-6
 MIN_EVEN_IMAGES = 10
-"""So many evenly numbered images (every fifth frame, say) are frames of a video; fewer may be any pictures."""
+"""At least this many evenly numbered images (for example every fifth frame) count as frames of a video. Fewer may be
+unrelated pictures."""
 BYTES_PER_PIXEL = 8
-"""Of the largest uncompressed image, four times 16 bits."""
+"""Size of a pixel in the largest uncompressed image: four channels of 16 bits."""
 _CODECS = {"jpg": "mjpeg", "jpeg": "mjpeg", "png": "png"}
 
 
@@ -46,16 +46,16 @@ class ImageFrame:
 
     @property
     def width(self) -> int:
-        """Pixels: that of the first image, as all of a folder come from one video."""
+        """Width in pixels of the first image. All images of a folder come from one video."""
         return self._folder.info.width
 
     @property
     def height(self) -> int:
-        """Pixels: that of the first image."""
+        """Height in pixels of the first image."""
         return self._folder.info.height
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
-        """See `Frame.rgb`. Raises SourceError if neither this image nor any near it can be decoded."""
+        """The upright image, as `Frame.rgb` describes it. SourceError if neither it nor any image near it decodes."""
         if self._decoded is None:
             self._decoded = self._folder.decode_nearest(self.index)
         return to_rgb(self._decoded, *wanted_size((self.width, self.height), width, height))
@@ -65,7 +65,8 @@ class FrameFolder(Source):
     """Images in the order of the number at the end of their names, at a fixed rate.
 
     A frame's time follows from its number, so a gap in the numbering is a gap in time. An image that cannot be decoded
-    is replaced by the nearest that can, the earlier one first, whatever was decoded before.
+    is replaced by the nearest one that can, the earlier of two equally near ones. Which one that is does not depend on
+    what was decoded before.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class FrameFolder(Source):
         max_consecutive_corrupt: int,
         limits: VideoLimits,
     ) -> None:
-        """See `open_source`."""
+        """List the images and decode the first. `open_source` explains the arguments and the error."""
         if frames_per_second <= 0:
             raise SourceError(f"{folder}: the frame rate of a folder must be positive, not {frames_per_second:g}")
         self.counts = ReadCounts()
@@ -105,7 +106,7 @@ class FrameFolder(Source):
         )
 
     def __next__(self) -> Frame:
-        """See `Source`."""
+        """The next frame, as `Source` describes it."""
         if self._is_closed:
             raise SourceError(f"{self._folder}: the source is closed; open it again to read on")
         if self._next_index == len(self._images):
@@ -119,11 +120,11 @@ class FrameFolder(Source):
         return self._start_seconds + (image.number - self._images[0].number) / self._frames_per_second
 
     def close(self) -> None:
-        """See `Source`."""
+        """End reading. A second call does nothing."""
         self._is_closed = True
 
     def decode_nearest(self, index: int) -> VideoFrame:
-        """The image, or the nearest good one, decoded. Raises SourceError if there is none within reach."""
+        """The decoded image of an index, or the nearest one that decodes. SourceError if none does within reach."""
         for tried, candidate in enumerate(_outward(index, len(self._images))):
             if tried > self._max_consecutive_corrupt:
                 break
@@ -139,9 +140,9 @@ class FrameFolder(Source):
 
 
 def list_images(folder: Path) -> list[NumberedImage]:
-    """The numbered images of a folder, by number.
+    """The numbered images of a folder, ordered by number.
 
-    Raises SourceError if there are none, or they are of two videos, or look like other pictures than a video's frames.
+    Raises SourceError if there are none, if they belong to two videos, or if they do not look like a video's frames.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -175,7 +176,7 @@ def list_images(folder: Path) -> list[NumberedImage]:
 
 
 def _check_gaps(folder: Path, numbers: Sequence[int]) -> None:
-    """SourceError if most numbers are missing, unless the images are many and evenly spaced."""
+    """SourceError if most numbers are missing, unless there are many images and they are evenly numbered."""
     count, whole = len(numbers), numbers[-1] - numbers[0] + 1
     steps = {following - number for number, following in itertools.pairwise(numbers)}
     is_even = count >= MIN_EVEN_IMAGES and len(steps) == 1
@@ -187,11 +188,11 @@ def _check_gaps(folder: Path, numbers: Sequence[int]) -> None:
 
 
 def decode_image(path: Path, limits: VideoLimits) -> VideoFrame | None:
-    """A JPEG or PNG as FFmpeg decodes it, or None if it is damaged, gone, or of more pixels than allowed."""
+    """Decode a JPEG or PNG; None if it is damaged, missing, or has more pixels than allowed."""
     context = CodecContext.create(_CODECS[path.suffix[1:].lower()], "r")
     assert isinstance(context, VideoCodecContext)
-    context.thread_type = "NONE"  # one image: threads would only be started and stopped
-    # Without "explode" half an image passes for a whole one.
+    context.thread_type = "NONE"  # starting threads would cost more than one image gains
+    # Without "explode" FFmpeg accepts half an image as a whole one.
     context.options = {"err_detect": "explode", "max_pixels": str(limits.pixels)}
     try:
         if path.stat().st_size > BYTES_PER_PIXEL * limits.pixels:
@@ -203,7 +204,7 @@ def decode_image(path: Path, limits: VideoLimits) -> VideoFrame | None:
 
 
 def _outward(index: int, count: int) -> Iterator[int]:
-    """`index`, then its neighbours by distance, the earlier first, within 0..count-1."""
+    """`index`, then its neighbours within 0..count-1 by distance, the earlier one first."""
     yield index
     for distance in range(1, count):
         yield from (near for near in (index - distance, index + distance) if 0 <= near < count)

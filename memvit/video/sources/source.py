@@ -1,4 +1,7 @@
-"""What every open video is: an iterator of frames with their times, whatever it reads."""
+"""What every source of frames offers: the frames themselves, what is known of the video, and what reading it met.
+
+This module imports neither FFmpeg nor any kind of source, so anything may import it for its types.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from typing import Protocol
 
 from memvit.types import Image
 
+SAME_SECONDS = 1e-6
+"""Two times in seconds that differ by less than this are the same instant: the difference is rounding."""
+
 
 class Frame(Protocol):
-    """A decoded frame; its pixels are converted only when `rgb` is called."""
+    """A decoded frame. Its pixels are converted to RGB only when `rgb` is called."""
 
     @property
     def pts_seconds(self) -> float:
-        """Presentation time in seconds of the source; strictly increasing from frame to frame."""
+        """Presentation time in seconds of the source. It strictly increases from frame to frame."""
 
     @property
     def index(self) -> int:
@@ -23,21 +29,21 @@ class Frame(Protocol):
 
     @property
     def width(self) -> int:
-        """Pixels, upright."""
+        """Width in pixels of the upright image."""
 
     @property
     def height(self) -> int:
-        """Pixels, upright."""
+        """Height in pixels of the upright image."""
 
     @property
     def received_at(self) -> float:
-        """`time.monotonic()` when the data came that made this frame appear."""
+        """`time.monotonic()` when the data arrived from which this frame was decoded."""
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """The upright image, (height, width, 3) uint8, resized (bilinear) in the same pass.
 
-        With one side given, the aspect ratio is kept; with none, the size is the source's. Works after the source
-        was closed, and in any thread.
+        With one side given, the aspect ratio is kept; with none, the image has the size of the source. This works
+        after the source was closed, and in any thread.
         """
 
 
@@ -46,43 +52,45 @@ class SourceInfo:
     """What is known of a source once it is open."""
 
     name: str
-    """Usable as a file name: a file's stem, a folder's name, a URL's host and path. Free of credentials."""
+    """A name that can be used as a file name and holds no credentials: a file's stem, a folder's name, or the host and
+    path of a URL."""
     width: int
-    """Pixels, upright."""
+    """Width in pixels of the upright image."""
     height: int
-    """Pixels, upright."""
+    """Height in pixels of the upright image."""
     frames_per_second: float | None
-    """The average that the header or the first seconds tell; None if unknown. Times never rely on it."""
+    """The average rate that the header or the first seconds tell, or None if it is unknown. Frame times never depend
+    on it."""
     duration_seconds: float | None
-    """As the header has it; None where there is no end in sight."""
+    """The duration that the header declares, or None if the source has no known end."""
     total_frames: int | None
-    """As the header has it, or from duration and rate; None where there is no end in sight."""
+    """The number of frames that the header declares, else duration × rate; None if the source has no known end."""
     is_live: bool
-    """A camera, or a URL without a duration: its end is a disconnection."""
+    """Whether this is a camera, or a URL without a duration. Such a source ends when the connection ends."""
 
 
 @dataclass
 class ReadCounts:
-    """What happened while reading. Prints as a note for people: empty when all was well."""
+    """Counts of what went wrong while reading. `str()` gives a note for people, which is empty if nothing did."""
 
     frames: int = 0
     """Frames delivered."""
     corrupt_packets: int = 0
-    """Packets that could not be read or decoded, or were marked as damaged."""
+    """Packets that could not be read or decoded, or that the container marks as damaged."""
     corrupt_frames: int = 0
-    """Frames delivered although parts of them were damaged and concealed."""
+    """Frames delivered although parts of them were damaged and concealed by the decoder."""
     corrupt_images: int = 0
-    """Images of a folder that could not be decoded; the nearest good one stands in."""
+    """Images of a folder that could not be decoded and were replaced by the nearest image that could."""
     missing_images: int = 0
-    """Gaps in the numbering of a folder."""
+    """Numbers that are missing between the first and the last image of a folder."""
     missing_pts: int = 0
-    """Frames without a time, placed one frame duration after the one before."""
+    """Frames without a time, which were placed one frame duration after the frame before."""
     non_monotonic_pts: int = 0
-    """Frames whose time was not later than the last one's: dropped or given a new time."""
+    """Frames whose time was not later than that of the frame before; they were dropped or given a new time."""
     dropped_frames: int = 0
-    """Of those, the dropped ones."""
+    """How many of the frames in `non_monotonic_pts` were dropped."""
     ended_seconds: float | None = None
-    """When a file ended that is shorter than it declares: the rest of it is missing."""
+    """The time at which a file ended that is shorter than it declares; None for any other source."""
     declared_seconds: float | None = None
     """The duration that such a file declares."""
 
@@ -99,10 +107,10 @@ class ReadCounts:
 
 
 class Source(ABC):
-    """An open video: a context manager, and an iterator of frames in presentation order.
+    """An open video. It is a context manager and an iterator of frames in presentation order.
 
-    One thread at a time may iterate or close; frames, once delivered, may be used anywhere. A read that waits for the
-    network ends by itself after the read time-out.
+    Only one thread at a time may iterate or close it; delivered frames may be used in any thread. A read that waits
+    for the network ends by itself after the read time-out.
     """
 
     info: SourceInfo
@@ -117,7 +125,7 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file or connection. Safe to call twice."""
+        """Release the file or the connection. A second call does nothing."""
 
     def __enter__(self) -> Source:
         return self

@@ -1,27 +1,28 @@
-"""Strictly increasing times from whatever timestamps a stream has."""
+"""Strictly increasing frame times from whatever timestamps a stream has."""
 
 from __future__ import annotations
 
 from memvit.video.sources.source import ReadCounts
 
 LATE_SECONDS = 0.5
-"""A frame further back than this is not late: the clock has been set back or has begun anew."""
+"""A frame that lies further back than this is not a late frame: the clock was set back or started again."""
 MAX_LATE_FRAMES = 3
-"""More late or repeated frames in a row than this are not glitches: the clock stands still or was set back a little."""
+"""More late or repeated frames in a row than this are not single errors: the clock stands still or was set back a
+little."""
 
 
 class Timeline:
-    """Places frames, given in presentation order, on a time axis that only ever goes forward.
+    """Gives frames, which come in presentation order, times that strictly increase.
 
-    * A missing time continues from the last frame by one frame duration.
-    * A repeated time, or one a little back, is a glitch: the frame is dropped, so that no drift builds up.
+    * A frame without a time is placed one frame duration after the last frame.
+    * A frame with a repeated time, or a time a little earlier, is dropped, so that no drift builds up.
     * A time far back (camera clock, looped file, wrapped counter), or a run of times that do not increase (a webcam
-      that sends zeros): the frame continues from the last one by a frame duration, and what follows keeps that offset.
-    * A jump forward is taken at its word.
+      that sends zeros): the frame is placed one frame duration after the last one, and later frames keep that offset.
+    * A jump forward is accepted as it is.
     """
 
     def __init__(self, *, frame_seconds: float, origin_seconds: float | None, counts: ReadCounts) -> None:
-        """`origin_seconds` is the time that becomes 0; None means that of the first frame."""
+        """`origin_seconds` is the stream's time that becomes 0; with None, the first frame's time becomes 0."""
         self._frame_seconds = frame_seconds
         self._offset_seconds = None if origin_seconds is None else -origin_seconds
         self._last_seconds: float | None = None
@@ -30,7 +31,10 @@ class Timeline:
         self._counts = counts
 
     def place(self, raw_seconds: float | None) -> float | None:
-        """The time of the next frame in seconds, or None if the frame is to be dropped."""
+        """The time in seconds of the next frame, or None if the frame must be dropped.
+
+        `raw_seconds` is the frame's time in the stream, or None if it has none.
+        """
         if raw_seconds is None:
             self._counts.missing_pts += 1
             return self._deliver(self._continued())
@@ -51,7 +55,7 @@ class Timeline:
         return self._deliver(pts_seconds)
 
     def _continued(self) -> float:
-        """Where the next frame belongs if the stream runs on at its frame rate."""
+        """The time of the next frame if the stream continues at its frame rate."""
         if self._last_seconds is None:
             return 0.0
         return self._last_seconds + self._frame_seconds * (1 + self._dropped_since_last)
@@ -59,3 +63,24 @@ class Timeline:
     def _deliver(self, pts_seconds: float) -> float:
         self._last_seconds, self._dropped_since_last = pts_seconds, 0
         return pts_seconds
+
+
+class AviTimestamps:
+    """Presentation times of an AVI's frames, in frames.
+
+    An AVI stores decoding times only, and FFmpeg's guess of the presentation times is out of order with B-frames. But
+    frames leave the decoder in presentation order, and so do the decoding times that come with them.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def next(self, dts: int | None) -> int | None:
+        """The presentation time of the next decoded frame.
+
+        `dts` is the decoding time that came with it; the last frames, which the decoder had held back, come without.
+        """
+        if dts is None and self._last is not None:
+            dts = self._last + 1
+        self._last = dts
+        return dts
