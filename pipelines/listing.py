@@ -12,17 +12,22 @@ from rich.table import Table
 import memvit
 
 STORED = Path(memvit.__file__).parent / "data" / "models.json"
-"""A row a model: what `tools/list_models.py` counted and read from the zoo."""
+"""One row for each model, as `tools/list_models.py` computed it from the zoo."""
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:
-    """A row a model that matches a shell pattern; ValueError with the nearest names if there is none."""
+    """One row for each model whose name matches a shell pattern.
+
+    ValueError if there is none: for a name, it suggests the names that are nearest.
+    """
     rows: list[dict[str, Any]] = json.loads(STORED.read_text(encoding="utf-8"))
     found = [row for row in rows if fnmatch.fnmatchcase(row["name"], pattern)]
+    if not found and any(character in pattern for character in "*?["):
+        raise ValueError(f"no model matches {pattern!r}; `memvit models` lists all of them")
     if not found:
         from memvit.models import model_entry
 
-        model_entry(pattern)  # says which names are near
+        model_entry(pattern)  # raises the error with the nearest names
     return found
 
 

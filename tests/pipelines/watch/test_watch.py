@@ -19,6 +19,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from memvit.boxes import open_boxes
+from memvit.boxes.pixels import boxes_in_pixels
 from memvit.datasets.long_cue import Scene, write_boxes, write_video
 from memvit.engine.engine import Engine
 from memvit.labels import labels_for
@@ -100,7 +101,7 @@ def test_results_are_those_of_the_model_run_by_hand(
     for clip, record in zip(clips, found, strict=True):
         height, width = clip.frames.shape[1:3]
         people = open_boxes(str(boxes)).boxes([clip])[0]
-        pixels = torch.from_numpy(people.xyxy) * torch.tensor([width, height, width, height])
+        pixels = torch.from_numpy(boxes_in_pixels(people.xyxy, (width, height), clip.source_size))
         logits, memory = tiny(model_input(torch.from_numpy(clip.frames)[None], preprocessing), [pixels], memory)
         for row, person in zip(logits.sigmoid(), record["people"], strict=True):
             scores = {action["id"]: action["score"] for action in person["actions"]}
@@ -270,8 +271,18 @@ def test_models_are_listed() -> None:
     rows = {row["name"]: row for row in json.loads(output)}
     assert rows["memvit_16_16x4.ava_k400"]["parameters"] == 42_230_624
     assert rows["memvit_16_16x4.ava_k400"]["licence"] == "CC-BY-NC-4.0"
-    code, output = run("models", "resnet*")
-    assert code == 1 and "no model matches" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("resnet*", "no model matches 'resnet*'; `memvit models` lists all of them"),
+        ("memvit_16", "there is no model 'memvit_16'; did you mean memvit_16_16x4.ava_k400"),
+    ],
+)
+def test_unknown_models_exit_1_with_one_sentence(name: str, sentence: str) -> None:
+    code, output = run("models", name)
+    assert code == 1 and sentence in " ".join(output.split())
 
 
 def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
