@@ -1,29 +1,42 @@
-"""Every command and every Python example of README.md and docs/ exists and parses."""
+"""What the documentation says exists: commands, options, files, names; and its Python examples run."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from torchvision.models import get_model_weights
 
 import memvit
 from memvit.engine.settings import DEFAULT_BOXES, DEFAULT_MODEL
 from memvit.models import MODELS
+from memvit.runtime.export import program
+from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.cli.app import app
+from tests.pipelines.extract.archives import arguments, run, small_video
+from tests.test_layering import ROOMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:memvit|make|python) [^`]+)`")
+FILE = re.compile(
+    r"(?<![\w/.])((?:memvit|pipelines|tests|tools|configs|docs|\.ci)/[\w./-]*|(?:README|CONTRIBUTING|CHANGELOG)\.md|Makefile)"
+)
+DOTTED = re.compile(r"^(memvit(?:\.\w+)+)(?:\(.*\))?$")
+TOP_FILES = {"types", "labels", "os_errors", "__version__"}
 SEPARATORS = {"|", "||", "&&", ";", ">", "&"}
 PLACEHOLDERS = {"…", "..."}
 
@@ -103,6 +116,17 @@ def problems_of_python(source: str) -> list[str]:
     return problems
 
 
+def code_of(text: str) -> list[str]:
+    """Everything in backticks within the text, without blocks of code."""
+    return [code.replace("\n", " ") for code in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+
+
+def missing_files(text: str) -> list[str]:
+    """Files and folders of this repository that a text names and that do not exist; a test may lack its suffix."""
+    names = {name for code in code_of(text) for name in FILE.findall(code)}
+    return sorted(name for name in names if not any((ROOT / f"{name}{suffix}").exists() for suffix in ("", ".py")))
+
+
 def resolved(dotted: str) -> object:
     """What a dotted name of memvit stands for; None for other names. AttributeError if there is no such thing."""
     names = dotted.split(".")
@@ -135,6 +159,144 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_repository_exist(page: Path) -> None:
+    assert missing_files(page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_in_the_text_exist(page: Path) -> None:
+    names = [match[1] for code in code_of(page.read_text()) if (match := DOTTED.match(code))]
+    assert [name for name in names if resolved(name) is None] == []
+
+
+def test_the_map_of_the_repository_is_complete() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    layout = text[text.index("## Layout") : text.index("## Directions")]
+    named = set(FILE.findall(layout))
+    folders = {path.parent for name in ("memvit", "pipelines", "tools") for path in (ROOT / name).rglob("*.py")}
+    assert sorted(name for folder in folders if (name := f"{folder.relative_to(ROOT)}/") not in named) == []
+
+
+def test_directions_of_imports_are_those_that_are_checked() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `memvit/(\w+)` \| (.+) \|$", text[text.index("## Directions") :], re.MULTILINE)
+    described = {room: set(re.findall(r"`memvit/(\w+)`", allowed)) for room, allowed in rows}
+    rooms = {path.name for path in (ROOT / "memvit").iterdir() if (path / "__init__.py").is_file()}
+    assert described == {room: (ROOMS[room] - TOP_FILES) & rooms for room in rooms}
+
+
+def stub_of_watch(video: Path) -> Callable[..., Any]:
+    """`memvit.watch` for whatever address and model, with a small video and the small model instead."""
+    watch = memvit.watch
+
+    def watched(source: str, model: str | None = None) -> Any:
+        return watch(video, "memvit_tiny_8x4", random_weights=True, boxes="full")
+
+    return watched
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_video(tmp_path_factory.mktemp("video") / "street.mp4", seconds=2)
+
+
+TINY_MODELS = {"memvit_16_16x4.ava_k400": "memvit_tiny_8x4", "mvitv2_s_16x4.k400": "mvitv2_tiny_8x4"}
+SMALLER = {**TINY_MODELS, ", pretrained=True": "", "height=224, width=298": "height=64, width=64"}
+
+
+def run_python(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **names: Any) -> dict[str, Any]:
+    """Run a block of a page in a folder, with the smallest models instead of large ones, and these names given."""
+    for large, small in SMALLER.items():
+        source = source.replace(large, small)
+    monkeypatch.chdir(folder)
+    found: dict[str, Any] = {"memvit": memvit, "torch": torch, **names}
+    with contextlib.redirect_stdout(None):
+        exec(compile(source, "an example of the documentation", "exec"), found)
+    return found
+
+
+def block_of(page: str, containing: str) -> str:
+    (found,) = [block for block in python_of((ROOT / page).read_text()) if containing in block]
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/live.md"])
+def test_watching_in_python_runs(page: str, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memvit, "watch", stub_of_watch(video), raising=False)
+    found = run_python(block_of(page, "memvit.watch("), video.parent, monkeypatch)
+    assert found["result"].centre_seconds == 1 and len(found["actions"]) == 3
+
+
+def test_a_loaded_model_carries_memory_as_the_readme_shows(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = memvit.load
+    monkeypatch.setattr(memvit, "load", lambda name: load(name, checkpoint=tiny_file), raising=False)
+    clips = [(torch.randn(1, 3, 8, 64, 64), torch.tensor([[4.0, 4, 40, 60]])) for _ in range(3)]
+    found = run_python(block_of("README.md", "memvit.load("), tmp_path, monkeypatch, clips=clips)
+    assert found["logits"].shape == (1, 80) and found["memory"].ages.tolist() == [3]
+    assert (tmp_path / "camera-7.pt").is_file()
+
+
+def test_examples_of_models_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page, as a reader would run them."""
+    page, create = "docs/models.md", memvit.create_model
+    with monkeypatch.context() as patch:
+        patch.setattr(memvit, "create_model", lambda name, checkpoint: create(name), raising=False)
+        clip = torch.randn(1, 3, 8, 64, 64)
+        found = run_python(block_of(page, "a detector's FPN"), tmp_path, patch, clip=clip)
+        assert found["logits"].shape == (1, 400) and len(found["maps"]) == 4
+    model = create("memvit_tiny_8x4")
+    clips, boxes = torch.randn(1, 3, 8, 64, 64), [torch.tensor([[4.0, 4, 40, 60]])]
+    given = {"model": model, "clips": clips, "boxes": boxes, "path": tmp_path / "memory.pt"}
+    memories = {name: model(clips, boxes, None)[1] for name in ("memory", "memory_a", "memory_b")}
+    found = run_python(block_of(page, "Memory.stack"), tmp_path, monkeypatch, **given, **memories)
+    assert found["memory"].batch_size == 2 and found["memory_a"].batch_size == 1
+    found = run_python(block_of(page, "for_device"), tmp_path, monkeypatch, clips=clips, boxes=boxes)
+    assert found["output"].memory.ages.tolist() == [2]
+
+
+def test_the_example_of_export_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is the subject of tests/runtime/export, and takes long."""
+    signature = inspect.signature(program.export_step)
+
+    def make_step(*words: Any, **options: Any) -> program.ExportableStep:
+        given = signature.bind(*words, **options).arguments
+        return program.ExportableStep(given["model"], given["height"], given["width"])
+
+    monkeypatch.setattr(program, "export_step", make_step)
+    found = run_python(block_of("docs/models.md", "export_step"), tmp_path, monkeypatch)
+    logits = found["step"](found["clips"], found["boxes"], found["valid_mask"], found["past"])[0]
+    assert logits.shape == (2, 80)
+
+
+def test_the_example_of_an_archive_runs(
+    video: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(*arguments(tiny_file, tmp_path / "films.zarr", video))[0] == 0
+    found = run_python(block_of("docs/archive.md", "open_zarr"), tmp_path, monkeypatch)
+    assert found["features"].ndim == 2 and len(found["standing"]) == len(found["when"]) > 0
+
+
+def test_the_line_of_results_has_the_keys_of_the_page_and_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs/results.md").read_text()
+    (line,) = [body for language, body in FENCE.findall(text) if language == "json"]
+    assert [key for key in json.loads(line) if f"`{key}`" not in text and f"`{key}." not in text] == []
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch/street.jsonl").write_text(line)
+    found = run_python(block_of("docs/results.md", "json.loads"), tmp_path, monkeypatch)
+    assert found["person"]["actions"][0]["name"] == "walk"
+
+
+def test_limits_of_videos_are_those_of_the_page() -> None:
+    page = (ROOT / "docs/videos.md").read_text()
+    for name, value in vars(DEFAULT_LIMITS).items():
+        assert f"| `{name}` | {value:.0f} |" in page
+
+
 def test_sizes_of_the_smallest_models_are_up_to_date() -> None:
     """The page is written by tools/model_table.py; counting all models takes too long here."""
     page = (ROOT / "docs/sizes.md").read_text()
@@ -165,4 +327,8 @@ def test_the_checks_see_mistakes() -> None:
     wrong = "import memvit\nmemvit.wacth('a')\nfor x in memvit.watch('a', hop=1): pass\nfrom memvit.types import Klip\n"
     with pytest.raises(AttributeError):
         problems_of_python(wrong)
+    assert missing_files("`memvit/api.py`, `tests/test_docs`, `tests/test_nothing.py` and `docs/nowhere/`") == [
+        "docs/nowhere/",
+        "tests/test_nothing.py",
+    ]
     assert problems_of_python(wrong.replace("memvit.wacth", "str")) == ["memvit.types.Klip", "memvit.watch(hop=…)"]
