@@ -12,7 +12,7 @@ from memvit.boxes import open_boxes
 from memvit.datasets.ava_files import read_table
 from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
 from memvit.engine.settings import open_engine
-from memvit.evaluation.ava import evaluate, of_boxes
+from memvit.evaluation.ava import evaluate, select_boxes
 from pipelines.watch.run import WatchOptions, WatchSummary, watch
 
 from .progress import WatchProgress
@@ -50,7 +50,7 @@ def run_demo(out: Path, seconds: float, seed: int, console: Console) -> int:
     )
     for name, folder in (("with memory", out), ("without", out / "without_memory")):
         found = read_table(folder / "shapes.csv")
-        met = evaluate(reached, of_boxes(found, reached), label_map=saw)["mAP@0.5IOU"]
+        met = evaluate(reached, select_boxes(found, reached), label_map=saw)["mAP@0.5IOU"]
         everywhere = evaluate(truth, found, label_map=saw)["mAP@0.5IOU"]
         console.print(f"{name:>12}: [bold]{met:.3f}[/], {everywhere:.3f}")
     return 0

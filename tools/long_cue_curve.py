@@ -14,8 +14,8 @@ import numpy as np
 
 from memvit.datasets.ava import Footage, read_annotations
 from memvit.datasets.ava_files import AvaTable, read_label_map, read_table
-from memvit.evaluation.actions import as_table, score_keyframes
-from memvit.evaluation.ava import evaluate, of_boxes
+from memvit.evaluation.actions import detections_table, score_keyframes
+from memvit.evaluation.ava import evaluate, select_boxes
 from memvit.models import MeMViT
 from memvit.training.recipe import load_recipe
 from memvit.training.run_state import run_checkpoints
@@ -35,7 +35,7 @@ def ages_of(table: AvaTable, cues: Path) -> np.ndarray:
 def precision_at(age: int, truth: AvaTable, ages: np.ndarray, found: AvaTable, names: dict[int, str]) -> float:
     """mAP over the boxes whose cue is this old."""
     of_age = truth.where(ages == age)
-    return evaluate(of_age, of_boxes(found, of_age), label_map=names)["mAP@0.5IOU"]
+    return evaluate(of_age, select_boxes(found, of_age), label_map=names)["mAP@0.5IOU"]
 
 
 def chance(age: int, truth: AvaTable, ages: np.ndarray, names: dict[int, str], draws: int = 200) -> float:
@@ -73,7 +73,7 @@ def main() -> None:
         assert isinstance(model, MeMViT)
         for remember, name in ((True, title), (False, "memory off")):
             if name not in curves:
-                found = as_table(
+                found = detections_table(
                     score_keyframes(model, entry.preprocessing, videos, footage, 1.0, 8, remember=remember)
                 )
                 curves[name] = {age: precision_at(age, truth, ages, found, names) for age in AGES}

@@ -30,7 +30,7 @@ class Keyframe:
 
 
 @dataclass(frozen=True, eq=False)
-class AnnotatedVideo:
+class AvaVideo:
     """A video and its keyframes, in order."""
 
     name: str
@@ -84,7 +84,7 @@ def read_annotations(
     *,
     num_classes: int,
     score_threshold: float = SCORE_THRESHOLD,
-) -> list[AnnotatedVideo]:
+) -> list[AvaVideo]:
     """All videos of a set of files, with the keyframes that have boxes.
 
     Boxes whose coordinates are written alike are one person, as in the reference, and their labels are merged. Of
@@ -110,7 +110,7 @@ def read_annotations(
     return _grouped(table, are_given, num_classes)
 
 
-def _grouped(table: AvaTable, are_given: NDArray[np.bool_], num_classes: int) -> list[AnnotatedVideo]:
+def _grouped(table: AvaTable, are_given: NDArray[np.bool_], num_classes: int) -> list[AvaVideo]:
     videos: dict[str, dict[int, dict[tuple[float, ...], list[int]]]] = {}
     for row in range(len(table)):
         seconds = videos.setdefault(str(table.videos[row]), {})
@@ -118,7 +118,7 @@ def _grouped(table: AvaTable, are_given: NDArray[np.bool_], num_classes: int) ->
         boxes.setdefault(tuple(table.boxes[row].tolist()), []).append(row)
     scores = np.where(are_given, 1.0, table.last)
     return [
-        AnnotatedVideo(
+        AvaVideo(
             name,
             tuple(
                 _keyframe(second, videos[name][second], table, scores, num_classes) for second in sorted(videos[name])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from memvit.datasets.ava import AnnotatedVideo, Footage, Keyframe
+from memvit.datasets.ava import AvaVideo, Footage, Keyframe
 from memvit.types import Clip, MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
 
@@ -37,7 +37,7 @@ class LaneStep:
 class LaneVideo:
     """A video, or the rest of one, in a lane."""
 
-    video: AnnotatedVideo
+    video: AvaVideo
     first: int = 0
     """The keyframe to begin with."""
 
@@ -45,9 +45,7 @@ class LaneVideo:
         return len(self.video.keyframes) - self.first
 
 
-def share_out(
-    videos: Sequence[AnnotatedVideo], lanes: int, *, seed: int | None, epoch: int = 0
-) -> list[list[LaneVideo]]:
+def assign_lanes(videos: Sequence[AvaVideo], lanes: int, *, seed: int | None, epoch: int = 0) -> list[list[LaneVideo]]:
     """Videos → lanes of about equal length, every video once; in an order of this epoch's own, or as given without a
     seed. Each goes to the lane that is shortest so far."""
     order = np.arange(len(videos)) if seed is None else np.random.default_rng((seed, epoch)).permutation(len(videos))
@@ -60,12 +58,12 @@ def share_out(
     return plan
 
 
-def length(lane: Sequence[LaneVideo]) -> int:
+def lane_length(lane: Sequence[LaneVideo]) -> int:
     """Keyframes of a lane."""
     return sum(len(part) for part in lane)
 
 
-def begun_at(lane: Sequence[LaneVideo], step: int) -> list[LaneVideo]:
+def skip_steps(lane: Sequence[LaneVideo], step: int) -> list[LaneVideo]:
     """The lane without its first `step` keyframes."""
     rest: list[LaneVideo] = []
     for part in lane:
@@ -78,7 +76,7 @@ def begun_at(lane: Sequence[LaneVideo], step: int) -> list[LaneVideo]:
 def read_lane(
     lane: Sequence[LaneVideo],
     footage: Footage,
-    sampler: Callable[[AnnotatedVideo], ClipSampler],
+    sampler: Callable[[AvaVideo], ClipSampler],
     hop_seconds: float,
     span_seconds: float,
 ) -> Iterator[LaneStep]:
@@ -151,7 +149,7 @@ class LaneThread:
         return False
 
 
-def walk(lanes: Sequence[Iterator[LaneStep]]) -> Iterator[list[LaneStep | None]]:
+def iterate_lanes(lanes: Sequence[Iterator[LaneStep]]) -> Iterator[list[LaneStep | None]]:
     """The next step of every lane, side by side, until all have ended; None for one that has."""
     threads = [LaneThread(steps, f"lane {place}") for place, steps in enumerate(lanes)]
     ended = [False] * len(threads)

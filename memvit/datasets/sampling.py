@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Draw:
+class SeededIndex:
     """One sample to make."""
 
     index: int
@@ -34,7 +34,7 @@ def steps_per_epoch(size: int, batch_size: int) -> int:
 
 def epoch_batches(
     size: int, batch_size: int, *, seed: int, epoch: int, first_step: int = 0, rank: int = 0, world_size: int = 1
-) -> Iterator[list[Draw]]:
+) -> Iterator[list[SeededIndex]]:
     """The batches of an epoch from `first_step` on: every sample at most once, in an order of this epoch's own.
 
     With several processes each gets its part of every batch, so the number of processes changes nothing.
@@ -43,4 +43,4 @@ def epoch_batches(
     for step in range(first_step, steps_per_epoch(size, batch_size)):
         places = range(step * batch_size, min((step + 1) * batch_size, size))
         mine = places[rank * len(places) // world_size : (rank + 1) * len(places) // world_size]
-        yield [Draw(int(order[place]), mixed_seed(seed, epoch, place)) for place in mine]
+        yield [SeededIndex(int(order[place]), mixed_seed(seed, epoch, place)) for place in mine]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memvit.datasets.ava import AnnotatedVideo, Footage
+from memvit.datasets.ava import AvaVideo, Footage
 from memvit.datasets.ava_files import AvaTable
-from memvit.datasets.lanes import read_lane, share_out, span_seconds, walk
+from memvit.datasets.lanes import assign_lanes, iterate_lanes, read_lane, span_seconds
 from memvit.engine.engine import Engine
 from memvit.models import MeMViT, Preprocessing
 from memvit.video.clips.sampler import ClipSampler
@@ -32,7 +32,7 @@ class KeyframeScores:
 def score_keyframes(
     model: MeMViT,
     preprocessing: Preprocessing,
-    videos: Sequence[AnnotatedVideo],
+    videos: Sequence[AvaVideo],
     footage: Footage,
     hop_seconds: float,
     lanes: int,
@@ -50,13 +50,13 @@ def score_keyframes(
     engine = Engine(model, preprocessing, device=device, remember=remember)
     span = span_seconds(preprocessing.num_frames, preprocessing.frame_interval)
 
-    def sampler(video: AnnotatedVideo) -> ClipSampler:
+    def sampler(video: AvaVideo) -> ClipSampler:
         return ClipSampler.for_model(video.name, preprocessing, hop_seconds=hop_seconds)
 
-    plan = share_out(videos, min(lanes, len(videos)), seed=None)
+    plan = assign_lanes(videos, min(lanes, len(videos)), seed=None)
     last = {video.name: video.keyframes[-1] for video in videos}
     found: list[KeyframeScores] = []
-    for row in walk([read_lane(lane, footage, sampler, hop_seconds, span) for lane in plan]):
+    for row in iterate_lanes([read_lane(lane, footage, sampler, hop_seconds, span) for lane in plan]):
         steps = [step for step in row if step is not None]
         results = engine.step([step.clip for step in steps], [step.keyframe.boxes for step in steps])
         for step, result in zip(steps, results, strict=True):
@@ -68,7 +68,7 @@ def score_keyframes(
     return found
 
 
-def as_table(found: Sequence[KeyframeScores]) -> AvaTable:
+def detections_table(found: Sequence[KeyframeScores]) -> AvaTable:
     """One row for every box and action, by video, then by time."""
     parts = []
     for keyframe in sorted(found, key=lambda keyframe: (keyframe.video, keyframe.second)):

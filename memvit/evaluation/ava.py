@@ -73,7 +73,7 @@ def evaluate(
     return {"mAP@0.5IOU": float(np.mean(list(precisions.values()))), "AP@0.5IOU": precisions}
 
 
-def of_boxes(detections: AvaTable, wanted: AvaTable) -> AvaTable:
+def select_boxes(detections: AvaTable, wanted: AvaTable) -> AvaTable:
     """The detections whose boxes are those of `wanted`, to three digits: for a measure over some of the people."""
     boxes = set(_box_keys(wanted))
     return detections.where(np.array([box in boxes for box in _box_keys(detections)], dtype=bool))

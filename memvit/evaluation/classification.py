@@ -18,7 +18,7 @@ from memvit.types import MemvitError
 
 
 @dataclass(frozen=True)
-class Views:
+class SampleViews:
     """A sample of a test set, in all its views."""
 
     name: str
@@ -67,7 +67,7 @@ class TopK:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, samples: Sequence[Views], preprocessing: Preprocessing, device: torch.device
+    model: nn.Module, samples: Sequence[SampleViews], preprocessing: Preprocessing, device: torch.device
 ) -> list[Prediction]:
     """Mean softmax scores over the views of each sample → its best classes."""
     model.eval()
@@ -84,7 +84,7 @@ def predict(
     return [_prediction(sample, scores.get(sample.name)) for sample in samples]
 
 
-def _check_finite(samples: Sequence[Views], means: Sequence[Tensor]) -> None:
+def _check_finite(samples: Sequence[SampleViews], means: Sequence[Tensor]) -> None:
     for sample, mean in zip(samples, means, strict=True):
         if not mean.isfinite().all():
             raise MemvitError(
@@ -100,7 +100,7 @@ def class_logits(model: nn.Module, clips: Tensor) -> Tensor:
     return logits
 
 
-def _prediction(sample: Views, scores: Tensor | None) -> Prediction:
+def _prediction(sample: SampleViews, scores: Tensor | None) -> Prediction:
     if scores is None:
         return Prediction(sample.name, sample.label, (), 0.0, sample.failure)
     best = scores.topk(min(5, len(scores)))
@@ -123,7 +123,7 @@ class PredictionFile:
             self.done.append(Prediction(**{**entry, "top": tuple(entry["top"])}))
         self._rewrite([head, *(lines[1:])])
 
-    def places_left(self, identities: Sequence[tuple[str, int]]) -> list[int]:
+    def remaining_indices(self, identities: Sequence[tuple[str, int]]) -> list[int]:
         """Places of the samples, as (name, class), that are not in the file yet; a list may name one several times."""
         done = Counter((prediction.name, prediction.label) for prediction in self.done)
         places = []
@@ -149,7 +149,7 @@ class PredictionFile:
 
 def evaluate(
     model: nn.Module,
-    batches: Iterable[list[Views]],
+    batches: Iterable[list[SampleViews]],
     preprocessing: Preprocessing,
     device: torch.device,
     *,

@@ -9,7 +9,7 @@ from memvit.boxes import open_boxes
 from memvit.datasets.ava_files import read_table
 from memvit.datasets.long_cue import SAW, SHOWS, Scene, write_boxes, write_video
 from memvit.engine.engine import Engine
-from memvit.evaluation.ava import evaluate, of_boxes
+from memvit.evaluation.ava import evaluate, select_boxes
 from memvit.labels import Labels
 from memvit.results.ava_csv import AvaCsvWriter
 from memvit.video.clips.sampler import ClipSampler
@@ -44,4 +44,4 @@ def long_cue_map(engine: Engine, labels: Labels, folder: Path) -> float:
                         writer.write(engine.step([clip], boxes.boxes([clip]))[0])
                 engine.forget(path.stem)
         expected = read_table(folder / "truth.csv")
-        return evaluate(expected, of_boxes(read_table(detections), expected), label_map=saw)["mAP@0.5IOU"]
+        return evaluate(expected, select_boxes(read_table(detections), expected), label_map=saw)["mAP@0.5IOU"]

@@ -1,4 +1,4 @@
-"""Training a model of people's actions: lanes of video, a memory that goes along, and the official measure."""
+"""Trains a model of people's actions on lanes of video, with a memory for each lane, and measures its official mAP."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memvit.datasets.ava import AnnotatedVideo, Footage, folders_of, read_annotations
+from memvit.datasets.ava import AvaVideo, Footage, folders_of, read_annotations
 from memvit.datasets.ava_files import read_exclusions, read_label_map, read_table
-from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_out, span_seconds, walk
-from memvit.evaluation.actions import KeyframeScores, as_table, score_keyframes
+from memvit.datasets.lanes import (
+    LaneStep,
+    assign_lanes,
+    iterate_lanes,
+    lane_length,
+    read_lane,
+    skip_steps,
+    span_seconds,
+)
+from memvit.evaluation.actions import KeyframeScores, detections_table, score_keyframes
 from memvit.evaluation.ava import evaluate
 from memvit.models import Memory, MeMViT, ModelEntry
 from memvit.models.preprocessing import model_input
@@ -29,21 +37,22 @@ from memvit.video.clips.sampler import ClipSampler, short_side_size
 
 @dataclass(frozen=True)
 class LaneBatch:
-    """One keyframe of every lane; a lane that has ended shows black frames with nobody in them."""
+    """One keyframe of every lane. A lane that has ended contributes black frames without boxes."""
 
     frames: Tensor
-    """(B, T, side, side, 3) uint8; whole frames of different sizes are padded with black, right and below."""
+    """(B, T, side, side, 3) uint8. Whole frames of different sizes are padded with black, right and below."""
     boxes: list[Tensor]
-    """B tensors (N_i, 4), xyxy in pixels of `frames`."""
+    """B tensors (N_i, 4): the boxes of each clip, xyxy in pixels of `frames`."""
     labels: Tensor
-    """(sum N_i, classes)."""
+    """(sum N_i, classes), 1 for every action of a box, else 0."""
     begins: Tensor
-    """(B,) bool: a new video begins, and with it a new memory."""
+    """(B,) bool: whether a new video begins in the lane, and with it an empty memory."""
     names: list[str]
+    """Video and second of each clip."""
 
 
 def open_footage(data: ActionData) -> Footage:
-    """Where a recipe's pixels are."""
+    """The video files or folders of frames that a recipe names."""
     folders = {video: folder for path in data.frame_lists for video, folder in folders_of(path).items()}
     return Footage(
         Path(data.videos) if data.videos else None,
@@ -55,7 +64,7 @@ def open_footage(data: ActionData) -> Footage:
 
 
 class ActionTask:
-    """See `Task`. Binary cross-entropy over all actions of all boxes; the official mAP on the test set."""
+    """A `TrainingTask`: binary cross-entropy over all actions of all boxes, and the official mAP on the test set."""
 
     def __init__(self, recipe: ActionRecipe, model: MeMViT, entry: ModelEntry, world: World) -> None:
         self.model: nn.Module = model
@@ -64,8 +73,8 @@ class ActionTask:
         self.preprocessing = entry.preprocessing
         data, classes = recipe.data, model.config.head.num_classes
         self.footage = open_footage(data)
-        self.lanes = world.share(recipe.run.batch_size)
-        """This process's."""
+        self.lanes = world.shard(recipe.run.batch_size)
+        """The lanes of the batch that belong to this process."""
         read = partial(read_annotations, num_classes=classes, score_threshold=data.score_threshold)
         self.train_videos = read(data.train_boxes, data.train_predicted) if data.train_boxes else []
         self.test_videos = read([], [data.val_boxes]) if data.val_boxes else read([data.val_groundtruth])
@@ -79,9 +88,9 @@ class ActionTask:
 
     @cached_property
     def canvas(self) -> tuple[int, int] | None:
-        """(height, width) that a whole frame of every training video fits in; None where squares are cut out.
+        """(height, width) into which a whole frame of every training video fits; None if squares are cut out.
 
-        One for the whole run, since what a lane remembers has the size of its frames.
+        The whole run has one canvas, because the memory of a lane has the size of its frames.
         """
         if self.side:
             return None
@@ -92,26 +101,25 @@ class ActionTask:
         return max(height for _, height in sizes), max(width for width, _ in sizes)
 
     def _plan(self, epoch: int) -> list[list[Any]]:
-        """All lanes of all processes."""
-        return share_out(self.train_videos, self.recipe.run.batch_size, seed=self.recipe.run.seed, epoch=epoch)
+        """The videos of all lanes of all processes in an epoch."""
+        return assign_lanes(self.train_videos, self.recipe.run.batch_size, seed=self.recipe.run.seed, epoch=epoch)
 
     @cached_property
     def batches_per_epoch(self) -> int:
-        """See `Task`. Which lane is longest, and how long it is, differs from epoch to epoch: the longest of all is
-        taken for every epoch, and lanes that have ended idle."""
+        """Length of the longest lane of any epoch. Lengths differ between epochs; lanes that have ended idle."""
         epochs = range(self.recipe.schedule.epochs)
-        return max((length(lane) for epoch in epochs for lane in self._plan(epoch)), default=0)
+        return max((lane_length(lane) for epoch in epochs for lane in self._plan(epoch)), default=0)
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[LaneBatch]:
-        """See `Task`."""
+        """Batches of this process's lanes. They do not end, because the lanes of other processes may be longer."""
         mine = self._plan(epoch)[self.lanes.start : self.lanes.stop]
         augment = LaneAugmentation(self.recipe.augment, self.side, self.recipe.run.seed, epoch, self.canvas)
-        readers = [self._read(begun_at(lane, first_batch), augment) for lane in mine]
+        readers = [self._read(skip_steps(lane, first_batch), augment) for lane in mine]
         if first_batch == 0:
             self.memory = None
-        for steps in walk(readers):
+        for steps in iterate_lanes(readers):
             yield self._batch(steps, augment)
-        while True:  # other processes' lanes may be longer
+        while True:
             yield self._batch([None] * len(self.lanes), augment)
 
     def _read(self, lane: list[Any], augment: LaneAugmentation) -> Iterator[LaneStep]:
@@ -119,7 +127,7 @@ class ActionTask:
         span = span_seconds(self.preprocessing.num_frames, self.preprocessing.frame_interval)
         return read_lane(lane, self.footage, partial(self._sampler, augment=augment), data.hop_seconds, span)
 
-    def _sampler(self, video: AnnotatedVideo, augment: LaneAugmentation) -> ClipSampler:
+    def _sampler(self, video: AvaVideo, augment: LaneAugmentation) -> ClipSampler:
         plan = self.preprocessing
         perturb = partial(augment.perturb, video.name, plan.num_frames, plan.frame_interval)
         return ClipSampler(
@@ -146,12 +154,12 @@ class ActionTask:
         )
 
     def loss(self, network: nn.Module, batch: LaneBatch) -> tuple[Tensor, float]:
-        """See `Task`. The memory of a lane begins anew with its video."""
+        """The loss summed over boxes, and the number of boxes. A lane's memory is emptied where a video begins."""
         device = next(self.model.parameters()).device
         clips = model_input(sent(batch.frames, device), self.preprocessing)
         memory = self.memory
         if memory is not None:
-            # A stream of age 0 reads nothing: forgetting is setting the age.
+            # A stream of age 0 reads no memory, so setting the age to 0 empties it.
             memory = replace(memory, ages=memory.ages.masked_fill(sent(batch.begins, device), 0))
         boxes = sent_boxes(batch.boxes, self._box_slots, device)
         logits, memory = network(clips, boxes, memory)
@@ -161,20 +169,20 @@ class ActionTask:
         return loss, float(len(labels))
 
     def describe(self, batch: LaneBatch) -> list[str]:
-        """See `Task`."""
+        """Video and second of each clip."""
         return batch.names
 
     def evaluate(self) -> dict[str, float]:
-        """See `Task`. Every process tests its share of the videos; the first one measures."""
+        """The official mAP. Every process scores its share of the videos, and the first one computes the mAP."""
         shares = self.world.gather(self._test())
         metric = self._mean_precision([row for share in shares for row in share]) if shares else None
-        return {"mAP": self.world.tell(metric)}
+        return {"mAP": self.world.broadcast(metric)}
 
     def _test(self) -> list[KeyframeScores]:
-        """Of this process's share of the test videos."""
+        """Scores of this process's share of the test videos."""
         model = self.model
         assert isinstance(model, MeMViT)
-        mine = [part.video for part in share_out(self.test_videos, self.world.size, seed=None)[self.world.rank]]
+        mine = [part.video for part in assign_lanes(self.test_videos, self.world.size, seed=None)[self.world.rank]]
         if not mine:
             return []
         hop_seconds = self.recipe.data.hop_seconds
@@ -185,18 +193,21 @@ class ActionTask:
         data = self.recipe.data
         metrics = evaluate(
             read_table(data.val_groundtruth),
-            as_table(found),
+            detections_table(found),
             read_exclusions(data.val_exclusions) if data.val_exclusions else None,
             label_map=read_label_map(data.label_map),
         )
         return metrics["mAP@0.5IOU"]
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Task`: the memory of this process's lanes."""
+        """The memory of this process's lanes."""
         return {"memory": self.memory.to("cpu").state_dict() if self.memory is not None else None}
 
     def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
-        """See `Task`. Lanes lie in the order of the processes, so any number of processes can share them out again."""
+        """Restore the memory of this process's lanes from the states of all processes.
+
+        Lanes are in the order of the processes, so another number of processes can divide them again.
+        """
         parts = [Memory.from_state_dict(state["memory"]) for state in states if state["memory"] is not None]
         device = next(self.model.parameters()).device
         if not parts:

@@ -1,4 +1,4 @@
-"""Training a classifier of images or single clips: data, augmentation, loss and test of it."""
+"""Trains a classifier of images or single clips: its data, augmentation, loss and evaluation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from memvit.datasets.image_folders import LabelledImages
-from memvit.datasets.sampling import Draw, epoch_batches, mixed_seed, steps_per_epoch
+from memvit.datasets.sampling import SeededIndex, epoch_batches, mixed_seed, steps_per_epoch
 from memvit.datasets.video_clips import VideoClips
 from memvit.datasets.video_lists import read_video_list
-from memvit.evaluation.classification import TopK, Views, class_logits, evaluate
+from memvit.evaluation.classification import SampleViews, TopK, class_logits, evaluate
 from memvit.labels import DATASETS, labels_for, read_labels
 from memvit.models import MeMViT, ModelEntry, MViT
 from memvit.models.preprocessing import normalised
@@ -28,19 +28,22 @@ from memvit.types import MemvitError, SourceError
 
 logger = logging.getLogger("memvit")
 MAX_UNREADABLE_IN_A_ROW = 20
+"""Training fails if this many consecutive samples of a data set cannot be read."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of a step, augmented but not yet mixed."""
+    """Samples of a step, augmented but not yet mixed with each other."""
 
     pixels: Tensor
     """(B, T, 3, side, side) uint8."""
     labels: Tensor
+    """(B,) class numbers."""
     names: list[str]
+    """Path of each sample's file."""
 
     def pin_memory(self) -> Batch:
-        """For DataLoader: quicker copies to a GPU."""
+        """The batch in page-locked memory, from which copies to a GPU are faster. DataLoader calls this."""
         return Batch(self.pixels.pin_memory(), self.labels.pin_memory(), self.names)
 
 
@@ -48,18 +51,18 @@ Samples = VideoClips | LabelledImages
 
 
 class TrainingSamples(Dataset[list[tuple[Tensor, int, str]]]):
-    """Draw → its `repeats` augmented samples."""
+    """Maps a `SeededIndex` to `repeats` augmented versions of its sample: (pixels, label, name) of each."""
 
     def __init__(self, samples: Samples, augment: Augmentation, side: int, decode_short_side: int) -> None:
         self.samples, self.repeats, self.short_side = samples, augment.repeats, decode_short_side
         self.augment = ClipAugmentation(augment, side, of_images=isinstance(samples, LabelledImages))
 
-    def __getitem__(self, draw: Draw) -> list[tuple[Tensor, int, str]]:
-        """A sample that cannot be read is replaced by the next that can, with a warning."""
-        index = draw.index
+    def __getitem__(self, sample: SeededIndex) -> list[tuple[Tensor, int, str]]:
+        """The augmented sample. One that cannot be read is replaced, with a warning, by the next one that can."""
+        index = sample.index
         for _ in range(MAX_UNREADABLE_IN_A_ROW):
             try:
-                return self._make(index, draw.seed)
+                return self._make(index, sample.seed)
             except SourceError as error:
                 logger.warning("%s; the next sample stands in for it", error)
                 index = (index + 1) % len(self.samples)
@@ -76,8 +79,8 @@ class TrainingSamples(Dataset[list[tuple[Tensor, int, str]]]):
         return [(self.augment(pixels, mixed_seed(seed, repeat)), label, name) for repeat in range(self.repeats)]
 
 
-class TestSamples(Dataset[Views]):
-    """Every sample in all its views, in order."""
+class TestSamples(Dataset[SampleViews]):
+    """The samples of a test set in order, each with all its views."""
 
     def __init__(self, samples: Samples, data: ClassificationData) -> None:
         self.samples, self.data = samples, data
@@ -86,14 +89,14 @@ class TestSamples(Dataset[Views]):
         return len(self.samples)
 
     def identity(self, index: int) -> tuple[str, int]:
-        """Name and class."""
+        """Path and class number of a sample."""
         if isinstance(self.samples, VideoClips):
             video = self.samples.videos[index]
             return str(video.path), video.label
         path, label = self.samples.samples[index]
         return str(path), label
 
-    def __getitem__(self, index: int) -> Views:
+    def __getitem__(self, index: int) -> SampleViews:
         name, label = self.identity(index)
         try:
             if isinstance(self.samples, VideoClips):
@@ -102,12 +105,12 @@ class TestSamples(Dataset[Views]):
             else:
                 pixels = self.samples.evaluation_image(index, self.data.eval_crop_ratio)
         except SourceError as error:
-            return Views(name, label, None, str(error))
-        return Views(name, label, pixels)
+            return SampleViews(name, label, None, str(error))
+        return SampleViews(name, label, pixels)
 
 
 def open_samples(where: str, data: ClassificationData, entry: ModelEntry, num_classes: int) -> Samples:
-    """The training or test set that a recipe names. MemvitError if it is not there."""
+    """The training or test set that a recipe names. MemvitError if it does not exist."""
     if not where:
         raise MemvitError("the recipe names no data; pass data.train=… and data.val=…")
     if data.kind == "images":
@@ -119,8 +122,10 @@ def open_samples(where: str, data: ClassificationData, entry: ModelEntry, num_cl
     return VideoClips(read_video_list(where, labels, data.root), entry.preprocessing, data.sampling)
 
 
-def test_batches(samples: TestSamples, places: Sequence[int], batch_size: int, workers: int) -> Iterator[list[Views]]:
-    """The samples at `places`, decoded by `workers` processes."""
+def test_batches(
+    samples: TestSamples, places: Sequence[int], batch_size: int, workers: int
+) -> Iterator[list[SampleViews]]:
+    """Batches of the samples at `places`, decoded by `workers` processes."""
     loader: DataLoader[Any] = DataLoader(
         samples, batch_sampler=_chunks(places, batch_size), num_workers=workers, collate_fn=list
     )
@@ -128,7 +133,7 @@ def test_batches(samples: TestSamples, places: Sequence[int], batch_size: int, w
 
 
 class ClassificationTask:
-    """See `Task`. Cross-entropy with soft targets; top-1 and top-5 on the test set."""
+    """A `TrainingTask`: cross-entropy with soft targets, and top-1 and top-5 accuracy on the test set."""
 
     def __init__(self, recipe: ClassificationRecipe, model: MViT | MeMViT, entry: ModelEntry, world: World) -> None:
         self.model: nn.Module = model
@@ -141,11 +146,11 @@ class ClassificationTask:
         )
         self.test_set = TestSamples(open_samples(data.val or data.train, data, entry, self.num_classes), data)
         self.mix = BatchAugmentation(recipe.augment, self.num_classes)
-        world.share(min(self._draws, len(samples)))  # every process needs a part of every batch
+        world.shard(min(self._samples_per_batch, len(samples)))  # every process needs a part of every batch
 
     @property
-    def _draws(self) -> int:
-        """Decoded samples a batch."""
+    def _samples_per_batch(self) -> int:
+        """Samples that are decoded for one batch; each is augmented `repeats` times."""
         batch_size, repeats = self.recipe.run.batch_size, self.recipe.augment.repeats
         if batch_size % repeats:
             raise MemvitError(f"run.batch_size={batch_size} is not a multiple of augment.repeats={repeats}")
@@ -153,14 +158,14 @@ class ClassificationTask:
 
     @property
     def batches_per_epoch(self) -> int:
-        """See `Task`."""
-        return steps_per_epoch(len(self.train_set.samples), self._draws)
+        """Whole batches of an epoch."""
+        return steps_per_epoch(len(self.train_set.samples), self._samples_per_batch)
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[Batch]:
-        """See `Task`."""
+        """This process's batches of an epoch, from `first_batch` on."""
         plan = epoch_batches(
             len(self.train_set.samples),
-            self._draws,
+            self._samples_per_batch,
             seed=self.recipe.run.seed,
             epoch=epoch,
             first_step=first_batch,
@@ -177,7 +182,7 @@ class ClassificationTask:
         yield from loader
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, float]:
-        """See `Task`."""
+        """The loss summed over samples, and the number of samples."""
         device = next(self.model.parameters()).device
         clips = normalised(sent(batch.pixels, device), self.preprocessing)
         clips, targets = self.mix(clips, sent(batch.labels, device))
@@ -185,11 +190,11 @@ class ClassificationTask:
         return F.cross_entropy(logits.float(), targets, reduction="sum"), float(len(clips))
 
     def describe(self, batch: Batch) -> list[str]:
-        """See `Task`."""
+        """Paths of the samples."""
         return batch.names
 
     def evaluate(self) -> dict[str, float]:
-        """See `Task`. Every process tests its share."""
+        """Top-1 and top-5 in percent. Every process tests its share of the samples."""
         run = self.recipe.run
         places = range(self.world.rank, len(self.test_set), self.world.size)
         views = self.recipe.data.temporal_views * self.recipe.data.spatial_crops
@@ -199,18 +204,18 @@ class ClassificationTask:
             logger.warning("%s; it counts as wrong", failure)
         shares = self.world.gather((counts.samples, counts.top1, counts.top5))
         sums = [sum(column) for column in zip(*shares, strict=True)] if shares else None
-        return TopK(*self.world.tell(sums)).metrics
+        return TopK(*self.world.broadcast(sums)).metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """See `Task`: nothing is carried from batch to batch."""
+        """Nothing, because no state is carried from batch to batch."""
         return {}
 
     def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
-        """See `Task`."""
+        """Do nothing, because no state is carried from batch to batch."""
 
 
-def _collate(drawn: list[list[tuple[Tensor, int, str]]]) -> Batch:
-    samples = [sample for repeats in drawn for sample in repeats]
+def _collate(decoded: list[list[tuple[Tensor, int, str]]]) -> Batch:
+    samples = [sample for repeats in decoded for sample in repeats]
     pixels, labels, names = zip(*samples, strict=True)
     return Batch(torch.stack(pixels), torch.tensor(labels), list(names))
 

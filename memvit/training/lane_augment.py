@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from memvit.boxes.pixels import boxes_in_pixels
-from memvit.datasets.ava import AnnotatedVideo
+from memvit.datasets.ava import AvaVideo
 from memvit.datasets.lanes import LaneStep
 from memvit.training.augment import jittered_side, seeded, with_color_noise
 from memvit.training.recipe import ActionAugmentation
@@ -28,7 +28,7 @@ class LaneAugmentation:
         self.config, self.side, self.seed, self.epoch, self.canvas = config, side, seed, epoch, canvas
         self.color = v2.ColorJitter(*[config.color_jitter] * 3) if config.color_jitter else None
 
-    def short_side(self, video: AnnotatedVideo) -> int:
+    def short_side(self, video: AvaVideo) -> int:
         """Of the frames of this video in this epoch."""
         low, high = self.config.short_side
         return jittered_side(low, high, self._draw(video.name, "scale").random())

@@ -1,4 +1,4 @@
-"""The training loop: one for every task. It knows steps, schedules, checkpoints and logs, and nothing of the data."""
+"""The training loop of every task. It knows steps, schedules, checkpoints and logs, but nothing of the data."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ from memvit.training.world import World
 from memvit.types import MemvitError
 
 
-class Task(Protocol):
-    """What is trained: a model, its data, its loss, its evaluation."""
+class TrainingTask(Protocol):
+    """What is trained: a model with its data, its loss and its evaluation."""
 
     model: nn.Module
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches `batches` yields from the first on."""
+        """How many batches `batches` yields in an epoch."""
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[Any]:
-        """This process's batches of an epoch, from `first_batch` on: a function of these two numbers alone."""
+        """This process's batches of an epoch from `first_batch` on. They depend on these two numbers alone."""
 
     def loss(self, network: nn.Module, batch: Any) -> tuple[Tensor, float]:
-        """The loss of a batch, summed over what is counted, and how many were counted. `network` is the model, wrapped
-        where several processes train."""
+        """The loss summed over the items of a batch (samples or boxes), and the number of items.
+
+        `network` is the model, wrapped for distributed training if several processes train.
+        """
 
     def describe(self, batch: Any) -> list[str]:
-        """Which samples a batch is made of."""
+        """Names of the samples in a batch."""
 
     def evaluate(self) -> dict[str, float]:
         """Metrics on held-out data, the same in every process."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What this process carries from batch to batch, for a checkpoint, on the CPU."""
+        """The state that this process carries from batch to batch, on the CPU, for a checkpoint."""
 
     def load_state_dicts(self, states: list[dict[str, Any]]) -> None:
-        """Take this process's part of what all processes carried, which may have been more or fewer than now."""
+        """Restore this process's part of the states of all processes, of which there may have been more or fewer."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ class StepDone:
     learning_rate: float
     gradient_norm: float
     seconds: float
-    """Of this step, data included."""
+    """Duration of this step, including the time spent waiting for data."""
     data_seconds: float
-    """Of these, spent waiting for data."""
+    """How many of these seconds were spent waiting for data."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Held-out data were looked at."""
+    """The model was evaluated on held-out data."""
 
     epoch: int
     metrics: dict[str, float]
@@ -80,12 +82,12 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Started:
-    """A new run starts."""
+    """A new run has started."""
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run goes on from a checkpoint, or is found to be finished."""
+    """The run continues from a checkpoint, or was found to be finished."""
 
     epoch: int
     step: int
@@ -93,13 +95,13 @@ class Resumed:
     total_steps: int
 
 
-Event = StepDone | Evaluated | Started | Resumed
+TrainingEvent = StepDone | Evaluated | Started | Resumed
 
 
 class Trainer:
-    """Runs a recipe on a task in a folder; the same call again goes on where the last one ended, however it ended."""
+    """Runs a recipe on a task in a folder. The same call again continues where the last one ended, however it ended."""
 
-    def __init__(self, task: Task, recipe: Recipe, *, device: torch.device, world: World | None = None) -> None:
+    def __init__(self, task: TrainingTask, recipe: Recipe, *, device: torch.device, world: World | None = None) -> None:
         self.task, self.recipe, self.device = task, recipe, device
         self.world = world or World.join()
         parts, batches = recipe.run.accumulate, task.batches_per_epoch
@@ -121,18 +123,20 @@ class Trainer:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
         if self.world.size > 1:
             ids = [device] if device.type == "cuda" else None
-            # The first clips of a stream read no memory, so not every parameter has a gradient in every step.
+            # The first clips of a stream read no memory, so some parameters have no gradient in some steps.
             self.network = DistributedDataParallel(self.network, device_ids=ids, find_unused_parameters=True)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of the optimizer."""
+        """Steps of the optimizer in an epoch."""
         return self.task.batches_per_epoch // self.recipe.run.accumulate
 
     def run(
-        self, on_event: Callable[[Event], None] = lambda event: None, should_stop: Callable[[], bool] = lambda: False
+        self,
+        on_event: Callable[[TrainingEvent], None] = lambda event: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> RunState:
-        """Train to the end of the recipe, or until `should_stop`, after the step at hand.
+        """Train to the end of the recipe, or until `should_stop` is true after a step.
 
         MemvitError if the loss is not finite (the batch's identity is saved), a run of another recipe is in the
         folder, or a checkpoint cannot be written.
@@ -160,8 +164,10 @@ class Trainer:
                 self._save()
         return self.state
 
-    def _epoch(self, log: RunLog | None, on_event: Callable[[Event], None], should_stop: Callable[[], bool]) -> bool:
-        """The rest of an epoch; False if asked to stop before its end."""
+    def _epoch(
+        self, log: RunLog | None, on_event: Callable[[TrainingEvent], None], should_stop: Callable[[], bool]
+    ) -> bool:
+        """Train the rest of an epoch. False if `should_stop` was true before its end."""
         run = self.recipe.run
         batches = self.task.batches(self.state.epoch, self.state.step * run.accumulate)
         while self.state.step < self.steps_per_epoch:
@@ -178,7 +184,7 @@ class Trainer:
         return True
 
     def _step(self, batches: Iterator[Any]) -> StepDone:
-        began, waited = time.perf_counter(), 0.0
+        started, waited = time.perf_counter(), 0.0
         run, epoch, step = self.recipe.run, self.state.epoch, self.state.step
         rate = learning_rate(
             epoch + step / self.steps_per_epoch, self.recipe.optimizer.learning_rate, self.recipe.schedule
@@ -192,18 +198,18 @@ class Trainer:
             waiting = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - waiting
-            # Dropout and the like follow from the place in the run: a resumed run needs no random states. Not earlier:
-            # a DataLoader that starts takes a random number, too.
+            # The seed of dropout and the like follows from the place in the run, so a resumed run needs no saved random
+            # states. It is set after the batch is read, because a starting DataLoader also takes a random number.
             torch.manual_seed(mixed_seed(run.seed, epoch, step, part, self.world.rank))
             is_last = part + 1 == run.accumulate
-            apart = isinstance(self.network, DistributedDataParallel) and not is_last
-            with self.network.no_sync() if apart else nullcontext():  # type: ignore[operator]
+            skips_sync = isinstance(self.network, DistributedDataParallel) and not is_last
+            with self.network.no_sync() if skips_sync else nullcontext():  # type: ignore[operator]
                 total += self._backward(batch) / run.accumulate
         norm = self._clip()
         self.optimizer.step()
         self.state.step += 1
         self.state.total_steps += 1
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         return StepDone(epoch, step, self.steps_per_epoch, self.state.total_steps, total, rate, norm, seconds, waited)
 
     def _backward(self, batch: Any) -> float:
@@ -213,7 +219,7 @@ class Trainer:
         total_sum, total_count = self.world.sum_floats(float(loss_sum.detach()), count)
         if not math.isfinite(total_sum):
             raise self._not_finite(batch, float(loss_sum.detach()))
-        # DDP takes the mean over processes; what is wanted is the mean over everything counted.
+        # DDP averages over processes, but the gradient must be that of the mean over all items of all processes.
         (loss_sum * (self.world.size / max(total_count, 1.0) / self.recipe.run.accumulate)).backward()
         return total_sum / max(total_count, 1.0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from memvit.datasets.ava import AnnotatedVideo
+from memvit.datasets.ava import AvaVideo
 from memvit.engine.settings import choose_device
 from memvit.models import MeMViT, MViT
 from memvit.training.actions import ActionTask
@@ -107,7 +107,7 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
-def _videos(videos: list[AnnotatedVideo]) -> str:
+def _videos(videos: list[AvaVideo]) -> str:
     keyframes = [keyframe for video in videos for keyframe in video.keyframes]
     boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
     return f"{len(videos)} videos, {len(keyframes)} keyframes, {boxes} boxes"

@@ -59,7 +59,7 @@ def evaluate_classification(
         **asdict(data),
     }
     file = PredictionFile(out / "predictions.jsonl", identity)
-    places = file.places_left([samples.identity(place) for place in range(len(samples))])
+    places = file.remaining_indices([samples.identity(place) for place in range(len(samples))])
     views = data.temporal_views * data.spatial_crops
     batches = test_batches(samples, places, max(recipe.run.batch_size // views, 1), recipe.run.loader_workers)
     on_start(len(samples))

@@ -11,7 +11,7 @@ import numpy as np
 from memvit.datasets.ava import read_annotations
 from memvit.datasets.ava_files import AvaTable, read_exclusions, read_label_map, read_table
 from memvit.engine.settings import choose_device
-from memvit.evaluation.actions import as_table, score_keyframes
+from memvit.evaluation.actions import detections_table, score_keyframes
 from memvit.evaluation.ava import Metrics, evaluate
 from memvit.json_text import json_text
 from memvit.models import MeMViT
@@ -59,7 +59,7 @@ def evaluate_actions(
         remember=remember,
         on_progress=on_progress,
     )
-    found = as_table(scored)
+    found = detections_table(scored)
     out.mkdir(parents=True, exist_ok=True)
     write_detections(found, out / "detections.csv")
     exclusions = read_exclusions(data.val_exclusions) if data.val_exclusions else None

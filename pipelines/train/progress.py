@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 
-from memvit.training.loop import Evaluated, Event, Resumed, StepDone
+from memvit.training.loop import Evaluated, Resumed, StepDone, TrainingEvent
 from pipelines.progress import LINE_EVERY_SECONDS, clock
 from pipelines.terminal import step_bar
 
@@ -36,7 +36,7 @@ class TrainProgress:
         """Say something once."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def update(self, event: Event) -> None:
+    def update(self, event: TrainingEvent) -> None:
         """Show what happened."""
         if isinstance(event, Resumed):
             self._resumed(event)

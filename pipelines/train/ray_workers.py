@@ -1,8 +1,8 @@
-"""Training on several GPUs or machines through Ray Train: each worker is an ordinary process of the one loop.
+"""Trains on several GPUs or machines through Ray Train. Each worker runs the ordinary training loop.
 
-Data-parallel: every worker has its share of each batch (of the lanes, for actions), gradients are averaged, and what is
-learned is what one process with the whole batch learns. All machines must see the folder that the driver works in, and
-`run.out`.
+Training is data-parallel: every worker has its share of each batch (for actions, of the lanes), and gradients are
+averaged, so the model learns what one process with the whole batch would learn. All machines must see the driver's
+working folder and `run.out`.
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ from typing import Any, TypeAlias
 
 import torch
 
-from memvit.training.loop import Event
+from memvit.training.loop import TrainingEvent
 from memvit.training.recipe import Recipe
 from memvit.training.run_state import RunState
 from memvit.training.world import STEP_TIMEOUT
 from memvit.types import MemvitError
 from pipelines.stopping import stop_requested
 
-LOOK_SECONDS = 0.3
-"""Between two looks at the board."""
+POLL_SECONDS = 0.3
+"""Pause between two times that the driver reads the workers' messages."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
+class RunEnded:
+    """The last message of a run: how far it came, and whether it was interrupted."""
 
     state: RunState
     interrupted: bool
 
 
-News: TypeAlias = "Event | str | Ended"
+WorkerMessage: TypeAlias = "TrainingEvent | str | RunEnded"
 
 
-class Board:
-    """Between a run's first worker, which tells how it goes, and its driver, which may ask all of them to stop."""
+class ProgressChannel:
+    """Carries messages from a run's first worker to its driver, and the driver's request to stop to the workers."""
 
     def __init__(self) -> None:
-        self._news: list[News] = []
+        self._messages: list[WorkerMessage] = []
         self._should_stop = False
 
-    def tell(self, news: News) -> bool:
-        """Leave something for the driver; whether to stop."""
-        self._news.append(news)
+    def send(self, message: WorkerMessage) -> bool:
+        """Leave a message for the driver. Returns whether the run should stop."""
+        self._messages.append(message)
         return self._should_stop
 
-    def take(self) -> list[News]:
-        """What was told since the last time."""
-        news, self._news = self._news, []
-        return news
+    def take(self) -> list[WorkerMessage]:
+        """The messages since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
 
     def stop(self) -> None:
-        """Ask for a checkpoint and an end."""
+        """Ask the workers to write a checkpoint and to end."""
         self._should_stop = True
 
 
@@ -67,13 +67,13 @@ def train_on_ray(
     workers: int,
     *,
     address: str | None,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[TrainingEvent], None],
     on_note: Callable[[str], None],
 ) -> tuple[RunState, bool]:
-    """As `train`, on `workers` processes of a Ray cluster, or of this machine without an `address`.
+    """Train as `train` does, on `workers` processes of a Ray cluster, or of this machine without an `address`.
 
-    MemvitError if Ray is not installed, there is no room for so many workers, or one failed; the same call again goes
-    on from the last checkpoint.
+    MemvitError if Ray is not installed, there are too few GPUs or cores for the workers, or one failed. The same call
+    again continues from the last checkpoint.
     """
     try:
         import ray
@@ -83,7 +83,7 @@ def train_on_ray(
         from pipelines.cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
-    notes = Path(recipe.run.out).absolute() / "ray"  # Ray wants a folder that all machines see
+    storage = Path(recipe.run.out).absolute() / "ray"  # Ray needs a folder that all machines see
     started_here = not ray.is_initialized()
     cluster = Cluster.join(address) if started_here else Cluster.joined()
     try:
@@ -91,18 +91,18 @@ def train_on_ray(
         if address is None:
             _check_room(workers, "GPUs" if use_gpu else "CPU cores", cluster.gpus if use_gpu else cluster.cpus)
         on_note(f"starting {workers} workers")
-        board = ray.remote(num_cpus=0)(Board).remote()
+        channel = ray.remote(num_cpus=0)(ProgressChannel).remote()
         trainer = TorchTrainer(
             worker,
-            train_loop_config={"recipe": recipe, "folder": str(Path.cwd()), "board": board, "use_gpu": use_gpu},
-            # Of the default group, which carries gradients only: see memvit.training.world.
+            train_loop_config={"recipe": recipe, "folder": str(Path.cwd()), "channel": channel, "use_gpu": use_gpu},
+            # For the default process group, which carries gradients only, as memvit.training.world explains.
             torch_config=TorchConfig("nccl" if use_gpu else "gloo", timeout_s=int(STEP_TIMEOUT.total_seconds())),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
-            run_config=RunConfig(storage_path=str(notes), failure_config=FailureConfig(max_failures=0)),
+            run_config=RunConfig(storage_path=str(storage), failure_config=FailureConfig(max_failures=0)),
         )
-        return _followed(trainer.fit, board, on_event, on_note)
+        return _follow(trainer.fit, channel, on_event, on_note)
     finally:
-        shutil.rmtree(notes, ignore_errors=True)
+        shutil.rmtree(storage, ignore_errors=True)
         if started_here:
             ray.shutdown()
 
@@ -124,31 +124,31 @@ def _check_room(workers: int, what: str, there: int) -> None:
         )
 
 
-def _followed(
-    fit: Callable[[], object], board: Any, on_event: Callable[[Event], None], on_note: Callable[[str], None]
+def _follow(
+    fit: Callable[[], object], channel: Any, on_event: Callable[[TrainingEvent], None], on_note: Callable[[str], None]
 ) -> tuple[RunState, bool]:
-    """Show what the board says until the run has ended; Ctrl-C asks for a checkpoint first."""
+    """Report the workers' messages until the run has ended. Ctrl-C asks the workers for a checkpoint first."""
     import ray
 
-    ended: list[Ended] = []
-    # In a thread of its own: in this one Ray would take Ctrl-C for itself, and end without a checkpoint.
+    ended: list[RunEnded] = []
+    # Runs in a thread, because in the main thread Ray would handle Ctrl-C itself and end without a checkpoint.
     fitting = _in_background(fit)
     try:
         with stop_requested() as stopping:
             is_over = is_asked = False
             while not is_over:
-                is_over = bool(wait([fitting], LOOK_SECONDS).done)
+                is_over = bool(wait([fitting], POLL_SECONDS).done)
                 if stopping.is_set() and not is_asked:
                     is_asked = True
                     on_note("stopping after the step at hand; Ctrl-C again ends at once")
-                    ray.get(board.stop.remote())
-                for news in ray.get(board.take.remote()):
-                    if isinstance(news, Ended):
-                        ended.append(news)
-                    elif isinstance(news, str):
-                        on_note(news)
+                    ray.get(channel.stop.remote())
+                for message in ray.get(channel.take.remote()):
+                    if isinstance(message, RunEnded):
+                        ended.append(message)
+                    elif isinstance(message, str):
+                        on_note(message)
                     else:
-                        on_event(news)
+                        on_event(message)
         fitting.result()
     except Exception as error:  # Ray wraps a worker's error in types of its own
         raise MemvitError(f"a training worker failed: {_innermost(error)}") from error
@@ -156,7 +156,7 @@ def _followed(
 
 
 def _in_background(work: Callable[[], object]) -> Future[object]:
-    """Not in the way of leaving the process, as a pool's thread would be."""
+    """Run `work` in a daemon thread. Unlike the thread of a pool, it does not keep the process from ending."""
     future: Future[object] = Future()
 
     def run() -> None:
@@ -170,30 +170,33 @@ def _in_background(work: Callable[[], object]) -> Future[object]:
 
 
 def worker(config: dict[str, Any]) -> None:
-    """One process of the run; the first one tells how it goes."""
+    """Run one process of the training. The first one reports its progress to the driver."""
     import ray
     from ray.train import get_context
     from ray.train.torch import get_device
 
     from .run import train
 
-    board, should_stop = config["board"], False
+    channel, should_stop = config["channel"], False
     is_first = get_context().get_world_rank() == 0
 
-    def tell(news: News) -> None:
+    def send(message: WorkerMessage) -> None:
         nonlocal should_stop
         if is_first:
-            should_stop = ray.get(board.tell.remote(news))
+            should_stop = ray.get(channel.send.remote(message))
 
-    os.chdir(config["folder"])  # Ray's own folder knows none of the recipe's paths
+    os.chdir(config["folder"])  # the recipe's paths are relative to the driver's folder
     # Ray knows which GPU it has assigned to this process. Without one, get_device() would still say cuda:0.
     device = get_device() if config["use_gpu"] else torch.device("cpu")
-    tell(Ended(*train(config["recipe"], tell, tell, lambda: should_stop, device)))
+    send(RunEnded(*train(config["recipe"], send, send, lambda: should_stop, device)))
 
 
 def _innermost(error: BaseException) -> str:
-    """The sentence at the bottom of a chain of errors. Of several workers', that of one which says what to do: the
-    others fail since its connection has closed."""
+    """The message of the first cause in a chain of errors.
+
+    If several workers failed, that of one which failed with a MemvitError: the others fail only because its connection
+    has closed.
+    """
     worker = getattr(error, "worker_failures", None)
     if worker:
         failures = list(worker.values())

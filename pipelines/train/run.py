@@ -25,7 +25,7 @@ from memvit.models import (
 )
 from memvit.training.actions import ActionTask
 from memvit.training.classification import ClassificationTask
-from memvit.training.loop import Event, Started, Task, Trainer
+from memvit.training.loop import Started, Trainer, TrainingEvent, TrainingTask
 from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe, recipe_yaml
 from memvit.training.run_state import RunState
 from memvit.training.world import World
@@ -57,11 +57,13 @@ def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, LoadRepo
 def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
     """A model's config with what a recipe says of it."""
     head = config.head if choice.dropout is None else replace(config.head, dropout=choice.dropout)
-    of_boxes = {name: getattr(choice, name) for name in BOX_DROPOUTS}
-    if any(of_boxes.values()) and not head.box_blocks:
-        name = next(name for name, rate in of_boxes.items() if rate)
-        raise MemvitError(f"model.{name}={of_boxes[name]}: {choice.name} has no attention among boxes; leave it out")
-    head = replace(head, **of_boxes)
+    box_dropouts = {name: getattr(choice, name) for name in BOX_DROPOUTS}
+    if any(box_dropouts.values()) and not head.box_blocks:
+        name = next(name for name, rate in box_dropouts.items() if rate)
+        raise MemvitError(
+            f"model.{name}={box_dropouts[name]}: {choice.name} has no attention among boxes; leave it out"
+        )
+    head = replace(head, **box_dropouts)
     memory = config.memory
     if choice.reads is not None:
         if memory is None:
@@ -70,7 +72,7 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
     return replace(config, drop_path=choice.drop_path, head=head, memory=memory)
 
 
-def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
+def build_task(recipe: Recipe, world: World) -> tuple[TrainingTask, str]:
     """The task of a recipe, and what became of its weights."""
     torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
     model, entry, report = open_model(recipe.model)
@@ -84,7 +86,7 @@ def build_task(recipe: Recipe, world: World) -> tuple[Task, str]:
 
 def train(
     recipe: Recipe,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[TrainingEvent], None],
     on_note: Callable[[str], None],
     should_stop: Callable[[], bool] = lambda: False,
     device: torch.device | None = None,
@@ -101,7 +103,7 @@ def train(
     task, note = build_task(recipe, world)
     labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
 
-    def tell(event: Event) -> None:
+    def tell(event: TrainingEvent) -> None:
         if isinstance(event, Started):
             on_note(note)  # a run that goes on has the weights of its checkpoint
         on_event(event)

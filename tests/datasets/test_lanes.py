@@ -7,8 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from memvit.datasets.ava import AnnotatedVideo, Footage, Keyframe
-from memvit.datasets.lanes import LaneStep, begun_at, length, read_lane, share_out, span_seconds, walk
+from memvit.datasets.ava import AvaVideo, Footage, Keyframe
+from memvit.datasets.lanes import (
+    LaneStep,
+    assign_lanes,
+    iterate_lanes,
+    lane_length,
+    read_lane,
+    skip_steps,
+    span_seconds,
+)
 from memvit.types import MemvitError, PersonBoxes
 from memvit.video.clips.sampler import ClipSampler
 from tests.video.make import counted, number_of, write
@@ -17,11 +25,11 @@ BOXES = PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32)
 SPAN = span_seconds(4, 3)
 
 
-def video(name: str, seconds: list[int]) -> AnnotatedVideo:
-    return AnnotatedVideo(name, tuple(Keyframe(s, BOXES, np.zeros((1, 3), np.float32)) for s in seconds))
+def video(name: str, seconds: list[int]) -> AvaVideo:
+    return AvaVideo(name, tuple(Keyframe(s, BOXES, np.zeros((1, 3), np.float32)) for s in seconds))
 
 
-def sampler(of: AnnotatedVideo) -> ClipSampler:
+def sampler(of: AvaVideo) -> ClipSampler:
     return ClipSampler(of.name, num_frames=4, frame_interval=3, hop_seconds=1.0, short_side=48)
 
 
@@ -47,9 +55,9 @@ def read(lane: list, footage: Footage) -> list[LaneStep]:
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 7])
 def test_every_keyframe_exactly_once(lanes: int, footage: Footage) -> None:
-    plan = share_out(VIDEOS, lanes, seed=0, epoch=4)
-    rows = list(walk([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in plan]))
-    assert len(rows) == max(length(lane) for lane in plan)
+    plan = assign_lanes(VIDEOS, lanes, seed=0, epoch=4)
+    rows = list(iterate_lanes([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in plan]))
+    assert len(rows) == max(lane_length(lane) for lane in plan)
     seen = [(step.video, step.keyframe.second) for row in rows for step in row if step]
     assert sorted(seen) == sorted((v.name, k.second) for v in VIDEOS for k in v.keyframes)
     for place in range(lanes):
@@ -59,23 +67,25 @@ def test_every_keyframe_exactly_once(lanes: int, footage: Footage) -> None:
 
 
 def test_epochs_differ_and_repeat() -> None:
-    plans = [[[part.video.name for part in lane] for lane in share_out(VIDEOS, 2, seed=1, epoch=e)] for e in range(6)]
-    again = [[part.video.name for part in lane] for lane in share_out(VIDEOS, 2, seed=1, epoch=3)]
+    plans = [
+        [[part.video.name for part in lane] for lane in assign_lanes(VIDEOS, 2, seed=1, epoch=e)] for e in range(6)
+    ]
+    again = [[part.video.name for part in lane] for lane in assign_lanes(VIDEOS, 2, seed=1, epoch=3)]
     assert again == plans[3]
     assert len({str(plan) for plan in plans}) > 1
 
 
 @pytest.mark.parametrize("step", range(0, 11, 3))
 def test_begun_anywhere_is_the_rest_of_the_whole(step: int, footage: Footage) -> None:
-    (lane,) = share_out(VIDEOS[2:], 1, seed=None)
-    whole, rest = read(lane, footage), read(begun_at(lane, step), footage)
+    (lane,) = assign_lanes(VIDEOS[2:], 1, seed=None)
+    whole, rest = read(lane, footage), read(skip_steps(lane, step), footage)
     assert keys(rest) == keys(whole[step:])
     for a, b in zip(rest, whole[step:], strict=True):
         assert np.array_equal(a.clip.frames, b.clip.frames)
 
 
 def test_clips_are_those_of_their_keyframes(footage: Footage) -> None:
-    steps = read(share_out([video("e", [2, 4])], 1, seed=None)[0], footage)
+    steps = read(assign_lanes([video("e", [2, 4])], 1, seed=None)[0], footage)
     assert [[number_of(frame) for frame in step.clip.frames] for step in steps] == [
         [14, 15, 16, 17],
         [30, 31, 32, 33],
@@ -84,12 +94,12 @@ def test_clips_are_those_of_their_keyframes(footage: Footage) -> None:
 
 
 def test_a_video_that_ends_early_gives_its_last_clip(footage: Footage) -> None:
-    steps = read(share_out([video("a", [4, 9])], 1, seed=None)[0], footage)
+    steps = read(assign_lanes([video("a", [4, 9])], 1, seed=None)[0], footage)
     assert keys(steps) == [("a", 4, 0), ("a", 9, 1)]
     assert np.array_equal(steps[0].clip.frames, steps[1].clip.frames)
 
 
 def test_what_goes_wrong_in_a_lane_is_raised_where_it_is_read(footage: Footage) -> None:
-    lanes = share_out([video("a", [1, 2]), video("nowhere", [1])], 2, seed=None)
+    lanes = assign_lanes([video("a", [1, 2]), video("nowhere", [1])], 2, seed=None)
     with pytest.raises(MemvitError, match="there is no video nowhere"):
-        list(walk([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in lanes]))
+        list(iterate_lanes([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in lanes]))

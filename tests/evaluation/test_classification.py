@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from memvit.evaluation.classification import Prediction, PredictionFile, TopK, Views, predict
+from memvit.evaluation.classification import Prediction, PredictionFile, SampleViews, TopK, predict
 from memvit.models import Preprocessing
 from memvit.types import MemvitError
 
@@ -24,7 +24,7 @@ class Brightness(nn.Module):
 
 def test_scores_are_averaged_over_views() -> None:
     views = torch.stack([torch.full((2, 3, 4, 4), value, dtype=torch.uint8) for value in (0, 255)])
-    (found,) = predict(Brightness(), [Views("a", 6, views)], PLAN, torch.device("cpu"))
+    (found,) = predict(Brightness(), [SampleViews("a", 6, views)], PLAN, torch.device("cpu"))
     expected = (torch.zeros(7).softmax(0) + torch.arange(7.0).softmax(0)) / 2
     assert found.top == (6, 5, 4, 3, 2)
     assert found.score == pytest.approx(float(expected[6]))
@@ -33,7 +33,10 @@ def test_scores_are_averaged_over_views() -> None:
 def test_unreadable_samples_count_as_wrong() -> None:
     dark = torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)
     found = predict(
-        Brightness(), [Views("a", 0, None, "a: broken"), Views("b", 0, dark + 255)], PLAN, torch.device("cpu")
+        Brightness(),
+        [SampleViews("a", 0, None, "a: broken"), SampleViews("b", 0, dark + 255)],
+        PLAN,
+        torch.device("cpu"),
     )
     counts = TopK()
     for prediction in found:
@@ -57,7 +60,7 @@ def test_scores_that_are_not_finite_end_the_evaluation() -> None:
     views = torch.full((1, 2, 3, 4, 4), 255, dtype=torch.uint8)
     model = nn.Sequential(Brightness(), nn.Threshold(0.5, float("nan")))
     with pytest.raises(MemvitError, match="a: the model's scores are not finite numbers"):
-        predict(model, [Views("a", 0, views)], PLAN, torch.device("cpu"))
+        predict(model, [SampleViews("a", 0, views)], PLAN, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("done", "left"), [(0, [0, 1, 2, 3]), (1, [1, 2, 3]), (2, [2, 3]), (4, [])])
@@ -65,4 +68,4 @@ def test_a_sample_that_is_listed_twice_is_predicted_twice(done: int, left: list[
     listed = [("a.mp4", 1), ("b.mp4", 0), ("a.mp4", 1), ("a.mp4", 2)]
     path = tmp_path / "predictions.jsonl"
     PredictionFile(path, {}).append(Prediction(name, label, (1,), 0.5) for name, label in listed[:done])
-    assert PredictionFile(path, {}).places_left(listed) == left
+    assert PredictionFile(path, {}).remaining_indices(listed) == left

@@ -28,7 +28,7 @@ def exchange() -> tuple[Any, ...]:
     world = World.join()
     world.barrier()
     gathered = world.gather({"rank": world.rank})
-    told = world.tell("from the first" if world.is_first else None)
+    told = world.broadcast("from the first" if world.is_first else None)
     try:
         dist.all_reduce(torch.zeros(1))
         default_takes_cpu = True
@@ -49,20 +49,20 @@ def test_one_process_is_a_world_of_its_own() -> None:
     world = World.join()
     assert (world.rank, world.size, world.is_first) == (0, 1, True)
     assert world.sum_floats(1, 2) == [1.0, 2.0]
-    assert world.gather("a") == ["a"] and world.tell("b") == "b"
-    assert world.share(3) == range(3)
+    assert world.gather("a") == ["a"] and world.broadcast("b") == "b"
+    assert world.shard(3) == range(3)
 
 
 @pytest.mark.parametrize(("total", "size"), [(16, 8), (3, 2), (7, 3)])
 def test_a_batch_is_shared_out_whole(total: int, size: int) -> None:
-    shares = [list(World(rank, size).share(total)) for rank in range(size)]
+    shares = [list(World(rank, size).shard(total)) for rank in range(size)]
     assert [place for share in shares for place in share] == list(range(total))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_a_batch_smaller_than_the_world_is_refused() -> None:
     with pytest.raises(MemvitError, match="a batch of 2 cannot be shared out over 3 processes"):
-        World(0, 3).share(2)
+        World(0, 3).shard(2)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_worker_on_ray_trains_on_the_device_that_ray_assigned(
     monkeypatch.setattr(ray.train.torch, "get_device", lambda: torch.device("cuda:5"))
     monkeypatch.setattr(pipelines.train.run, "train", lambda *given: used.append(given[-1]) or (None, False))
     monkeypatch.chdir(tmp_path)
-    train_ray.worker({"recipe": None, "folder": str(tmp_path), "board": None, "use_gpu": use_gpu})
+    train_ray.worker({"recipe": None, "folder": str(tmp_path), "channel": None, "use_gpu": use_gpu})
     assert used == [torch.device(expected)]
 
 
