@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from memvit.datasets.ava import read_annotations
 from memvit.datasets.long_cue import Scene, write_long_cue
 from memvit.models import create_model
+from memvit.models.weights.files import has_memory
 from pipelines.cli.app import app
 from tests.conftest import GOLDEN, filled
 
@@ -26,15 +27,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(data: Path, out: Path, *more: str) -> dict[str, object]:
+def invoke(data: Path, out: Path, *more: str, checkpoint: Path | None = None) -> Result:
+    """`memvit evaluate` on the test set."""
     options = [
         f"data.videos={data}/videos",
         f"data.val_groundtruth={data}/val.csv",
         f"data.label_map={data}/saw.pbtxt",
         "model.reads=[2,4]",
     ]
-    command = ["evaluate", CONFIG, *options, "--checkpoint", str(data / "tiny.pth"), "--out", str(out), "--json", *more]
-    result = CliRunner().invoke(app, command)
+    weights = str(checkpoint or data / "tiny.pth")
+    command = ["evaluate", CONFIG, *options, "--checkpoint", weights, "--out", str(out), "--json", *more]
+    return CliRunner().invoke(app, command)
+
+
+def evaluate(data: Path, out: Path, *more: str, checkpoint: Path | None = None) -> dict[str, object]:
+    """The metrics that `memvit evaluate` prints."""
+    result = invoke(data, out, *more, checkpoint=checkpoint)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -55,6 +63,26 @@ def test_memory_makes_a_difference(data: Path, tmp_path: Path) -> None:
     evaluate(data, tmp_path / "with")
     evaluate(data, tmp_path / "without", "--no-memory")
     assert (tmp_path / "with/detections.csv").read_text() != (tmp_path / "without/detections.csv").read_text()
+
+
+@pytest.mark.parametrize("part", ["head", "memory"])
+def test_a_checkpoint_that_leaves_parameters_untrained_is_not_evaluated(part: str, data: Path, tmp_path: Path) -> None:
+    """Its head is of another number of classes, or it has no memory: those parameters would keep random values."""
+    model = filled(create_model("memvit_tiny_8x4", num_classes=80 if part == "head" else 8))
+    state = {name: value for name, value in model.state_dict().items() if part == "head" or not has_memory([name])}
+    torch.save(state, tmp_path / "other.pth")
+    result = invoke(data, tmp_path / "out", checkpoint=tmp_path / "other.pth")
+    output = " ".join(result.stderr.split())
+    assert result.exit_code == 1 and "other.pth: loaded a" in output and "stayed new, to be trained: " in output, output
+    assert "an untrained head cannot be evaluated" in output and not (tmp_path / "out/detections.csv").exists()
+
+
+def test_a_checkpoint_with_a_further_head_is_evaluated(data: Path, tmp_path: Path) -> None:
+    """Parameters that are left out do not matter as long as the model has all of its own."""
+    state = torch.load(data / "tiny.pth", weights_only=True)
+    torch.save({**state, "head.another.weight": torch.zeros(3)}, tmp_path / "more.pth")
+    expected = evaluate(data, tmp_path / "one")
+    assert evaluate(data, tmp_path / "two", checkpoint=tmp_path / "more.pth") == expected
 
 
 def test_ava_map_prints_every_action(tmp_path: Path) -> None:
