@@ -22,7 +22,7 @@ from memvit.store import Archive, Provenance
 from memvit.types import MemvitError
 from pipelines.extract.extractor import Extractor, read_settings
 from pipelines.extract.reading import ClipRead, Decoder, ReaderLost, ReadEvent, ReadSettings
-from pipelines.extract.tasks import ExtractOptions, Progressed, SegmentLost, Stretch, Task, TaskEvent, Timings
+from pipelines.extract.tasks import ClipRange, ExtractOptions, ExtractTask, Progressed, SegmentLost, TaskEvent, Timings
 
 from .cluster import first_line
 
@@ -38,11 +38,11 @@ class RemoteReading:
         self._decoders: dict[str, Any] = {}
         self._requests: dict[Any, str] = {}
 
-    def begin(self, key: str, location: str, stretch: Stretch, decoder: Any) -> None:
+    def begin(self, key: str, location: str, clip_range: ClipRange, decoder: Any) -> None:
         """See `Reading`; `decoder` is the actor."""
         self._forget(key)
         self._decoders[key] = decoder
-        decoder.begin.remote(key, location, stretch)
+        decoder.begin.remote(key, location, clip_range)
         self._requests[decoder.next.remote()] = key
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:
@@ -50,7 +50,7 @@ class RemoteReading:
         first, others = ray.wait(list(self._requests), num_returns=1, timeout=max(timeout_seconds, 0.0))
         if first and others:
             first += ray.wait(others, num_returns=len(others), timeout=0)[0]
-        return [event for request in first for event in self._taken(request)]
+        return [event for request in first for event in self._collect(request)]
 
     def end(self, key: str) -> None:
         """See `Reading`."""
@@ -64,7 +64,7 @@ class RemoteReading:
         for key in list(self._decoders):
             self.end(key)
 
-    def _taken(self, request: Any) -> list[ReadEvent]:
+    def _collect(self, request: Any) -> list[ReadEvent]:
         key = self._requests.pop(request)
         try:
             events: list[ReadEvent] = ray.get(request)
@@ -90,7 +90,7 @@ class Worker:
         engine, _, boxes = settings.build()
         self._extractor = Extractor(engine, boxes, Archive.create(location, provenance), RemoteReading(), options)
 
-    def begin(self, task: Task, decoder: Any) -> None:
+    def begin(self, task: ExtractTask, decoder: Any) -> None:
         """Take up a segment."""
         self._extractor.begin(task, decoder)
 
@@ -108,12 +108,12 @@ class Worker:
 
 
 @dataclass
-class _Member:
+class _WorkerHandle:
     """An inference actor, its decoders, and what it was given."""
 
     actor: Any
-    spare: deque[Any]
-    running: dict[str, tuple[Task, Any]] = field(default_factory=dict)
+    idle_decoders: deque[Any]
+    running: dict[str, tuple[ExtractTask, Any]] = field(default_factory=dict)
     turn: Any = None
     """The request to work that is under way."""
     timings: Timings = field(default_factory=Timings)
@@ -142,36 +142,36 @@ class RayPool:
         self._worker_class = ray.remote(num_cpus=share, num_gpus=1 if on_gpu else 0)(Worker)
         self._decoder_class = ray.remote(num_cpus=share)(Decoder)
         self._requests: list[Any] = []
-        self._members = [self._recruit(options.slots) for _ in range(workers)]
+        self._handles = [self._start_worker(options.slots) for _ in range(workers)]
 
-    def _recruit(self, decoders: int) -> _Member:
-        spare = deque(self._decoder_class.remote(self._reading) for _ in range(decoders))
-        return _Member(self._worker_class.remote(*self._settings), spare)
+    def _start_worker(self, decoders: int) -> _WorkerHandle:
+        idle_decoders = deque(self._decoder_class.remote(self._reading) for _ in range(decoders))
+        return _WorkerHandle(self._worker_class.remote(*self._settings), idle_decoders)
 
     def free(self) -> int:
         """See `Pool`."""
-        return sum(len(member.spare) for member in self._members)
+        return sum(len(handle.idle_decoders) for handle in self._handles)
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: ExtractTask) -> None:
         """See `Pool`."""
-        member = max(self._members, key=lambda member: len(member.spare))
-        decoder = member.spare.popleft()
-        member.running[task.key] = task, decoder
-        self._requests.append(member.actor.begin.remote(task, decoder))
+        handle = max(self._handles, key=lambda handle: len(handle.idle_decoders))
+        decoder = handle.idle_decoders.popleft()
+        handle.running[task.key] = task, decoder
+        self._requests.append(handle.actor.begin.remote(task, decoder))
 
     def drop(self, key: str) -> None:
         """See `Pool`."""
-        for member in self._members:
-            if key in member.running:
-                self._requests.append(member.actor.drop.remote(key))
-                self._release(member, key)
+        for handle in self._handles:
+            if key in handle.running:
+                self._requests.append(handle.actor.drop.remote(key))
+                self._release(handle, key)
 
     def events(self, seconds: float) -> list[TaskEvent]:
         """See `Pool`. MemvitError if a worker could not go on for a reason that another would not mend."""
-        for member in self._members:
-            if member.turn is None and member.running:
-                member.turn = member.actor.advance.remote()
-        turns = {member.turn: member for member in self._members if member.turn is not None}
+        for handle in self._handles:
+            if handle.turn is None and handle.running:
+                handle.turn = handle.actor.advance.remote()
+        turns = {handle.turn: handle for handle in self._handles if handle.turn is not None}
         waiting = [*turns, *self._requests]
         if not waiting:
             return []
@@ -181,7 +181,7 @@ class RayPool:
         events: list[TaskEvent] = []
         for ref in ready:
             if ref in turns:
-                events += self._heard(turns[ref])
+                events += self._collect(turns[ref])
             else:
                 self._requests.remove(ref)
                 self._check(ref)
@@ -189,40 +189,40 @@ class RayPool:
 
     def timings(self) -> Timings:
         """See `Pool`."""
-        return sum((member.timings for member in self._members), Timings())
+        return sum((handle.timings for handle in self._handles), Timings())
 
     def close(self) -> None:
         """See `Pool`."""
-        closing = [member.actor.close.remote() for member in self._members]
+        closing = [handle.actor.close.remote() for handle in self._handles]
         ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
         ray.shutdown()
 
-    def _heard(self, member: _Member) -> list[TaskEvent]:
-        turn, member.turn = member.turn, None
+    def _collect(self, handle: _WorkerHandle) -> list[TaskEvent]:
+        turn, handle.turn = handle.turn, None
         try:
-            events, member.timings = ray.get(turn)
+            events, handle.timings = ray.get(turn)
         except RayActorError as error:
-            return self._replace(member, f"its worker died: {first_line(error)}")
+            return self._replace(handle, f"its worker died: {first_line(error)}")
         except RayTaskError as error:
             raise _cause(error) from error
         for event in events:
-            if isinstance(event, SegmentLost) and event.key in member.running:
-                member.running[event.key] = member.running[event.key][0], None
+            if isinstance(event, SegmentLost) and event.key in handle.running:
+                handle.running[event.key] = handle.running[event.key][0], None
             if not isinstance(event, Progressed):
-                self._release(member, event.key)
+                self._release(handle, event.key)
         return list(events)
 
-    def _release(self, member: _Member, key: str) -> None:
+    def _release(self, handle: _WorkerHandle, key: str) -> None:
         """The segment's decoder is free again, or is replaced if it died."""
-        if key in member.running:
-            _, decoder = member.running.pop(key)
-            member.spare.append(decoder or self._decoder_class.remote(self._reading))
+        if key in handle.running:
+            _, decoder = handle.running.pop(key)
+            handle.idle_decoders.append(decoder or self._decoder_class.remote(self._reading))
 
-    def _replace(self, member: _Member, reason: str) -> list[TaskEvent]:
-        lost = [SegmentLost(key, reason) for key in member.running]
-        for key in list(member.running):
-            self._release(member, key)
-        member.actor = self._worker_class.remote(*self._settings)
+    def _replace(self, handle: _WorkerHandle, reason: str) -> list[TaskEvent]:
+        lost = [SegmentLost(key, reason) for key in handle.running]
+        for key in list(handle.running):
+            self._release(handle, key)
+        handle.actor = self._worker_class.remote(*self._settings)
         return list(lost)
 
     def _check(self, ref: Any) -> None:

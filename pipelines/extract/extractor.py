@@ -21,7 +21,7 @@ from memvit.video.sources.location import source_name
 
 from .reading import ClipRead, Reading, ReadSettings
 from .segment import InconsistentSeek, SegmentRun
-from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent, Timings
+from .tasks import ExtractOptions, ExtractTask, Progressed, SegmentDone, SegmentFailed, SegmentLost, TaskEvent, Timings
 
 STORED_AS: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
 
@@ -43,7 +43,7 @@ class Extractor:
         """Segments at hand."""
         return len(self._runs)
 
-    def begin(self, task: Task, decoder: object = None) -> None:
+    def begin(self, task: ExtractTask, decoder: object = None) -> None:
         """Take up a segment where its last commit left it; `decoder` is handed to the reading."""
         work = self._archive.work(task.video_id, task.segment)
         stored_as = STORED_AS[self._archive.provenance.stored_as]
@@ -65,7 +65,7 @@ class Extractor:
                 if run is None:
                     continue
                 if isinstance(event, ClipRead):
-                    clips += self._admitted(run, event)
+                    clips += self._admit(run, event)
                 elif isinstance(event, StreamEnded):
                     self._finish(run, event, events)
                 elif isinstance(event, StreamFailed):
@@ -75,7 +75,7 @@ class Extractor:
                     self._drop(run)
                     events.append(SegmentLost(run.task.key, event.reason))
             for start in range(0, len(clips), self._options.batch):
-                self._answer(clips[start : start + self._options.batch], events)
+                self._process_batch(clips[start : start + self._options.batch], events)
         return events
 
     def drop(self, key: str) -> None:
@@ -94,7 +94,7 @@ class Extractor:
         run = self._runs[key]
         self._reading.begin(key, run.task.location, run.prepare(), self._decoders[key])
 
-    def _admitted(self, run: SegmentRun, event: ClipRead) -> list[tuple[SegmentRun, Clip]]:
+    def _admit(self, run: SegmentRun, event: ClipRead) -> list[tuple[SegmentRun, Clip]]:
         try:
             clip = run.admit(event.found)
         except InconsistentSeek:
@@ -102,9 +102,9 @@ class Extractor:
             return []
         return [(run, clip)] if clip is not None else []
 
-    def _answer(self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]) -> None:
+    def _process_batch(self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]) -> None:
         began = time.perf_counter()
-        batch, people = self._people(batch, events)
+        batch, people = self._find_boxes(batch, events)
         results = self._step([clip for _, clip in batch], people) if batch else []
         self.timings.model += time.perf_counter() - began
         began = time.perf_counter()
@@ -113,7 +113,7 @@ class Extractor:
                 events.append(Progressed(run.task.key, added))
         self.timings.commit += time.perf_counter() - began
 
-    def _people(
+    def _find_boxes(
         self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]
     ) -> tuple[list[tuple[SegmentRun, Clip]], list[PersonBoxes] | None]:
         """The boxes of the clips; a video that the box source does not know fails, and no other."""

@@ -34,7 +34,7 @@ class Finalizer:
         self._wanted.put((state, rows))
 
     def take(self) -> VideoState | None:
-        """What `close_video` made of a video, if one is ready; what went wrong with the store is raised here."""
+        """What `finalize_video` made of a video, if one is ready; what went wrong with the store is raised here."""
         try:
             found = self._closed.get_nowait()
         except queue.Empty:
@@ -52,12 +52,12 @@ class Finalizer:
     def _run(self) -> None:
         while (wanted := self._wanted.get()) is not None:
             try:
-                self._closed.put(close_video(self._archive, *wanted))
+                self._closed.put(finalize_video(self._archive, *wanted))
             except Exception as error:
                 self._closed.put(error)
 
 
-def close_video(archive: Archive, state: VideoState, rows: Rows | None = None) -> VideoState:
+def finalize_video(archive: Archive, state: VideoState, rows: Rows | None = None) -> VideoState:
     """The state `done` once the arrays are there; `running` with what is to be done again if parts do not fit."""
     if rows is not None:
         return _done(archive, state, [rows], len(rows), rows.num_people)

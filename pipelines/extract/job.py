@@ -7,39 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from memvit.store import Archive, VideoState
 
 from .finalizer import Finalizer
-from .resume import MAX_ATTEMPTS, Planned, Planner, ResumePolicy
-from .tasks import ExtractOptions, Progressed, SegmentDone, SegmentFailed, SegmentLost, Task, TaskEvent, Timings
+from .pool import Pool
+from .resume import MAX_ATTEMPTS, Planner, ResumePolicy, VideoPlan
+from .tasks import ExtractOptions, ExtractTask, Progressed, SegmentDone, SegmentFailed, SegmentLost, TaskEvent, Timings
 
 TURN_SECONDS = 0.5
 MAX_PENDING = 8
 """With so many videos waiting to be put together, no more work is handed out: each may hold rows in memory."""
-
-
-class Pool(Protocol):
-    """Workers, wherever they run."""
-
-    def free(self) -> int:
-        """How many more segments can be taken up now."""
-
-    def begin(self, task: Task) -> None:
-        """Have a segment worked on."""
-
-    def drop(self, key: str) -> None:
-        """Stop work on a segment; nothing happens if there is none."""
-
-    def events(self, seconds: float) -> list[TaskEvent]:
-        """What happened, after about so long at most."""
-
-    def timings(self) -> Timings:
-        """Where the workers' time went so far."""
-
-    def close(self) -> None:
-        """Let the workers go."""
 
 
 @dataclass
@@ -65,7 +43,7 @@ class JobSummary:
     interrupted: bool = False
 
     @property
-    def settled(self) -> int:
+    def completed(self) -> int:
         """Videos with nothing left to do."""
         return len(self.done) + self.already_done + len(self.failed)
 
@@ -89,14 +67,14 @@ class Job:
         locations: Sequence[str],
         options: ExtractOptions,
         pool: Pool,
-        choices: ResumePolicy,
-        on_progress: Callable[[JobSummary, VideoState | None], None] = lambda summary, settled: None,
+        policy: ResumePolicy,
+        on_progress: Callable[[JobSummary, VideoState | None], None] = lambda summary, completed: None,
     ) -> None:
         self._archive, self._options, self._pool = archive, options, pool
-        self._planner = Planner(archive, locations, options, choices)
-        self._closer = Finalizer(archive)
+        self._planner = Planner(archive, locations, options, policy)
+        self._finalizer = Finalizer(archive)
         self._on_progress = on_progress
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[ExtractTask] = deque()
         self._open: dict[str, _OpenVideo] = {}
         self.summary = JobSummary(videos=len(locations))
 
@@ -104,57 +82,57 @@ class Job:
         """Work; StoreError if the archive takes no more. What was committed stands, however it ends."""
         began = time.monotonic()
         self._planner.start()
-        self._closer.start()
+        self._finalizer.start()
         try:
             while not stopping.is_set() and not self._is_over():
-                self._hand_out()
+                self._dispatch()
                 for event in self._pool.events(TURN_SECONDS):
-                    self._hear(event)
-                while (state := self._closer.take()) is not None:
-                    self._closed(state)
+                    self._handle(event)
+                while (state := self._finalizer.take()) is not None:
+                    self._handle_finalized(state)
                 self.summary.wall_seconds = time.monotonic() - began
                 self._on_progress(self.summary, None)
         finally:
             self.summary.timings = self._pool.timings()
             self._planner.stop()
             self._pool.close()
-            self._closer.stop()
+            self._finalizer.stop()
         self.summary.interrupted = not self._is_over()
         if self.summary.interrupted:
-            self._leave()
+            self._reset_attempts()
         else:
             self._archive.tidy()
         self.summary.wall_seconds = time.monotonic() - began
         return self.summary
 
     def _is_over(self) -> bool:
-        return self._planner.is_finished and not self._open and not self._waiting and not self._closer.pending
+        return self._planner.is_finished and not self._open and not self._waiting and not self._finalizer.pending
 
-    def _hand_out(self) -> None:
-        while self._closer.pending < MAX_PENDING and (room := self._pool.free()) > 0:
-            while not self._waiting and (planned := self._planner.take()) is not None:
-                self._plan(planned)
+    def _dispatch(self) -> None:
+        while self._finalizer.pending < MAX_PENDING and (room := self._pool.free()) > 0:
+            while not self._waiting and (plan := self._planner.take()) is not None:
+                self._handle_plan(plan)
             if not self._waiting:
                 return
             for _ in range(min(room, len(self._waiting))):
                 self._pool.begin(self._waiting.popleft())
 
-    def _plan(self, planned: Planned) -> None:
-        state = planned.state
+    def _handle_plan(self, plan: VideoPlan) -> None:
+        state = plan.state
         if state.state == "done":
             self.summary.already_done += 1
             self._on_progress(self.summary, state)
         elif state.state == "failed":
-            self._settle_failure(state)
-        elif planned.tasks:
-            left = {task.segment for task in planned.tasks}
-            self._open[state.id] = _OpenVideo(state, planned.location, left)
-            self._waiting.extend(planned.tasks)
+            self._record_failure(state)
+        elif plan.tasks:
+            left = {task.segment for task in plan.tasks}
+            self._open[state.id] = _OpenVideo(state, plan.location, left)
+            self._waiting.extend(plan.tasks)
         else:
-            self._open[state.id] = _OpenVideo(state, planned.location, set())
-            self._closer.put(state)
+            self._open[state.id] = _OpenVideo(state, plan.location, set())
+            self._finalizer.put(state)
 
-    def _hear(self, event: TaskEvent) -> None:
+    def _handle(self, event: TaskEvent) -> None:
         video_id, _, segment = event.key.rpartition("/")
         video = self._open.get(video_id)
         if video is None:  # another segment of it has failed
@@ -168,13 +146,13 @@ class Job:
             if not video.left:
                 note = "; ".join(dict.fromkeys([video.state.note, *video.notes])).strip("; ")
                 video.state = replace(video.state, note=note)
-                self._closer.put(video.state, event.rows)
+                self._finalizer.put(video.state, event.rows)
         elif isinstance(event, SegmentFailed):
             self._abandon(video, self._planner.failed(video.state, event.reason))
         else:
-            self._lost(video, int(segment), event)
+            self._handle_loss(video, int(segment), event)
 
-    def _lost(self, video: _OpenVideo, segment: int, event: SegmentLost) -> None:
+    def _handle_loss(self, video: _OpenVideo, segment: int, event: SegmentLost) -> None:
         self.summary.lost += 1
         state, clips = video.state, self._archive.work(video.state.id, segment).clips
         times, before = video.losses.get(segment, (0, 0))
@@ -187,35 +165,35 @@ class Job:
             self._abandon(video, self._planner.failed(state, reason))
             return
         first, stop = state.segments[segment]
-        self._waiting.appendleft(Task(state.id, video.location, segment, first, stop, apart=True))
+        self._waiting.appendleft(ExtractTask(state.id, video.location, segment, first, stop, isolated=True))
 
     def _abandon(self, video: _OpenVideo, state: VideoState) -> None:
         del self._open[state.id]
         self._waiting = deque(task for task in self._waiting if task.video_id != state.id)
         for index in range(len(state.segments)):
             self._pool.drop(f"{state.id}/{index}")
-        self._settle_failure(state)
+        self._record_failure(state)
 
-    def _settle_failure(self, state: VideoState) -> None:
+    def _record_failure(self, state: VideoState) -> None:
         self.summary.failed[state.id] = state
         self._on_progress(self.summary, state)
 
-    def _closed(self, state: VideoState) -> None:
+    def _handle_finalized(self, state: VideoState) -> None:
         video = self._open[state.id]
         if state.state == "done":
             del self._open[state.id]
             self.summary.done[state.id] = state
             self._on_progress(self.summary, state)
             return
-        planned = self._planner.begin(state, video.location)
-        if planned.state.state == "failed":
-            self._abandon(video, planned.state)
+        plan = self._planner.begin(state, video.location)
+        if plan.state.state == "failed":
+            self._abandon(video, plan.state)
         else:
-            self._open[state.id] = _OpenVideo(planned.state, video.location, {task.segment for task in planned.tasks})
-            self._waiting.extend(planned.tasks)
+            self._open[state.id] = _OpenVideo(plan.state, video.location, {task.segment for task in plan.tasks})
+            self._waiting.extend(plan.tasks)
 
-    def _leave(self) -> None:
+    def _reset_attempts(self) -> None:
         """Stopped on purpose: no video that is at hand is suspected of having killed the job."""
-        planned = [planned.state for planned in self._planner.left() if planned.state.state == "running"]
-        for state in [*(video.state for video in self._open.values()), *planned]:
+        plan = [plan.state for plan in self._planner.left() if plan.state.state == "running"]
+        for state in [*(video.state for video in self._open.values()), *plan]:
             self._archive.put(replace(state, attempts=0))

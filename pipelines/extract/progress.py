@@ -47,18 +47,18 @@ class ExtractProgress:
     ) -> None:
         self._bar.stop()
 
-    def update(self, summary: JobSummary, settled: VideoState | None) -> None:
+    def update(self, summary: JobSummary, completed: VideoState | None) -> None:
         """Show where the job stands, and a video that has just failed."""
-        if settled is not None and settled.state == "failed":
-            self._console.print(f"[bold red]failed:[/] {escape(settled.reason)}", soft_wrap=True)
-        if settled is not None and settled.state == "done" and settled.note:
-            self._console.print(f"{escape(settled.id)}: {escape(settled.note)}", soft_wrap=True)
-        if settled is not None and settled.duration_seconds:
-            self._lengths.append(settled.duration_seconds)
+        if completed is not None and completed.state == "failed":
+            self._console.print(f"[bold red]failed:[/] {escape(completed.reason)}", soft_wrap=True)
+        if completed is not None and completed.state == "done" and completed.note:
+            self._console.print(f"{escape(completed.id)}: {escape(completed.note)}", soft_wrap=True)
+        if completed is not None and completed.duration_seconds:
+            self._lengths.append(completed.duration_seconds)
         text = self.text(summary)
         # The bar gives way to the words, which are never cut.
         self._drawn.bar_width = max(1, min(WIDEST_BAR, self._console.width - len(LABEL) - len(text) - 2))
-        self._bar.update(self._task, total=summary.videos, completed=summary.settled, text=text)
+        self._bar.update(self._task, total=summary.videos, completed=summary.completed, text=text)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
             self._last_line = time.monotonic()
             self._console.print(text, markup=False)
@@ -68,13 +68,13 @@ class ExtractProgress:
         rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         return (
-            f"{summary.settled}/{summary.videos} videos{failed}, {clock(summary.video_seconds)} at {rate:.1f}×, "
+            f"{summary.completed}/{summary.videos} videos{failed}, {clock(summary.video_seconds)} at {rate:.1f}×, "
             f"{self._time_left(summary, rate)}"
         )
 
     def _time_left(self, summary: JobSummary, rate: float) -> str:
         """From the mean length of the videos known so far."""
-        left = summary.videos - summary.settled
+        left = summary.videos - summary.completed
         if not self._lengths or rate <= 0:
             return "time left unknown"
         mean = sum(self._lengths) / len(self._lengths)

@@ -19,7 +19,7 @@ from memvit.video.sources.open import open_source
 from memvit.video.sources.source import Source
 
 from .apart import ProcessDied, in_own_process
-from .tasks import ExtractOptions, Stretch
+from .tasks import ClipRange, ExtractOptions
 
 OWN_PROCESS = "own process"
 """Given as a decoder, it has threads decode a segment in a process of its own, because it may be what killed others."""
@@ -60,19 +60,19 @@ class ReadSettings:
     """Of each video; several are read at once."""
     limits: VideoLimits = DEFAULT_LIMITS
 
-    def events(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
+    def events(self, key: str, location: str, clip_range: ClipRange) -> Iterator[ReadEvent]:
         """All that happens while a stretch of a video is read. SourceError if it cannot be."""
         reader = RangeReader(
-            partial(self._open, location), partial(self._sampler, location), stretch.first, stretch.stop
+            partial(self._open, location), partial(self._sampler, location), clip_range.first, clip_range.stop
         )
         for found in reader.clips():
             yield ClipRead(key, found)
         yield StreamEnded(key, reader.counts)
 
-    def events_apart(self, key: str, location: str, stretch: Stretch) -> Iterator[ReadEvent]:
+    def events_isolated(self, key: str, location: str, clip_range: ClipRange) -> Iterator[ReadEvent]:
         """The same, read in another process; if that dies, the last event says so."""
         try:
-            yield from in_own_process(partial(self.events, key, location, stretch))
+            yield from in_own_process(partial(self.events, key, location, clip_range))
         except ProcessDied as error:
             yield ReaderLost(key, f"its decoder died: {error}")
 
@@ -91,7 +91,7 @@ class ReadSettings:
 
 
 @dataclass(frozen=True)
-class Opened:
+class ProbedVideo:
     """What opening a video tells of it."""
 
     duration_seconds: float | None
@@ -99,7 +99,7 @@ class Opened:
     is_live: bool
 
 
-def examine(location: str, options: ExtractOptions) -> Iterator[Opened]:
+def probe(location: str, options: ExtractOptions) -> Iterator[ProbedVideo]:
     """Open a video and decode its first frame; gives one item, as whoever runs it in another process wants it."""
     with open_source(
         location,
@@ -108,13 +108,13 @@ def examine(location: str, options: ExtractOptions) -> Iterator[Opened]:
         limits=options.limits,
     ) as source:
         info = source.info
-        yield Opened(info.duration_seconds, next(source).pts_seconds, info.is_live)
+        yield ProbedVideo(info.duration_seconds, next(source).pts_seconds, info.is_live)
 
 
 class Reading(Protocol):
     """Decodes several segments at once, each a few clips ahead."""
 
-    def begin(self, key: str, location: str, stretch: Stretch, decoder: object) -> None:
+    def begin(self, key: str, location: str, clip_range: ClipRange, decoder: object) -> None:
         """Start on a segment, or start it anew from another place."""
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:
@@ -134,11 +134,11 @@ class ThreadReading:
         self._settings = settings
         self._group: ReaderGroup[ReadEvent] = ReaderGroup()
 
-    def begin(self, key: str, location: str, stretch: Stretch, decoder: object = None) -> None:
+    def begin(self, key: str, location: str, clip_range: ClipRange, decoder: object = None) -> None:
         """See `Reading`."""
         self.end(key)
-        events = self._settings.events_apart if decoder == OWN_PROCESS else self._settings.events
-        read = partial(events, key, location, stretch)
+        events = self._settings.events_isolated if decoder == OWN_PROCESS else self._settings.events
+        read = partial(events, key, location, clip_range)
         self._group.add(StreamReader(key, read, queue_clips=self._settings.queue_clips))
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:
@@ -161,11 +161,11 @@ class Decoder:
         self._reading = ThreadReading(settings)
         self._key = ""
 
-    def begin(self, key: str, location: str, stretch: Stretch) -> None:
+    def begin(self, key: str, location: str, clip_range: ClipRange) -> None:
         """Start on a segment; one at hand is given up."""
         self._reading.end(self._key)
         self._key = key
-        self._reading.begin(key, location, stretch)
+        self._reading.begin(key, location, clip_range)
 
     def next(self) -> list[ReadEvent]:
         """The next event; empty if none came in time."""

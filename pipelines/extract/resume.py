@@ -17,8 +17,8 @@ from memvit.video.sources.location import redact
 
 from .apart import ProcessDied, in_own_process
 from .inputs import refuse_special
-from .reading import Opened, examine
-from .tasks import ExtractOptions, Task
+from .reading import ProbedVideo, probe
+from .tasks import ExtractOptions, ExtractTask
 
 MAX_ATTEMPTS = 5
 """So often the process that opens or decodes a video, or answers for it, may die without getting any further."""
@@ -38,13 +38,13 @@ class ResumePolicy:
 
 
 @dataclass
-class Planned:
+class VideoPlan:
     """A video, and what is left to do."""
 
     state: VideoState
     location: str
     """With its credentials, if it has any."""
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[ExtractTask] = field(default_factory=list)
     """Segments that are not finished; none if it only wants to be put together."""
 
 
@@ -52,11 +52,11 @@ class Planner:
     """Goes through the videos and puts what it finds into a short queue."""
 
     def __init__(
-        self, archive: Archive, locations: Iterable[str], options: ExtractOptions, choices: ResumePolicy
+        self, archive: Archive, locations: Iterable[str], options: ExtractOptions, policy: ResumePolicy
     ) -> None:
         self._archive, self._locations = archive, locations
-        self._options, self._choices = options, choices
-        self._found: queue.Queue[Planned | BaseException | None] = queue.Queue(AHEAD_VIDEOS)
+        self._options, self._policy = options, policy
+        self._found: queue.Queue[VideoPlan | BaseException | None] = queue.Queue(AHEAD_VIDEOS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="plan", daemon=True)
         self.is_finished = False
@@ -69,7 +69,7 @@ class Planner:
         """End after the video at hand."""
         self._stopping.set()
 
-    def take(self) -> Planned | None:
+    def take(self) -> VideoPlan | None:
         """The next video, if one is ready; what went wrong with the store is raised here."""
         try:
             found = self._found.get_nowait()
@@ -90,7 +90,7 @@ class Planner:
         except Exception as error:
             self._put(error)
 
-    def _put(self, item: Planned | BaseException | None) -> None:
+    def _put(self, item: VideoPlan | BaseException | None) -> None:
         while not self._stopping.is_set():
             try:
                 self._found.put(item, timeout=0.2)
@@ -98,43 +98,43 @@ class Planner:
             except queue.Full:
                 continue
 
-    def left(self) -> Iterator[Planned]:
+    def left(self) -> Iterator[VideoPlan]:
         """What was planned and never taken, once the planner was stopped."""
         while True:
             try:
                 found = self._found.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(found, Planned):
+            if isinstance(found, VideoPlan):
                 yield found
 
-    def plan(self, location: str) -> Planned:
+    def plan(self, location: str) -> VideoPlan:
         """What is left to do of one video. StoreError if the archive cannot be written."""
         identity = video_id(location)
         known = self._archive.video(identity)
-        if known is not None and known.state == "failed" and not self._choices.retry_failed:
-            return Planned(known, location)
+        if known is not None and known.state == "failed" and not self._policy.retry_failed:
+            return VideoPlan(known, location)
         if known is not None and known.state == "damaged":
-            if not self._choices.verify:
+            if not self._policy.verify:
                 reason = f"{redact(location)}: in the archive {known.reason}; do it again with --verify"
-                return Planned(replace(known, state="failed", reason=reason), location)
+                return VideoPlan(replace(known, state="failed", reason=reason), location)
             self._archive.forget(identity)
             known = None
         if known is not None and known.state == "done":
-            settled = self._settled(known, location)
+            settled = self._finished_plan(known, location)
             if settled is not None:
                 return settled
             known = self._archive.redo(identity) or VideoState(identity, redact(location), "running", replaces=True)
-        return self._begun(known or VideoState(identity, redact(location), "running"), location)
+        return self._open_and_plan(known or VideoState(identity, redact(location), "running"), location)
 
-    def _begun(self, known: VideoState, location: str) -> Planned:
+    def _open_and_plan(self, known: VideoState, location: str) -> VideoPlan:
         """Open a video that wants work; that it is at hand is written down before, for opening may kill the job."""
         known = replace(known, attempts=known.attempts + 1)
         self._archive.put(known)
         try:
-            state = self._examined(known, location)
+            state = self._probe(known, location)
         except (MemvitError, OSError) as error:
-            return Planned(self.failed(known, str(error)), location)
+            return VideoPlan(self.failed(known, str(error)), location)
         if known.fingerprint is None and known.duration_seconds is None:  # never opened before
             return self.begin(state, location)
         if self._is_unchanged(known, state):
@@ -142,18 +142,18 @@ class Planner:
         self._archive.drop_work(known.id)
         return self.begin(state, location)
 
-    def begin(self, state: VideoState, location: str) -> Planned:
+    def begin(self, state: VideoState, location: str) -> VideoPlan:
         """Record where it stands, and say what is left."""
         works = [self._archive.work(state.id, index) for index in range(len(state.segments))]
         clips = sum(work.clips for work in works)
         state = replace(state, clips=clips, attempts=1 if clips > state.clips else state.attempts)
         self._archive.put(state)
         tasks = [
-            Task(state.id, location, index, first, stop, apart=self._is_suspect(state))
+            ExtractTask(state.id, location, index, first, stop, isolated=self._is_suspect(state))
             for index, (first, stop) in enumerate(state.segments)
             if not works[index].is_finished
         ]
-        return Planned(state, location, tasks)
+        return VideoPlan(state, location, tasks)
 
     def failed(self, state: VideoState, reason: str) -> VideoState:
         """Record that a video cannot be done; what was committed of it stays for another try."""
@@ -161,25 +161,25 @@ class Planner:
         self._archive.put(state)
         return state
 
-    def _settled(self, known: VideoState, location: str) -> Planned | None:
+    def _finished_plan(self, known: VideoState, location: str) -> VideoPlan | None:
         """A finished video as it is, or None if it is to be done again."""
-        if self._choices.verify and self._archive.damaged(known):
+        if self._policy.verify and self._archive.damaged(known):
             return None
         try:
             mark = fingerprint(location)
         except OSError:
             mark = known.fingerprint  # gone since: its results stand
         if mark is None or known.fingerprint is None or mark.is_same(known.fingerprint):
-            return Planned(known, location)
-        if self._choices.redo_changed:
+            return VideoPlan(known, location)
+        if self._policy.redo_changed:
             return None
         reason = f"{known.location}: it changed since it was extracted; do it again with --redo-changed"
-        return Planned(replace(known, state="failed", reason=reason), location)
+        return VideoPlan(replace(known, state="failed", reason=reason), location)
 
-    def _examined(self, known: VideoState, location: str) -> VideoState:
+    def _probe(self, known: VideoState, location: str) -> VideoState:
         """Open the video; SourceError if that fails, or there is no end to it."""
         refuse_special(location)
-        found = self._opened_apart(location) if self._is_suspect(known) else next(examine(location, self._options))
+        found = self._probe_isolated(location) if self._is_suspect(known) else next(probe(location, self._options))
         if found.is_live:
             raise MemvitError(f"{redact(location)}: it has no end; watch it with `memvit watch`")
         return VideoState(
@@ -193,12 +193,12 @@ class Planner:
             replaces=known.replaces,
         )
 
-    def _opened_apart(self, location: str) -> Opened:
+    def _probe_isolated(self, location: str) -> ProbedVideo:
         """Open it in a process of its own; MemvitError if that dies as often as is tried."""
         reason = ""
         for _ in range(MAX_ATTEMPTS):
             try:
-                return next(in_own_process(partial(examine, location, self._options)))
+                return next(in_own_process(partial(probe, location, self._options)))
             except ProcessDied as error:
                 reason = str(error)
         raise MemvitError(f"{redact(location)}: what opened it died {MAX_ATTEMPTS} times ({reason}); leave it out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,13 +19,13 @@ from memvit.types import MemvitError
 from memvit.video.sources.location import is_url
 from pipelines.stopping import stop_requested
 
-from .extractor import STORED_AS, Extractor, read_settings
-from .job import Job, JobSummary, Pool
-from .reading import OWN_PROCESS, ThreadReading
+from .extractor import STORED_AS
+from .job import Job, JobSummary
+from .local_pool import LocalPool
+from .pool import Pool
 from .resume import ResumePolicy
-from .tasks import ExtractOptions, Task, TaskEvent, Timings
+from .tasks import ExtractOptions
 
-IDLE_SECONDS = 0.02
 GPU_BATCH = 8
 SEGMENT_SECONDS = 1800.0
 """Half an hour: warming MeMViT-16 up (36 clips) costs 2 %."""
@@ -47,7 +46,7 @@ def extract(
     locations: Sequence[str],
     out: str,
     setup: Setup,
-    choices: ResumePolicy,
+    policy: ResumePolicy,
     *,
     stored_as: str = "float32",
     wait: bool = False,
@@ -66,18 +65,18 @@ def extract(
     with writer_lock(out, wait=wait, on_wait=on_wait) as held, stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
         archive = Archive.create(
-            out, provenance_of(engine, names, setup.settings, options, stored_as), mend=choices.verify
+            out, provenance_of(engine, names, setup.settings, options, stored_as), mend=policy.verify
         )
         if setup.make_pool is not None:
             pool = setup.make_pool(archive, engine, boxes)
         else:
             pool = LocalPool(archive, engine, boxes, options)
-        summary = Job(archive, locations, options, pool, choices, on_progress).run(stopping)
+        summary = Job(archive, locations, options, pool, policy, on_progress).run(stopping)
         held.check()
         return summary
 
 
-def boxes_mark(settings: ModelSettings) -> str:
+def boxes_identity(settings: ModelSettings) -> str:
     """What the boxes depend on, for the archive's provenance."""
     spec = settings.boxes or DEFAULT_BOXES
     if spec.endswith(".csv"):
@@ -102,7 +101,7 @@ def provenance_of(
             "frames_per_second": options.frames_per_second,
             "start_seconds": options.start_seconds,
         },
-        boxes=boxes_mark(settings) if engine.wants_boxes else "",
+        boxes=boxes_identity(settings) if engine.wants_boxes else "",
         precision=engine.precision,
         stored_as=stored_as,
         remember=engine.plan is not None,
@@ -110,41 +109,6 @@ def provenance_of(
         classes=names.names,
         first_id=names.first_id,
     )
-
-
-class LocalPool:
-    """One worker in this process; videos are decoded in threads."""
-
-    def __init__(self, archive: Archive, engine: Engine, boxes: BoxSource | None, options: ExtractOptions) -> None:
-        reading = ThreadReading(read_settings(engine.preprocessing, boxes, options))
-        self.extractor = Extractor(engine, boxes, archive, reading, options)
-        self._slots = options.slots
-
-    def free(self) -> int:
-        """See `Pool`."""
-        return self._slots - self.extractor.running
-
-    def begin(self, task: Task) -> None:
-        """See `Pool`."""
-        self.extractor.begin(task, OWN_PROCESS if task.apart else None)
-
-    def drop(self, key: str) -> None:
-        """See `Pool`."""
-        self.extractor.drop(key)
-
-    def events(self, seconds: float) -> list[TaskEvent]:
-        """See `Pool`."""
-        if not self.extractor.running:
-            time.sleep(IDLE_SECONDS)  # videos are being opened, or put together
-        return self.extractor.advance(seconds)
-
-    def timings(self) -> Timings:
-        """See `Pool`."""
-        return self.extractor.timings
-
-    def close(self) -> None:
-        """See `Pool`."""
-        self.extractor.close()
 
 
 def write_report(path: Path, summary: JobSummary) -> None:

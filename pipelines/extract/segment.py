@@ -10,9 +10,9 @@ from memvit.store import Rows, SegmentWork, rows_of
 from memvit.types import Clip
 from memvit.video.clips.ranges import NumberedClip
 
-from .tasks import ExtractOptions, Stretch, Task
+from .tasks import ClipRange, ExtractOptions, ExtractTask
 
-MAX_HELD_BYTES = 32 << 20
+MAX_UNCOMMITTED_BYTES = 32 << 20
 """Results of a segment that wait for a commit, however many clips one is to have: crowds, or a large --commit."""
 
 
@@ -28,20 +28,22 @@ class SegmentRun:
     clip before is read again, and its frames must be those that were seen then.
     """
 
-    def __init__(self, task: Task, work: SegmentWork, engine: Engine, options: ExtractOptions, stored_as: type) -> None:
+    def __init__(
+        self, task: ExtractTask, work: SegmentWork, engine: Engine, options: ExtractOptions, stored_as: type
+    ) -> None:
         self.task, self.work = task, work
         self._engine, self._options, self._stored_as = engine, options, stored_as
         self._extra_clips = 0
         self._results: list[Result] = []
         self._checksums: list[int] = []
-        self.held_bytes = 0
+        self.uncommitted_bytes = 0
         """Of results that are not committed."""
 
-    def prepare(self) -> Stretch:
+    def prepare(self) -> ClipRange:
         """Set the engine up, and say what is to be read; None begins with the video, or ends with it."""
         self._engine.forget(self.task.key)
-        self._results, self._checksums, self.held_bytes = [], [], 0
-        self._known: dict[int, int] = {}
+        self._results, self._checksums, self.uncommitted_bytes = [], [], 0
+        self._expected_crc32: dict[int, int] = {}
         self._warm_up: dict[int, int] = dict(self.work.warm_up)
         self._next_index = self._warm_clips = self._session = 0
         self._begins_video = False
@@ -51,11 +53,11 @@ class SegmentRun:
         if snapshot is not None:
             self._engine.restore(self.task.key, snapshot)
             self._next_index = snapshot.next_index
-            self._known = self.work.last_checksums()
-            return Stretch(max(self._known), self.task.stop)
+            self._expected_crc32 = self.work.last_checksums()
+            return ClipRange(max(self._expected_crc32), self.task.stop)
         if self._start is None:
-            return Stretch(None, self.task.stop)
-        return Stretch(self._start - self._engine.reach_clips - self._extra_clips, self.task.stop)
+            return ClipRange(None, self.task.stop)
+        return ClipRange(self._start - self._engine.reach_clips - self._extra_clips, self.task.stop)
 
     def admit(self, found: NumberedClip) -> Clip | None:
         """The clip as the engine is to see it, or None if it was read for comparison only.
@@ -63,7 +65,7 @@ class SegmentRun:
         TornRange if reading must begin anew: then `prepare` again.
         """
         self._begins_video |= found.begins_video
-        if self._known.get(found.number, found.crc32) != found.crc32:
+        if self._expected_crc32.get(found.number, found.crc32) != found.crc32:
             self.work.clear()
             raise InconsistentSeek
         is_before = self._start is not None and found.number < self._start
@@ -90,8 +92,8 @@ class SegmentRun:
             return 0
         self._results.append(result)
         self._checksums.append(self._pending.crc32)
-        self.held_bytes += bytes_of(result)
-        if len(self._results) >= self._options.commit_clips or self.held_bytes >= MAX_HELD_BYTES:
+        self.uncommitted_bytes += bytes_of(result)
+        if len(self._results) >= self._options.commit_clips or self.uncommitted_bytes >= MAX_UNCOMMITTED_BYTES:
             self.commit()
         return 1
 
@@ -99,7 +101,7 @@ class SegmentRun:
         """Write what was gathered since the last commit."""
         if self._results:
             self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
-            self._results, self._checksums, self.held_bytes = [], [], 0
+            self._results, self._checksums, self.uncommitted_bytes = [], [], 0
 
     def finish(self) -> Rows | None:
         """The segment was read to its end. A video that ended before its first commit is given back whole."""

@@ -37,7 +37,7 @@ class ExtractOptions:
 
 
 @dataclass(frozen=True)
-class Task:
+class ExtractTask:
     """One segment of one video."""
 
     video_id: str
@@ -47,7 +47,7 @@ class Task:
     """Number of its first clip; None is the beginning."""
     stop: int | None
     """Number of the clip after its last; None is the end."""
-    apart: bool = False
+    isolated: bool = False
     """Decode it in a process of its own: an earlier job, or a worker, died while it was at hand."""
 
     @property
@@ -57,7 +57,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ClipRange:
     """Numbers of the clips to read; None is the beginning or end of the video."""
 
     first: int | None

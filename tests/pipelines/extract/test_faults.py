@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 import zarr
 
+from memvit.results.result import Result
 from memvit.store import Archive, writer_lock
 from pipelines.extract.job import Job
 from pipelines.extract.resume import MAX_ATTEMPTS, ResumePolicy
-from pipelines.extract.tasks import ExtractOptions, SegmentLost, Task, TaskEvent, Timings
+from pipelines.extract.segment import SegmentRun
+from pipelines.extract.tasks import ExtractOptions, ExtractTask, SegmentLost, TaskEvent, Timings
 from tests.processes import START_SECONDS, Command, actors, wait_for
 
 from .archives import arguments, committed, differences, kill_after, run, small_video
@@ -54,18 +56,28 @@ def test_killed_and_run_again(undisturbed: Path, videos: Path, tiny_file: Path, 
     assert sorted(path.name for path in out.iterdir()) == ["videos", "zarr.json"]
 
 
-def test_an_interrupt_commits_what_was_answered(
-    undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path
+def test_an_interrupt_commits_the_clips_that_were_processed(
+    undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A real SIGINT arrives after five clips, long before the first commit is due; the next run goes on from there."""
     out = tmp_path / "archive.zarr"
-    words = [*arguments(tiny_file, out, videos / "v1.mp4"), "--commit", "1000"]
-    command = Command(words)
-    wait_for(lambda: (out / "work").exists())
-    time.sleep(0.3)
-    command.send(signal.SIGINT)
-    code, output = command.finish()
+    take, processed = SegmentRun.take, 0
+
+    def interrupted(self: SegmentRun, result: Result) -> int:
+        nonlocal processed
+        added = take(self, result)
+        processed += added
+        if processed == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return added
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentRun, "take", interrupted)
+        code, output = run(*arguments(tiny_file, out, videos / "v1.mp4"), "--commit", 1000)
     assert code == 130 and "stopped after" in output, output
     assert committed(out) == 1
+    (state,) = Archive.open(str(out)).videos()
+    assert state.attempts == 0 and Archive.open(str(out)).work(state.id, 0).clips == processed < 90
     assert run(*arguments(tiny_file, out, videos))[0] == 1
     assert differences(undisturbed, out) == []
 
@@ -102,7 +114,7 @@ def test_a_full_disk_is_a_sentence(undisturbed: Path, videos: Path, tiny_file: P
     if done.returncode in (99, 126) or "unshare:" in done.stderr:
         pytest.skip(f"no file system can be mounted here: {done.stderr[-200:]}")
     output = " ".join(done.stderr.split())
-    assert done.returncode == 1 and "the disk is full; make room and run the same command again" in output, output
+    assert done.returncode == 1 and "the disk is full; free some space and run the same command again" in output, output
     assert "Traceback" not in output
     assert committed(kept / "archive.zarr") > 0
     assert run(*arguments(tiny_file, kept / "archive.zarr", videos), "--commit", 3)[0] == 1
@@ -187,13 +199,13 @@ class DyingPool:
     """Workers that die of whatever they are given."""
 
     def __init__(self) -> None:
-        self.begun: list[Task] = []
-        self._at_hand: list[Task] = []
+        self.begun: list[ExtractTask] = []
+        self._at_hand: list[ExtractTask] = []
 
     def free(self) -> int:
         return 2 - len(self._at_hand)
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: ExtractTask) -> None:
         self.begun.append(task)
         self._at_hand.append(task)
 

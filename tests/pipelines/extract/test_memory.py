@@ -19,9 +19,9 @@ from pipelines.extract import job as jobs
 from pipelines.extract.finalizer import Finalizer
 from pipelines.extract.job import Job, JobSummary
 from pipelines.extract.progress import ExtractProgress
-from pipelines.extract.resume import Planned, ResumePolicy
-from pipelines.extract.segment import MAX_HELD_BYTES, SegmentRun, bytes_of
-from pipelines.extract.tasks import ExtractOptions, SegmentDone, Task, TaskEvent, Timings
+from pipelines.extract.resume import ResumePolicy, VideoPlan
+from pipelines.extract.segment import MAX_UNCOMMITTED_BYTES, SegmentRun, bytes_of
+from pipelines.extract.tasks import ExtractOptions, ExtractTask, SegmentDone, TaskEvent, Timings
 from tests.store.test_store import MADE_WITH, SNAPSHOT, rows
 
 
@@ -34,7 +34,7 @@ def test_results_of_a_long_crowded_video_are_committed_before_they_fill_memory(t
     )  # fmt: skip
     engine: Any = SimpleNamespace(forget=lambda key: None, snapshot=lambda key: SNAPSHOT, reach_clips=0)
     run = SegmentRun(
-        Task("v", "v.mp4", 0, None, None), work, engine, ExtractOptions(commit_clips=1_000_000), np.float32
+        ExtractTask("v", "v.mp4", 0, None, None), work, engine, ExtractOptions(commit_clips=1_000_000), np.float32
     )
     run._rows = lambda: len(run._results)  # type: ignore[assignment,method-assign,return-value]
     run.prepare()
@@ -45,8 +45,8 @@ def test_results_of_a_long_crowded_video_are_committed_before_they_fill_memory(t
         run._pending = SimpleNamespace(number=second, crc32=0)  # type: ignore[assignment]
         result = Result("v", second, 0.0, 0.0, 0.0, people, scores, features=scores[0], box_features=of_boxes)
         run.take(result)
-        highest = max(highest, run.held_bytes)
-    assert highest < MAX_HELD_BYTES and 5000 * bytes_of(result) > 10 * MAX_HELD_BYTES
+        highest = max(highest, run.uncommitted_bytes)
+    assert highest < MAX_UNCOMMITTED_BYTES and 5000 * bytes_of(result) > 10 * MAX_UNCOMMITTED_BYTES
     assert sum(committed) + len(run._results) == 5000 and len(committed) > 10  # type: ignore[arg-type]
 
 
@@ -54,12 +54,12 @@ class EagerPool:
     """Ends every segment at once, with rows in memory."""
 
     def __init__(self) -> None:
-        self._tasks: list[Task] = []
+        self._tasks: list[ExtractTask] = []
 
     def free(self) -> int:
         return 2 - len(self._tasks)
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: ExtractTask) -> None:
         self._tasks.append(task)
 
     def drop(self, key: str) -> None:
@@ -92,10 +92,10 @@ def test_a_slow_store_holds_the_workers_back(tmp_path: Path, monkeypatch: pytest
         return VideoState(state.id, state.location, "done")
 
     monkeypatch.setattr(Finalizer, "put", counted)
-    monkeypatch.setattr("pipelines.extract.finalizer.close_video", slow)
+    monkeypatch.setattr("pipelines.extract.finalizer.finalize_video", slow)
     monkeypatch.setattr(
         "pipelines.extract.resume.Planner.plan",
-        lambda self, name: Planned(VideoState(name, name, "running"), name, [Task(name, name, 0, None, None)]),
+        lambda self, name: VideoPlan(VideoState(name, name, "running"), name, [ExtractTask(name, name, 0, None, None)]),
     )
     archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
     names = [f"v{index}" for index in range(200)]
