@@ -1,1 +1,1 @@
-"""Mining an archive: inputs → tasks → decoding → engine → parts → finished videos in one Zarr store."""
+"""Extraction of features and actions: inputs → tasks → decoding → engine → parts → finished videos in a Zarr store."""

@@ -1,7 +1,7 @@
-"""Work that may kill its process, done in a process of its own: the job outlives it, and knows that it died.
+"""Work that may kill its process runs in a process of its own: the job survives it and learns how it died.
 
-Python objects go through pipes. The child is started anew, so it holds no torch and nothing of the job's. It ends with
-the job, because the end of the job closes its standard input.
+Python objects are pickled through pipes. The child is a new interpreter, so it imports no torch and shares no memory
+with the job. It ends with the job, because its standard input is closed when the job ends.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PROGRAM = "from pipelines.extract.apart import serve; serve()"
 
 
 class ProcessDied(Exception):
-    """The process ended before its work did; the message says how."""
+    """The process ended before its work was complete; the message says how."""
 
 
 def in_own_process(make: Callable[[], Iterator[Item]]) -> Iterator[Item]:
-    """The items of `make()`, which runs in another process; what it raises is raised here.
+    """Yield the items of `make()`, which runs in another process; an exception that it raises is raised here.
 
-    ProcessDied if that process ended before the last item.
+    Raises ProcessDied if that process ended before the last item.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     pipe = subprocess.PIPE
@@ -70,27 +70,28 @@ def _end_of(child: subprocess.Popen[bytes]) -> str:
 
 
 def serve() -> None:
-    """What the child does: take one piece of work, give its items."""
+    """Run in the child: read one callable from standard input and write the items that it yields."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not come between the items
+    os.dup2(2, 1)  # What a library prints goes to standard error, so that it cannot corrupt the stream of items.
     make: Callable[[], Iterator[object]] = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_the_job, daemon=True).start()
+    threading.Thread(target=_exit_with_the_job, daemon=True).start()
     try:
         for item in make():
-            _give(out, "item", item)
-        _give(out, "end", None)
+            _write(out, "item", item)
+        _write(out, "end", None)
     except BrokenPipeError:
         return
     except Exception as error:
-        _give(out, "error", error)
+        _write(out, "error", error)
 
 
-def _give(out: IO[bytes], kind: str, value: object) -> None:
+def _write(out: IO[bytes], kind: str, value: object) -> None:
     pickle.dump((kind, value), out, protocol=pickle.HIGHEST_PROTOCOL)
     out.flush()
 
 
-def _end_with_the_job() -> None:
+def _exit_with_the_job() -> None:
+    """Read standard input, which never holds anything more, until it is closed."""
     while os.read(0, 4096):
         pass
     os._exit(1)

@@ -1,4 +1,4 @@
-"""One engine at work on several segments: takes what is decoded, answers it in batches, has it committed."""
+"""One worker of an extraction: batches the decoded clips of several segments, runs the engine, commits the results."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from .segment import InconsistentSeek, SegmentRun
 from .tasks import ExtractOptions, ExtractTask, Progressed, SegmentDone, SegmentFailed, SegmentLost, TaskEvent, Timings
 
 STORED_AS: dict[str, type[np.floating]] = {"float32": np.float32, "float16": np.float16}
+"""Values of --stored-as and the type in which scores and features are written."""
 
 
 class Extractor:
-    """Plain and single-threaded, but for the reading; an actor merely wraps it."""
+    """Processes several segments with one engine; single-threaded but for the reading. A Ray actor wraps this class."""
 
     def __init__(
         self, engine: Engine, boxes: BoxSource | None, archive: Archive, reading: Reading, options: ExtractOptions
@@ -40,11 +41,11 @@ class Extractor:
 
     @property
     def running(self) -> int:
-        """Segments at hand."""
+        """Number of open segments."""
         return len(self._runs)
 
     def begin(self, task: ExtractTask, decoder: object = None) -> None:
-        """Take up a segment where its last commit left it; `decoder` is handed to the reading."""
+        """Open a segment and continue from its last commit; `decoder` is passed to the reading."""
         work = self._archive.work(task.video_id, task.segment)
         stored_as = STORED_AS[self._archive.provenance.stored_as]
         self._runs[task.key] = SegmentRun(task, work, self._engine, self._options, stored_as)
@@ -52,7 +53,10 @@ class Extractor:
         self._read(task.key)
 
     def advance(self, seconds: float) -> list[TaskEvent]:
-        """Work for about so long, or until nothing is left; returns what happened. StoreError if the store fails."""
+        """Work for about so long, or until no segment is open, and return what happened.
+
+        Raises StoreError if the archive cannot be written.
+        """
         events: list[TaskEvent] = []
         until = time.perf_counter() + seconds
         while self._runs and (left := until - time.perf_counter()) > 0:
@@ -79,12 +83,12 @@ class Extractor:
         return events
 
     def drop(self, key: str) -> None:
-        """Let go of a segment; what was committed stands."""
+        """Close a segment without a commit; what was committed before stays."""
         if key in self._runs:
             self._drop(self._runs[key])
 
     def close(self) -> None:
-        """Stop reading, and commit what was answered."""
+        """Stop reading, and commit the results that are there."""
         self._reading.close()
         for run in self._runs.values():
             run.commit()
@@ -96,7 +100,7 @@ class Extractor:
 
     def _admit(self, run: SegmentRun, event: ClipRead) -> list[tuple[SegmentRun, Clip]]:
         try:
-            clip = run.admit(event.found)
+            clip = run.admit(event.numbered)
         except InconsistentSeek:
             self._read(run.task.key)
             return []
@@ -116,19 +120,22 @@ class Extractor:
     def _find_boxes(
         self, batch: Sequence[tuple[SegmentRun, Clip]], events: list[TaskEvent]
     ) -> tuple[list[tuple[SegmentRun, Clip]], list[PersonBoxes] | None]:
-        """The boxes of the clips; a video that the box source does not know fails, and no other."""
+        """Return the clips whose boxes were found, and these boxes.
+
+        Where the box source fails for a clip, the segment of this clip fails and the others go on.
+        """
         if self._boxes is None or not self._engine.wants_boxes:
             return list(batch), None
-        kept: list[tuple[SegmentRun, Clip]] = []
+        with_boxes: list[tuple[SegmentRun, Clip]] = []
         people: list[PersonBoxes] = []
         for run, clip in batch:
             try:
                 people += self._boxes.boxes([replace(clip, stream_id=source_name(run.task.location))])
-                kept.append((run, clip))
+                with_boxes.append((run, clip))
             except MemvitError as error:
                 self._drop(run)
                 events.append(SegmentFailed(run.task.key, str(error)))
-        return kept, people
+        return with_boxes, people
 
     def _step(self, clips: list[Clip], people: list[PersonBoxes] | None) -> list[Result]:
         try:
@@ -153,7 +160,7 @@ class Extractor:
 
 
 def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
-    """How videos are read for a model and a source of boxes."""
+    """Return how videos are read for a model and a box source."""
     wants_image = boxes is not None and boxes.wants_centre_image
     sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
     return ReadSettings(

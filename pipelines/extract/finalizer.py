@@ -1,4 +1,4 @@
-"""Putting finished videos together, beside the work on others."""
+"""Writes the final arrays of videos whose segments are complete, while other videos are processed."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from dataclasses import replace
 
 from memvit.store import Archive, Rows, SegmentWork, VideoState
 
-IN_ONE_PIECE = "read in one piece: entered in the middle it gave other frames"
-NOT_READABLE = "a committed part could not be read back and was done again"
+IN_ONE_PIECE = "read in one piece, because reading from the middle gave other frames"
+NOT_READABLE = "a committed part could not be read back and was computed again"
 
 
 class Finalizer:
-    """Turns the parts of a video into its arrays, in a thread of its own."""
+    """Turns the parts of videos into their final arrays, in a thread of its own."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._wanted: queue.SimpleQueue[tuple[VideoState, Rows | None] | None] = queue.SimpleQueue()
-        self._closed: queue.SimpleQueue[VideoState | BaseException] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="close", daemon=True)
+        self._requests: queue.SimpleQueue[tuple[VideoState, Rows | None] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[VideoState | BaseException] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="finalizer", daemon=True)
         self.pending = 0
+        """Number of videos that were put and not yet taken."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, state: VideoState, rows: Rows | None = None) -> None:
-        """Have a video put together whose segments are finished, or whose `rows` these are."""
+        """Ask for the final arrays of a video: of its `rows`, or of its committed segments if `rows` is None."""
         self.pending += 1
-        self._wanted.put((state, rows))
+        self._requests.put((state, rows))
 
     def take(self) -> VideoState | None:
-        """What `finalize_video` made of a video, if one is ready; what went wrong with the store is raised here."""
+        """Return the next result of `finalize_video`, or None if none is ready. An exception of it is raised here."""
         try:
-            found = self._closed.get_nowait()
+            found = self._results.get_nowait()
         except queue.Empty:
             return None
         self.pending -= 1
@@ -45,20 +46,24 @@ class Finalizer:
         return found
 
     def stop(self) -> None:
-        """End after what was asked for."""
-        self._wanted.put(None)
+        """Finish all requests and end the thread."""
+        self._requests.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (wanted := self._wanted.get()) is not None:
+        while (request := self._requests.get()) is not None:
             try:
-                self._closed.put(finalize_video(self._archive, *wanted))
+                self._results.put(finalize_video(self._archive, *request))
             except Exception as error:
-                self._closed.put(error)
+                self._results.put(error)
 
 
 def finalize_video(archive: Archive, state: VideoState, rows: Rows | None = None) -> VideoState:
-    """The state `done` once the arrays are there; `running` with what is to be done again if parts do not fit."""
+    """Write the final arrays of a video and return its new state.
+
+    The state is `done`, or still `running` if a part cannot be read back or if the segments do not agree; then the note
+    says why, and the segments that are not finished are to be computed again.
+    """
     if rows is not None:
         return _done(archive, state, [rows], len(rows), rows.num_people)
     works = [archive.work(state.id, index) for index in range(len(state.segments))]
@@ -78,7 +83,7 @@ def finalize_video(archive: Archive, state: VideoState, rows: Rows | None = None
 
 def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> VideoState:
     replaced = state.replaces
-    if replaced:  # from here on the earlier result does not count any more
+    if replaced:  # The earlier result becomes invalid here, because its arrays are overwritten next.
         state = replace(state, replaces=False)
         archive.put(state)
     digests = archive.finish(state, parts, clips, people)
@@ -90,13 +95,13 @@ def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int
 
 
 def do_segments_agree(works: Sequence[SegmentWork]) -> bool:
-    """Whether each segment was warmed up on the very frames that the segments before it saw."""
-    wanted = {number: crc for work in works for number, crc in work.warm_up.items()}
-    if not wanted:
+    """Whether the warm-up frames of each segment are those that the segments before it saw, by their CRC-32."""
+    expected = {number: crc for work in works for number, crc in work.warm_up.items()}
+    if not expected:
         return True
     for work in works:
         for rows in work.rows():
             for number, crc in zip(rows.clips["number"].tolist(), rows.clips["frames_crc32"].tolist(), strict=True):
-                if wanted.pop(number, crc) != crc:
+                if expected.pop(number, crc) != crc:
                     return False
-    return not wanted
+    return not expected

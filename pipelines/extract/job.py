@@ -1,4 +1,4 @@
-"""The driver of an extraction: hands out segments, hears what became of them, keeps the states of the videos."""
+"""The driver of an extraction: gives segments to the pool, handles its events, writes the states of the videos."""
 
 from __future__ import annotations
 
@@ -16,50 +16,59 @@ from .resume import MAX_ATTEMPTS, Planner, ResumePolicy, VideoPlan
 from .tasks import ExtractOptions, ExtractTask, Progressed, SegmentDone, SegmentFailed, SegmentLost, TaskEvent, Timings
 
 TURN_SECONDS = 0.5
+"""The pool works so long before it reports."""
 MAX_PENDING = 8
-"""With so many videos waiting to be put together, no more work is handed out: each may hold rows in memory."""
+"""While so many videos wait for the finalizer, no segment is started, because each may have its rows in memory."""
 
 
 @dataclass
 class JobSummary:
-    """How an extraction went."""
+    """What an extraction did so far."""
 
     videos: int = 0
-    """Of the inputs."""
+    """Number of videos that the inputs name."""
     done: dict[str, VideoState] = field(default_factory=dict)
-    """By this run."""
+    """Videos that this run finished, by id."""
     already_done: int = 0
+    """Number of videos that an earlier run finished."""
     failed: dict[str, VideoState] = field(default_factory=dict)
-    """Earlier failures that were not tried again among them."""
+    """Videos that failed, by id; those that failed earlier and were not tried again are among them."""
     clips: int = 0
-    """Answered by this run."""
+    """Number of clips that this run processed."""
     video_seconds: float = 0.0
-    """Of video, answered by this run."""
+    """Length of the video that this run processed: clips × hop."""
     wall_seconds: float = 0.0
+    """Time since the run began."""
     lost: int = 0
-    """Times that a worker or decoder died."""
+    """How often a worker or decoder died."""
     timings: Timings = field(default_factory=Timings)
-    """Of all workers together."""
+    """How all workers together spent their time."""
     interrupted: bool = False
+    """Whether it was stopped before all videos were completed."""
 
     @property
     def completed(self) -> int:
-        """Videos with nothing left to do."""
+        """Number of videos that are done or failed."""
         return len(self.done) + self.already_done + len(self.failed)
 
 
 @dataclass
 class _OpenVideo:
+    """A video that is planned and neither done nor failed."""
+
     state: VideoState
     location: str
+    """As the user gave it, with credentials."""
     left: set[int]
+    """Segments that are not complete."""
     notes: list[str] = field(default_factory=list)
+    """What was skipped or repaired while reading its segments."""
     losses: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Of each segment: how often its worker died, since it had how many clips."""
+    """Segment → (how often its worker died without any new commit, clips that were committed then)."""
 
 
 class Job:
-    """Runs until every video is done or has failed."""
+    """An extraction; it runs until every video is done or has failed."""
 
     def __init__(
         self,
@@ -79,7 +88,10 @@ class Job:
         self.summary = JobSummary(videos=len(locations))
 
     def run(self, stopping: threading.Event) -> JobSummary:
-        """Work; StoreError if the archive takes no more. What was committed stands, however it ends."""
+        """Process all videos until `stopping` is set. What was committed stays, however this ends.
+
+        Raises StoreError if the archive cannot be written.
+        """
         began = time.monotonic()
         self._planner.start()
         self._finalizer.start()
@@ -135,7 +147,7 @@ class Job:
     def _handle(self, event: TaskEvent) -> None:
         video_id, _, segment = event.key.rpartition("/")
         video = self._open.get(video_id)
-        if video is None:  # another segment of it has failed
+        if video is None:  # Another segment of this video has failed.
             return
         if isinstance(event, Progressed):
             self.summary.clips += event.clips
@@ -193,7 +205,7 @@ class Job:
             self._waiting.extend(plan.tasks)
 
     def _reset_attempts(self) -> None:
-        """Stopped on purpose: no video that is at hand is suspected of having killed the job."""
+        """Reset the count of attempts of open videos: the user stopped the job, so none of them has killed it."""
         plan = [plan.state for plan in self._planner.left() if plan.state.state == "running"]
         for state in [*(video.state for video in self._open.values()), *plan]:
             self._archive.put(replace(state, attempts=0))

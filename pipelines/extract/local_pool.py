@@ -17,7 +17,7 @@ IDLE_SECONDS = 0.02
 
 
 class LocalPool:
-    """One worker in this process; videos are decoded in threads."""
+    """A pool of one worker that runs in this process; videos are decoded in threads."""
 
     def __init__(self, archive: Archive, engine: Engine, boxes: BoxSource | None, options: ExtractOptions) -> None:
         reading = ThreadReading(read_settings(engine.preprocessing, boxes, options))
@@ -25,27 +25,27 @@ class LocalPool:
         self._slots = options.slots
 
     def free(self) -> int:
-        """See `Pool`."""
+        """Return how many more segments can be started now."""
         return self._slots - self.extractor.running
 
     def begin(self, task: ExtractTask) -> None:
-        """See `Pool`."""
+        """Start a segment."""
         self.extractor.begin(task, OWN_PROCESS if task.isolated else None)
 
     def drop(self, key: str) -> None:
-        """See `Pool`."""
+        """Stop a segment and discard its uncommitted results."""
         self.extractor.drop(key)
 
     def events(self, seconds: float) -> list[TaskEvent]:
-        """See `Pool`."""
+        """Work for about so long, and return what happened."""
         if not self.extractor.running:
-            time.sleep(IDLE_SECONDS)  # videos are being opened, or put together
+            time.sleep(IDLE_SECONDS)  # Other threads open or finalize videos meanwhile.
         return self.extractor.advance(seconds)
 
     def timings(self) -> Timings:
-        """See `Pool`."""
+        """Return how the worker spent its time so far."""
         return self.extractor.timings
 
     def close(self) -> None:
-        """See `Pool`."""
+        """Commit the results that are there, and stop reading."""
         self.extractor.close()

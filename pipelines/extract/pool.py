@@ -8,22 +8,22 @@ from .tasks import ExtractTask, TaskEvent, Timings
 
 
 class Pool(Protocol):
-    """Workers, wherever they run."""
+    """Workers of an extraction: threads of this process or Ray actors."""
 
     def free(self) -> int:
-        """How many more segments can be taken up now."""
+        """Return how many more segments can be started now."""
 
     def begin(self, task: ExtractTask) -> None:
-        """Have a segment worked on."""
+        """Start a segment."""
 
     def drop(self, key: str) -> None:
-        """Stop work on a segment; nothing happens if there is none."""
+        """Stop a segment and discard its uncommitted results; does nothing if it is not running."""
 
     def events(self, seconds: float) -> list[TaskEvent]:
-        """What happened, after about so long at most."""
+        """Wait at most about so long, and return what happened."""
 
     def timings(self) -> Timings:
-        """Where the workers' time went so far."""
+        """Return how all workers together spent their time so far."""
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Commit the results that are there, and end the workers."""

@@ -1,4 +1,4 @@
-"""Which videos still want work, and how each is cut; ahead of the workers, in a thread of its own."""
+"""Decides what is left to do of each video, and into which segments it is cut, in a thread ahead of the workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from memvit.os_errors import sentence_of
 from memvit.store import Archive, VideoState, fingerprint
 from memvit.store.archive import video_id
 from memvit.types import MemvitError
@@ -21,58 +22,62 @@ from .reading import ProbedVideo, probe
 from .tasks import ExtractOptions, ExtractTask
 
 MAX_ATTEMPTS = 5
-"""So often the process that opens or decodes a video, or answers for it, may die without getting any further."""
+"""A video fails after so many deaths of the process that opens, decodes or processes it, without progress between."""
 SUSPECT_AFTER = 2
-"""So many jobs may die with a video at hand before it is opened and decoded in a process of its own."""
+"""After so many jobs that died while a video was open, it is opened and decoded in a process of its own."""
 AHEAD_VIDEOS = 8
+"""Number of videos that are planned ahead of the workers."""
 
 
 @dataclass(frozen=True)
 class ResumePolicy:
-    """What to do with videos that an earlier run has seen."""
+    """What to do with videos that an earlier run has processed."""
 
     retry_failed: bool = False
+    """Try failed videos again."""
     redo_changed: bool = False
+    """Process finished videos again whose file has changed."""
     verify: bool = False
-    """Read finished videos back, and do damaged ones again."""
+    """Read finished videos back, and process damaged ones again."""
 
 
 @dataclass
 class VideoPlan:
-    """A video, and what is left to do."""
+    """A video, and what is left to do of it."""
 
     state: VideoState
     location: str
-    """With its credentials, if it has any."""
+    """As the user gave it, with credentials."""
     tasks: list[ExtractTask] = field(default_factory=list)
-    """Segments that are not finished; none if it only wants to be put together."""
+    """Segments that are not complete; empty if the state is not `running`, or if only the final arrays are missing."""
 
 
 class Planner:
-    """Goes through the videos and puts what it finds into a short queue."""
+    """Plans the videos one by one in a thread, and puts the plans into a queue of AHEAD_VIDEOS."""
 
     def __init__(
         self, archive: Archive, locations: Iterable[str], options: ExtractOptions, policy: ResumePolicy
     ) -> None:
         self._archive, self._locations = archive, locations
         self._options, self._policy = options, policy
-        self._found: queue.Queue[VideoPlan | BaseException | None] = queue.Queue(AHEAD_VIDEOS)
+        self._plans: queue.Queue[VideoPlan | BaseException | None] = queue.Queue(AHEAD_VIDEOS)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="plan", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
         self.is_finished = False
+        """Whether the plan of the last video was taken."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the video at hand."""
+        """End the thread after the video that it is planning."""
         self._stopping.set()
 
     def take(self) -> VideoPlan | None:
-        """The next video, if one is ready; what went wrong with the store is raised here."""
+        """Return the next plan, or None if none is ready. An exception of the thread is raised here."""
         try:
-            found = self._found.get_nowait()
+            found = self._plans.get_nowait()
         except queue.Empty:
             return None
         if isinstance(found, BaseException):
@@ -93,23 +98,23 @@ class Planner:
     def _put(self, item: VideoPlan | BaseException | None) -> None:
         while not self._stopping.is_set():
             try:
-                self._found.put(item, timeout=0.2)
+                self._plans.put(item, timeout=0.2)
                 return
             except queue.Full:
                 continue
 
     def left(self) -> Iterator[VideoPlan]:
-        """What was planned and never taken, once the planner was stopped."""
+        """Yield the plans that were never taken, after the planner was stopped."""
         while True:
             try:
-                found = self._found.get_nowait()
+                found = self._plans.get_nowait()
             except queue.Empty:
                 return
             if isinstance(found, VideoPlan):
                 yield found
 
     def plan(self, location: str) -> VideoPlan:
-        """What is left to do of one video. StoreError if the archive cannot be written."""
+        """Return what is left to do of one video. Raises StoreError if the archive cannot be written."""
         identity = video_id(location)
         known = self._archive.video(identity)
         if known is not None and known.state == "failed" and not self._policy.retry_failed:
@@ -121,21 +126,23 @@ class Planner:
             self._archive.forget(identity)
             known = None
         if known is not None and known.state == "done":
-            settled = self._finished_plan(known, location)
-            if settled is not None:
-                return settled
+            plan = self._finished_plan(known, location)
+            if plan is not None:
+                return plan
             known = self._archive.redo(identity) or VideoState(identity, redact(location), "running", replaces=True)
         return self._open_and_plan(known or VideoState(identity, redact(location), "running"), location)
 
     def _open_and_plan(self, known: VideoState, location: str) -> VideoPlan:
-        """Open a video that wants work; that it is at hand is written down before, for opening may kill the job."""
+        """Open a video that is not done, and plan it. The attempt is counted before, since opening may kill the job."""
         known = replace(known, attempts=known.attempts + 1)
         self._archive.put(known)
         try:
             state = self._probe(known, location)
-        except (MemvitError, OSError) as error:
+        except OSError as error:
+            return VideoPlan(self.failed(known, sentence_of(error, redact(location))), location)
+        except MemvitError as error:
             return VideoPlan(self.failed(known, str(error)), location)
-        if known.fingerprint is None and known.duration_seconds is None:  # never opened before
+        if known.fingerprint is None and known.duration_seconds is None:  # It was never opened before.
             return self.begin(state, location)
         if self._is_unchanged(known, state):
             return self.begin(replace(state, segments=known.segments, clips=known.clips), location)
@@ -143,7 +150,7 @@ class Planner:
         return self.begin(state, location)
 
     def begin(self, state: VideoState, location: str) -> VideoPlan:
-        """Record where it stands, and say what is left."""
+        """Write the number of committed clips into the archive, and return the segments that are left."""
         works = [self._archive.work(state.id, index) for index in range(len(state.segments))]
         clips = sum(work.clips for work in works)
         state = replace(state, clips=clips, attempts=1 if clips > state.clips else state.attempts)
@@ -156,20 +163,20 @@ class Planner:
         return VideoPlan(state, location, tasks)
 
     def failed(self, state: VideoState, reason: str) -> VideoState:
-        """Record that a video cannot be done; what was committed of it stays for another try."""
+        """Write into the archive that a video failed; what was committed of it stays for another try."""
         state = replace(state, state="failed", reason=reason)
         self._archive.put(state)
         return state
 
     def _finished_plan(self, known: VideoState, location: str) -> VideoPlan | None:
-        """A finished video as it is, or None if it is to be done again."""
+        """Return the plan of a finished video with nothing left to do, or None if it is to be processed again."""
         if self._policy.verify and self._archive.damaged(known):
             return None
         try:
-            mark = fingerprint(location)
+            current = fingerprint(location)
         except OSError:
-            mark = known.fingerprint  # gone since: its results stand
-        if mark is None or known.fingerprint is None or mark.is_same(known.fingerprint):
+            current = known.fingerprint  # The file was removed since: its results stay valid.
+        if current is None or known.fingerprint is None or current.is_same(known.fingerprint):
             return VideoPlan(known, location)
         if self._policy.redo_changed:
             return None
@@ -177,7 +184,7 @@ class Planner:
         return VideoPlan(replace(known, state="failed", reason=reason), location)
 
     def _probe(self, known: VideoState, location: str) -> VideoState:
-        """Open the video; SourceError if that fails, or there is no end to it."""
+        """Open the video and return its state. Raises SourceError if that fails, MemvitError if it is a live stream."""
         refuse_special(location)
         found = self._probe_isolated(location) if self._is_suspect(known) else next(probe(location, self._options))
         if found.is_live:
@@ -194,7 +201,7 @@ class Planner:
         )
 
     def _probe_isolated(self, location: str) -> ProbedVideo:
-        """Open it in a process of its own; MemvitError if that dies as often as is tried."""
+        """Open a video in a process of its own. Raises MemvitError if this process dies MAX_ATTEMPTS times."""
         reason = ""
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -205,7 +212,7 @@ class Planner:
 
     @staticmethod
     def _is_suspect(state: VideoState) -> bool:
-        """Whether so many jobs died with it at hand, no further than before, that it may be the reason."""
+        """Whether so many jobs died while the video was open, without progress, that it may be the reason."""
         return state.attempts > SUSPECT_AFTER
 
     @staticmethod
@@ -218,7 +225,10 @@ class Planner:
 def segments_of(
     duration_seconds: float | None, start_seconds: float, options: ExtractOptions
 ) -> tuple[tuple[int | None, int | None], ...]:
-    """Numbers of the first clip and the one after the last of each segment, about equally long."""
+    """Cut a video into segments of about equal length.
+
+    Returns of each the number of its first clip and of the clip after its last; None is the beginning or the end.
+    """
     if not duration_seconds or options.segment_seconds <= 0:
         return ((None, None),)
     count = max(1, round(duration_seconds / options.segment_seconds))

@@ -1,4 +1,4 @@
-"""`memvit extract`: videos → one Zarr store, here or on a cluster, as often interrupted as need be."""
+"""`memvit extract`: writes the results of many videos into one Zarr store, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ from .resume import ResumePolicy
 from .tasks import ExtractOptions
 
 GPU_BATCH = 8
+"""Default of --batch on a GPU."""
 SEGMENT_SECONDS = 1800.0
-"""Half an hour: warming MeMViT-16 up (36 clips) costs 2 %."""
+"""Default of --segment where several clips are processed at once: the 36 warm-up clips of MeMViT-16 cost 2 %."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Where a job runs, and how."""
+    """Where an extraction runs, and how."""
 
     settings: ModelSettings
-    """Of the driver, which only needs to know what the workers' model is."""
+    """The model that the driver loads; with Ray on the CPU, because the driver only needs its description."""
     options: ExtractOptions
+    """How videos are read, cut into segments and committed."""
     make_pool: Callable[[Archive, Engine, BoxSource | None], Pool] | None
-    """None for one worker in this process."""
+    """Makes the workers; None for one worker in this process."""
 
 
 def extract(
@@ -55,8 +57,9 @@ def extract(
 ) -> JobSummary:
     """Bring an archive up to date with a list of videos.
 
-    Run again after any interruption, it goes on where the last commit was. Ctrl-C or SIGTERM ends it after the clips at
-    hand. StoreError if the archive is somebody else's, was made with other settings, or takes no more.
+    Run again after an interruption, it continues from the last commit. Ctrl-C or SIGTERM ends it after the present
+    batch. Raises StoreError if another job writes to the archive, if it was made with other settings, or if it cannot
+    be written.
     """
     if stored_as not in STORED_AS:
         raise MemvitError(f"--stored-as {stored_as}: use one of {', '.join(STORED_AS)}")
@@ -77,11 +80,11 @@ def extract(
 
 
 def boxes_identity(settings: ModelSettings) -> str:
-    """What the boxes depend on, for the archive's provenance."""
+    """Describe what the boxes depend on, for the provenance of the archive."""
     spec = settings.boxes or DEFAULT_BOXES
     if spec.endswith(".csv"):
-        mark = fingerprint(spec)
-        spec = f"{Path(spec).name} {mark.digest if mark else ''}"
+        file = fingerprint(spec)
+        spec = f"{Path(spec).name} {file.digest if file else ''}"
     threshold = "" if settings.boxes_threshold is None else f" from {settings.boxes_threshold:g}"
     return spec + threshold
 
@@ -89,7 +92,7 @@ def boxes_identity(settings: ModelSettings) -> str:
 def provenance_of(
     engine: Engine, names: Labels, settings: ModelSettings, options: ExtractOptions, stored_as: str
 ) -> Provenance:
-    """What the results of such a run depend on."""
+    """Describe everything that the results of a run depend on."""
     config = asdict(engine.model.config)
     return Provenance(
         model=model_name(settings.model, settings.checkpoint),
@@ -112,7 +115,7 @@ def provenance_of(
 
 
 def write_report(path: Path, summary: JobSummary) -> None:
-    """What became of every video, for programs."""
+    """Write the outcome for every video as JSON."""
 
     def brief(state: VideoState) -> dict[str, Any]:
         return {
@@ -149,12 +152,12 @@ def set_up(
     segment_seconds: float | None,
     **more: Any,
 ) -> Setup:
-    """Choose what the machine suggests: batches on a GPU, segments where several clips are at work at once.
+    """Choose the defaults for the machine: batches on a GPU, segments where several clips are processed at once.
 
-    Several workers, or an address, start or join Ray. MemvitError if that cannot be had.
+    Several workers start Ray, an address joins a cluster. Raises MemvitError if Ray is missing or does not start.
     """
 
-    def options(is_gpu: bool, several: bool) -> ExtractOptions:
+    def options_for(is_gpu: bool, several: bool) -> ExtractOptions:
         size = batch or (GPU_BATCH if is_gpu else 1)
         length = segment_seconds
         if length is None:
@@ -162,12 +165,12 @@ def set_up(
         return ExtractOptions(batch=size, segment_seconds=length, **more)
 
     if workers == 1 and address is None:
-        return Setup(settings, options(choose_device(settings.device).type == "cuda", several=False), None)
+        return Setup(settings, options_for(choose_device(settings.device).type == "cuda", several=False), None)
     try:
         from pipelines.actors import ray_pool
         from pipelines.cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
     settings = Cluster.join(address).settled(settings)
-    chosen = options(settings.device != "cpu", several=True)
-    return Setup(replace(settings, device="cpu"), chosen, ray_pool(settings, chosen, workers))
+    options = options_for(settings.device != "cpu", several=True)
+    return Setup(replace(settings, device="cpu"), options, ray_pool(settings, options, workers))

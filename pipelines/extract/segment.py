@@ -1,4 +1,4 @@
-"""One segment on its way: where reading begins, which clips count, when they are committed."""
+"""One segment while it is processed: where reading begins, which clips count, when results are committed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from memvit.video.clips.ranges import NumberedClip
 from .tasks import ClipRange, ExtractOptions, ExtractTask
 
 MAX_UNCOMMITTED_BYTES = 32 << 20
-"""Results of a segment that wait for a commit, however many clips one is to have: crowds, or a large --commit."""
+"""Results of a segment are committed at this size, even if --commit asks for more clips: it bounds the memory that a
+large --commit or many people in each clip would take."""
 
 
 class InconsistentSeek(Exception):
-    """Reading from the middle gave other frames than before, or too few: begin anew, further back."""
+    """Reading from the middle gave other frames than before, or too few; read again from an earlier place."""
 
 
 class SegmentRun:
-    """Feeds the engine with one segment's clips, warmed up or with its memory restored, and commits the results.
+    """Chooses the clips of one segment that the engine sees, and commits the results.
 
-    A segment that does not begin with the video is warmed up on the `receptive_field` clips before it: then every
-    result is that of one run over the whole video. A segment that was interrupted goes on with its memory snapshot; the
-    clip before is read again, and its frames must be those that were seen then.
+    A segment that does not begin with the video is warmed up on the `receptive_field` clips before it, so that every
+    result equals that of one run over the whole video. An interrupted segment continues with its memory snapshot; the
+    last committed clip is read again, and its frames must have the CRC-32 that was stored with it.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class SegmentRun:
         self._results: list[Result] = []
         self._checksums: list[int] = []
         self.uncommitted_bytes = 0
-        """Of results that are not committed."""
+        """Size of the results that are not committed yet."""
 
     def prepare(self) -> ClipRange:
-        """Set the engine up, and say what is to be read; None begins with the video, or ends with it."""
+        """Reset the engine's memory of this segment, or restore it, and return which clips are to be read."""
         self._engine.forget(self.task.key)
         self._results, self._checksums, self.uncommitted_bytes = [], [], 0
         self._expected_crc32: dict[int, int] = {}
@@ -60,9 +61,9 @@ class SegmentRun:
         return ClipRange(self._start - self._engine.reach_clips - self._extra_clips, self.task.stop)
 
     def admit(self, found: NumberedClip) -> Clip | None:
-        """The clip as the engine is to see it, or None if it was read for comparison only.
+        """Return the clip for the engine, or None if it was read for its CRC-32 only.
 
-        TornRange if reading must begin anew: then `prepare` again.
+        Raises InconsistentSeek if the segment must be read again: then call `prepare` again.
         """
         self._begins_video |= found.begins_video
         if self._expected_crc32.get(found.number, found.crc32) != found.crc32:
@@ -79,7 +80,7 @@ class SegmentRun:
             if missing > 0 and not self._begins_video and not self._results:
                 self._extra_clips = 2 * (self._extra_clips + missing)
                 raise InconsistentSeek
-        if found.clip.session != self._session:  # memory never crosses from one to the next
+        if found.clip.session != self._session:  # Memory of one session must not reach the next.
             self._engine.forget(self.task.key)
             self._session, self._next_index = found.clip.session, 0
         self._pending = found
@@ -87,7 +88,10 @@ class SegmentRun:
         return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1)
 
     def take(self, result: Result) -> int:
-        """Keep the result of the clip admitted last; returns how many clips that adds to the archive: 1 or 0."""
+        """Collect the result of the clip admitted last, and commit if enough are there.
+
+        Returns how many clips this adds to the archive: 1, or 0 for a clip of the warm-up.
+        """
         if self._start is not None and self._pending.number < self._start:
             return 0
         self._results.append(result)
@@ -98,13 +102,16 @@ class SegmentRun:
         return 1
 
     def commit(self) -> None:
-        """Write what was gathered since the last commit."""
+        """Write the results since the last commit."""
         if self._results:
             self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
             self._results, self._checksums, self.uncommitted_bytes = [], [], 0
 
     def finish(self) -> Rows | None:
-        """The segment was read to its end. A video that ended before its first commit is given back whole."""
+        """Complete the segment after its last clip.
+
+        Returns the rows of a whole video that ended before its first commit; otherwise commits them and returns None.
+        """
         is_whole = self.task.first is None and self.task.stop is None
         if is_whole and not self.work.parts and self._results:
             return self._rows()
@@ -116,12 +123,12 @@ class SegmentRun:
         return rows_of(self._results, self._checksums, hop_seconds=self._options.hop_seconds, stored_as=self._stored_as)
 
     def drop(self) -> None:
-        """Let go of it; what was committed stands."""
+        """Free the engine's memory of this segment; what was committed stays."""
         self._engine.forget(self.task.key)
 
 
 def bytes_of(result: Result) -> int:
-    """What the arrays of a result take."""
+    """Return the size of the arrays of a result."""
     arrays = [result.scores, result.features, result.box_features]
     arrays += [result.boxes.xyxy, result.boxes.scores] if result.boxes is not None else []
     return sum(array.nbytes for array in arrays if array is not None)

@@ -1,4 +1,4 @@
-"""What is to be done, and what became of it: the words that driver, workers and progress share."""
+"""Tasks and events: what the driver gives to its workers, and what they report."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """How videos are read and cut."""
+    """How videos are read, cut into segments and committed."""
 
     hop_seconds: float = 1.0
     batch: int = 1
-    """Clips of different videos that the model sees at once."""
+    """Largest number of clips, each of another segment, in one call of the model."""
     commit_clips: int = 64
-    """Clips of a segment from commit to commit: what a kill can cost."""
+    """Number of clips of a segment between two commits; a kill loses at most so many of each open segment."""
     queue_clips: int = 2
-    """Clips of a video that are decoded ahead."""
+    """Number of clips of a segment that are decoded ahead."""
     segment_seconds: float = 0.0
-    """Longer videos are cut into segments of this length that are worked on apart; 0 cuts none."""
+    """Longer videos are cut into segments of this length, which are processed in parallel; 0 cuts none."""
     frames_per_second: float = 30.0
-    """Of a folder of frames."""
+    """Frame rate of a video that is a folder of frames."""
     start_seconds: float = 0.0
-    """Of a folder's first frame."""
+    """Time of the first frame of a folder of frames."""
     limits: VideoLimits = DEFAULT_LIMITS
+    """Sizes above which a video is refused."""
 
     @property
     def slots(self) -> int:
-        """Videos that a worker has open at once: one more than a batch, so that the next is decoded in time."""
+        """Number of segments that a worker has open: one more than a batch, so that the next is decoded in time."""
         return self.batch + 1
 
 
@@ -44,77 +45,83 @@ class ExtractTask:
     location: str
     segment: int
     first: int | None
-    """Number of its first clip; None is the beginning."""
+    """Number of its first clip; None is the beginning of the video."""
     stop: int | None
-    """Number of the clip after its last; None is the end."""
+    """Number of the clip after its last; None is the end of the video."""
     isolated: bool = False
-    """Decode it in a process of its own: an earlier job, or a worker, died while it was at hand."""
+    """Decode it in a process of its own, because an earlier job or a worker died while it had this segment open."""
 
     @property
     def key(self) -> str:
-        """Unlike any other's."""
+        """Unique name of the segment: VIDEO_ID/SEGMENT."""
         return f"{self.video_id}/{self.segment}"
 
 
 @dataclass(frozen=True)
 class ClipRange:
-    """Numbers of the clips to read; None is the beginning or end of the video."""
+    """Numbers of the clips to read: from `first` to the one before `stop`."""
 
     first: int | None
+    """None is the beginning of the video."""
     stop: int | None
+    """None is the end of the video."""
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """Clips were answered."""
+    """The results of further clips of a segment are there."""
 
     key: str
     clips: int
-    """Newly."""
+    """Number of clips since the last event of this kind."""
 
 
 @dataclass(frozen=True)
 class SegmentDone:
-    """A segment is committed to its end."""
+    """All clips of a segment were processed."""
 
     key: str
     note: str
-    """What was skipped or mended while reading."""
+    """What was skipped or repaired while reading; empty if nothing was."""
     rows: Rows | None = None
-    """All of a video that ended before its first commit: it needs no parts."""
+    """All rows of a video that ended before its first commit; None if its rows are committed in the archive."""
 
 
 @dataclass(frozen=True)
 class SegmentFailed:
-    """The video cannot be read or answered for; trying again would not help."""
+    """The video cannot be read or processed; trying again would not help."""
 
     key: str
     reason: str
+    """One sentence for the user."""
 
 
 @dataclass(frozen=True)
 class SegmentLost:
-    """Whoever worked on it died; it goes on from its last commit."""
+    """The worker or decoder of a segment died; the segment can continue from its last commit."""
 
     key: str
     reason: str
+    """How it died."""
 
 
 @dataclass
 class Timings:
-    """Where the time of a worker went, in seconds."""
+    """How a worker spent its time, in seconds."""
 
     model: float = 0.0
+    """Time in the model and in the box source."""
     commit: float = 0.0
+    """Time to collect results and write them to the archive."""
     waiting: float = 0.0
-    """For decoded clips."""
+    """Time without any decoded clip."""
 
     def __add__(self, other: Timings) -> Timings:
         return Timings(self.model + other.model, self.commit + other.commit, self.waiting + other.waiting)
 
     @property
     def busy(self) -> float:
-        """Share of the time in which the model was at work."""
+        """Share of the time, from 0 to 1, that was spent in the model."""
         return self.model / max(self.model + self.commit + self.waiting, 1e-9)
 
 
