@@ -53,6 +53,6 @@ class PlainRunner(Runner):
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
         """See `Runner.step`."""
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with self.inference():
             images = self.as_images(images)
             return self._twin.step(images, boxes, memory, remember=remember)

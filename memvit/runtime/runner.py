@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import numpy as np
@@ -62,6 +62,14 @@ class Runner(ABC):
         """A context with the number of threads that this network is run with, for what is computed around a step."""
         yield
 
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """A context without gradients and without the caller's autocast: the runner has a precision of its own."""
+        kind = self.device.type
+        autocast = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+        with torch.inference_mode(), autocast:
+            yield
+
     @abstractmethod
     def step(
         self,
@@ -104,7 +112,7 @@ class Runner(ABC):
     ) -> ModelOutput:
         """As a call, with the features that the logits are read from."""
         plan = self.network.config.memory
-        with torch.inference_mode():
+        with self.inference():
             view = None
             if memory is not None:
                 if not isinstance(self.network, MeMViT) or plan is None:
@@ -126,8 +134,16 @@ class Runner(ABC):
         return images.to(self.dtype)
 
     def to_host(self, tensors: Sequence[Tensor]) -> list[NDArray[np.float32]]:
-        """The values of outputs as float32 arrays."""
-        return [tensor.float().cpu().numpy() for tensor in tensors]
+        """The values of outputs as float32 arrays, which are the caller's. All are copied at once."""
+        if not tensors:
+            return []
+        return split_like(torch.cat([tensor.flatten().float() for tensor in tensors]).cpu(), tensors)
+
+
+def split_like(flat: Tensor, tensors: Sequence[Tensor]) -> list[NDArray[np.float32]]:
+    """The values of tensors, one after the other in `flat` on the CPU, as arrays of their shapes."""
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape).numpy() for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def is_frames(images: Tensor) -> bool:

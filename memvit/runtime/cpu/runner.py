@@ -71,7 +71,7 @@ class CpuRunner(Runner):
             some_memory = None if memory is None else memory.select(samples)
             return _Step(*self._twin.step(images[samples], some_boxes, some_memory, remember=remember))
 
-        with torch.inference_mode(), torch.autocast("cpu", enabled=False), self.threads():
+        with self.inference(), self.threads():
             images = self.as_images(images)
             if boxes is not None and len(boxes) != len(images):
                 raise ValueError(f"{len(images)} clips need a list of {len(images)} box tensors, got {len(boxes)}")

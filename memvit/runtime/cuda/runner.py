@@ -63,7 +63,7 @@ class CudaRunner(Runner):
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
         """See `Runner.step`."""
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), self._current_device():
+        with self.inference(), self._current_device():
             if images.dtype != torch.uint8:
                 self._check(images, boxes)
             people = sum(len(box) for box in boxes) if boxes is not None else 0

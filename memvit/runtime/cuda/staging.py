@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memvit.runtime.runner import split_like
+
 ALIGNMENT = 256
 """Bytes; every array begins at a multiple, so that kernels may read it in wide words."""
 BUFFERS = 2
@@ -81,5 +83,4 @@ class Downloads:
         here.copy_(flat, non_blocking=True)
         if self._pinned:
             torch.cuda.current_stream(flat.device).synchronize()
-        parts = here.clone().split([tensor.numel() for tensor in tensors])
-        return [part.view(tensor.shape).numpy() for part, tensor in zip(parts, tensors, strict=True)]
+        return split_like(here.clone(), tensors)

@@ -48,7 +48,7 @@ class ExportedRunner(Runner):
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
         """See `Runner.step`. ValueError also if a clip has another number of people than the program is for."""
         assert isinstance(self.network, MeMViT)
-        with torch.inference_mode():
+        with self.inference():
             images = self.as_images(images)
             self.network.check_inputs(images, boxes)
             steps = [
