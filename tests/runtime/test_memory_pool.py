@@ -22,8 +22,8 @@ BOX = torch.tensor([[5.0, 5.0, 50.0, 60.0]])
 def alone(model: MeMViT, stream: str, clips: int) -> tuple[list[torch.Tensor], Memory]:
     memory, logits = None, []
     for index in range(clips):
-        answer, memory = model(clip_of(stream, index), [BOX], memory)
-        logits.append(answer)
+        found, memory = model(clip_of(stream, index), [BOX], memory)
+        logits.append(found)
     assert memory is not None
     return logits, memory
 
@@ -31,9 +31,10 @@ def alone(model: MeMViT, stream: str, clips: int) -> tuple[list[torch.Tensor], M
 @torch.inference_mode()
 def step(model: MeMViT, pool: MemoryPool, names: list[str], places: list[int]) -> torch.Tensor:
     clips = torch.cat([clip_of(name, index) for name, index in zip(names, places, strict=True)])
-    answer, kept = model.step(clips, [BOX] * len(names), pool.recall(names))
-    pool.keep(names, kept)
-    return answer.logits
+    output, update = model.step(clips, [BOX] * len(names), pool.view(names))
+    assert update is not None
+    pool.write(names, update)
+    return output.logits
 
 
 def equal(one: Memory, other: Memory) -> bool:
@@ -70,7 +71,7 @@ def test_streams_of_any_age_share_a_step_and_rows_are_used_again(tiny: nn.Module
     assert len(pool) == 4 and "b" not in pool
 
 
-def test_what_is_taken_out_goes_on_in_another_pool(tiny: nn.Module) -> None:
+def test_a_stream_continues_in_another_pool(tiny: nn.Module) -> None:
     assert isinstance(tiny, MeMViT) and tiny.config.memory is not None
     first, second = MemoryPool(tiny.config.memory), MemoryPool(tiny.config.memory, capacity=1)
     for index in range(3):
@@ -81,7 +82,7 @@ def test_what_is_taken_out_goes_on_in_another_pool(tiny: nn.Module) -> None:
         assert torch.equal(step(tiny, second, ["a"], [index]), step(tiny, first, ["a"], [index]))
 
 
-def test_memories_that_are_no_streams_are_refused(tiny: nn.Module) -> None:
+def test_a_memory_of_several_streams_is_refused(tiny: nn.Module) -> None:
     assert isinstance(tiny, MeMViT) and tiny.config.memory is not None
     pool = MemoryPool(tiny.config.memory)
     memory = alone(tiny, "a", 2)[1]
@@ -89,4 +90,4 @@ def test_memories_that_are_no_streams_are_refused(tiny: nn.Module) -> None:
         pool.restore("a", Memory.stack([memory, memory]))
     with pytest.raises(KeyError):
         pool.memory("a")
-    assert pool.recall(["a"]) is None
+    assert pool.view(["a"]) is None

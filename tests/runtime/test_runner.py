@@ -12,8 +12,9 @@ from torch import nn
 import memvit
 from memvit.engine.engine import Engine
 from memvit.models import MODELS, create_model
-from memvit.runtime import Runner
+from memvit.runtime import for_device
 from memvit.runtime.cpu.onednn import PackedLinear, can_pack
+from memvit.runtime.cpu.runner import CpuRunner
 from memvit.types import MemvitError
 
 OWN = resources.files("memvit") / "data/models/memvit_tiny_long_cue.safetensors"
@@ -27,7 +28,7 @@ def clips(count: int) -> list[torch.Tensor]:
 
 
 def test_it_is_called_like_the_network_and_gives_its_numbers(tiny: nn.Module) -> None:
-    runner = Runner(tiny, PREPROCESSING)  # type: ignore[arg-type]
+    runner = for_device(tiny, preprocessing=PREPROCESSING)  # type: ignore[arg-type]
     memory = expected_memory = None
     for clip in clips(4):
         logits, memory = runner(clip, BOXES, memory)
@@ -44,20 +45,25 @@ def test_it_runs_packed_weights_and_the_engine_runs_it(tiny: nn.Module) -> None:
     """The packed twin takes two thirds of the network's time."""
     engine = Engine(tiny, PREPROCESSING)  # type: ignore[arg-type]
     assert engine.runner.network is engine.model is tiny
-    for runner in (engine.runner, Runner(tiny, PREPROCESSING)):  # type: ignore[arg-type]
-        assert any(isinstance(module, PackedLinear) for module in runner._running.modules())
+    for runner in (engine.runner, for_device(tiny, preprocessing=PREPROCESSING)):  # type: ignore[arg-type]
+        assert isinstance(runner, CpuRunner)
+        assert any(isinstance(module, PackedLinear) for module in runner._twin.modules())
 
 
 def test_a_classifier_of_single_clips() -> None:
     network = create_model("mvitv2_tiny_8x4")
-    runner = Runner(network, MODELS["mvitv2_tiny_8x4"].preprocessing)  # type: ignore[arg-type]
+    runner = for_device(network, preprocessing=MODELS["mvitv2_tiny_8x4"].preprocessing)  # type: ignore[arg-type]
     logits, memory = runner(clips(1)[0])
     torch.testing.assert_close(logits, network(clips(1)[0]), atol=1e-5, rtol=1e-4)
     assert memory is None and not runner.wants_boxes
     with pytest.raises(ValueError, match="neither boxes nor a memory"):
         runner(clips(1)[0], BOXES)
-    with pytest.raises(ValueError, match="has no memory: call it instead"):
-        runner.step(clips(1)[0])
+    output, update = runner.step(clips(1)[0])
+    assert update is None and torch.equal(output.logits, logits)
+    assert output.features.shape == (1, network.config.out_dim)
+    _, of_another = create_model("memvit_tiny_8x4")(clips(1)[0], BOXES)
+    with pytest.raises(ValueError, match="has no memory: pass memory=None"):
+        runner(clips(1)[0], None, of_another)
 
 
 def test_load_needs_nothing_but_a_file_that_describes_itself() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from memvit.engine.engine import Engine
 from memvit.models import MODELS
-from memvit.runtime import Runner, threads
+from memvit.runtime import for_device, threads
 from memvit.runtime.threads import default_counts, share_threads
 from tests.engine.test_engine import clip, people
 
@@ -36,7 +36,7 @@ def counted(tiny: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
 
 
 def run(network: nn.Module) -> None:
-    Runner(network, PREPROCESSING)(torch.zeros(1, 3, 8, 64, 64), BOXES)  # type: ignore[arg-type]
+    for_device(network, preprocessing=PREPROCESSING)(torch.zeros(1, 3, 8, 64, 64), BOXES)  # type: ignore[arg-type]
 
 
 def test_a_small_network_takes_one_and_gives_the_rest_back(tiny: nn.Module, counted: list[int]) -> None:
@@ -44,7 +44,7 @@ def test_a_small_network_takes_one_and_gives_the_rest_back(tiny: nn.Module, coun
     Engine(tiny, PREPROCESSING).step([clip("a", 0)], [people(1)])  # type: ignore[arg-type]
     assert counted == [1, 1] and torch.get_num_threads() == 3
     with pytest.raises(ValueError, match="takes clips of shape"):
-        Runner(tiny, PREPROCESSING)(torch.zeros(1, 3, 9, 64, 64), BOXES)  # type: ignore[arg-type]
+        for_device(tiny, preprocessing=PREPROCESSING)(torch.zeros(1, 3, 9, 64, 64), BOXES)  # type: ignore[arg-type]
     assert torch.get_num_threads() == 3, "after an error, too"
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from memvit.engine import engine as engine_module
 from memvit.engine.engine import Engine
-from memvit.models import MODELS, create_model, transfer
+from memvit.models import MODELS, create_model
 from memvit.models.position import one_hot_columns
-from memvit.models.preprocessing import model_input
-from memvit.runtime.memory_pool import MemoryPool
+from memvit.runtime import MemoryPool, Runner, for_device
+from memvit.runtime.cuda.graphs import GraphCache
+from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.transfer import sent
+from memvit.training.actions import ActionTask, LaneBatch
 from tests.engine.test_engine import clip, people
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
@@ -50,18 +55,64 @@ def on_device() -> nn.Module:
         return create_model("memvit_tiny_8x4")
 
 
-def test_a_step_of_the_engine_sends_four_tensors(on_device: nn.Module) -> None:
-    """Where memories are, boxes, which box belongs where, and what is kept where; the frames come before."""
-    pool = MemoryPool(on_device.config.memory)
+def graphs_without_capture() -> GraphCache:
+    """Every step is run as it is: the stand-in for a device captures nothing."""
+
+    class NoCapture(GraphCache):
+        def run(self, key: object, step: Any, inputs: Any) -> Any:
+            return step(inputs)
+
+    return NoCapture(lambda function: ((lambda: None), function()))
+
+
+def plain(network: Any) -> Runner:
+    return for_device(network, "meta", preprocessing=PREPROCESSING)
+
+
+def cuda(network: Any) -> Runner:
+    graphs = graphs_without_capture()
+    device = torch.device("meta")
+    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", graphs=graphs, pinned=False)
+
+
+@pytest.mark.parametrize(("make", "where", "expected"), [
+    (plain, "meta", 4),
+    (plain, "cpu", 5),
+    (cuda, "meta", 3),
+    (cuda, "cpu", 3),
+])  # fmt: skip
+def test_a_step_of_a_runner_sends_few_tensors(
+    on_device: nn.Module, make: Callable[[nn.Module], Runner], where: str, expected: int
+) -> None:
+    """Where memories are, boxes, which box belongs where, where memories go; and the frames, if they are not there.
+
+    The runner of CUDA devices sends frames and all of the boxes at once. Constants were sent when it was made, or with
+    the first step.
+    """
+    runner, pool = make(on_device), MemoryPool(on_device.config.memory)
     for _ in range(3):
-        frames = torch.empty(2, 8, 64, 64, 3, dtype=torch.uint8, device="meta")
-        with Copies() as copies, torch.no_grad():
-            _, kept = on_device.step(model_input(frames, PREPROCESSING), BOXES, pool.recall("ab"))
-            pool.keep("ab", kept)
-    assert copies.found == ["to"] * 4, "constants were sent with the first"
+        frames = torch.zeros(2, 8, 64, 64, 3, dtype=torch.uint8, device=where)
+        with Copies() as copies:
+            _, update = runner.step(frames, BOXES, pool.view("ab"))
+            assert update is not None
+            pool.write("ab", update)
+    assert copies.found == ["to"] * expected
 
 
-def test_a_step_of_training_sends_two(on_device: nn.Module) -> None:
+@pytest.mark.parametrize(("make", "expected"), [(plain, 5), (cuda, 3)])
+def test_a_step_of_the_engine_sends_what_its_runner_sends(
+    on_device: nn.Module, make: Callable[[nn.Module], Runner], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "for_device", lambda network, *_, **__: make(network))
+    engine = Engine(on_device, PREPROCESSING, device="meta")  # type: ignore[arg-type]
+    monkeypatch.setattr(engine.runner, "to_host", lambda tensors: [np.zeros(tensor.shape) for tensor in tensors])
+    for index in range(3):
+        with Copies() as copies:
+            engine.step([clip("a", index), clip("b", index)], [people(2), people(1)])
+    assert copies.found == ["to"] * expected
+
+
+def test_a_network_sends_the_boxes_in_two_tensors(on_device: nn.Module) -> None:
     """Boxes, and which box belongs where; nothing a layer."""
     on_device.train()
     memory = None
@@ -69,6 +120,19 @@ def test_a_step_of_training_sends_two(on_device: nn.Module) -> None:
         with Copies() as copies:
             _, memory = on_device(torch.empty(2, 3, 8, 64, 64, device="meta"), BOXES, memory)
     assert copies.found == ["to"] * 2
+
+
+def test_a_step_of_training_sends_each_part_of_the_batch_once(on_device: nn.Module) -> None:
+    """Frames, which lanes begin, boxes, which box belongs where, labels; nothing a layer."""
+    task = object.__new__(ActionTask)
+    task.model, task.preprocessing, task.memory = on_device.train(), PREPROCESSING, None
+    task._box_slots = on_device.config.head.box_slots
+    frames = torch.zeros(2, 8, 64, 64, 3, dtype=torch.uint8)
+    batch = LaneBatch(frames, BOXES, torch.zeros(3, 80), torch.tensor([False, True]), ["a", "b"])
+    for _ in range(3):
+        with Copies() as copies:
+            task.loss(on_device, batch)
+    assert copies.found == ["to"] * 5
 
 
 def test_a_step_of_the_engine_fetches_one_tensor(tiny: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,17 +145,17 @@ def test_a_step_of_the_engine_fetches_one_tensor(tiny: nn.Module, monkeypatch: p
     assert fetched == [result.scores.size + result.features.size + result.box_features.size]
 
 
-def test_a_gpu_fetches_from_pinned_memory() -> None:
+def test_a_gpu_copies_from_pinned_memory() -> None:
     asked: list[object] = []
     pinned = SimpleNamespace(to=lambda *place, **how: asked.append((*place, how)))
     tensor = SimpleNamespace(device=torch.device("cpu"), pin_memory=lambda: pinned)
     sent(tensor, torch.device("cuda:0"))  # type: ignore[arg-type]
     assert asked == [(torch.device("cuda:0"), {"non_blocking": True})]
     here = torch.zeros(2)
-    assert transfer.sent(here, here.device) is here
+    assert sent(here, here.device) is here
 
 
-def test_layers_and_steps_share_what_depends_on_shapes_alone() -> None:
+def test_layers_and_steps_share_tensors_that_depend_on_shapes_alone() -> None:
     like = torch.zeros(1, requires_grad=True)
     with torch.inference_mode():
         first = one_hot_columns((0, 1, 2), (2, 3, 3), ((1, 2, 2), 2), 1, like)

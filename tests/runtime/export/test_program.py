@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from memvit.models import MeMViT, MViTConfig, create_model
-from memvit.runtime.export.program import export_step, unflat
+from memvit.runtime.export.program import export_step
 from memvit.runtime.memory_pool import MemoryPool
 from tests.conftest import filled
 
@@ -47,15 +47,17 @@ def test_an_exported_step_carries_memory_as_the_model_does(small: MeMViT, tmp_pa
     for index in range(7):
         clip = torch.randn(1, 3, 8, 64, 96, generator=torch.Generator().manual_seed(index))
         expected, memory = small(clip, [boxes], memory)
-        recalled = pool.recall(["a"])
-        readable = recalled.readable if recalled else blank[2]
-        past = blank[3] if recalled is None else [
-            *[part for layer in recalled.layers for part in (layer.keys, layer.values)], *recalled.boxes
+        view = pool.view(["a"])
+        valid_mask = view.valid_mask if view else blank[2]
+        past = blank[3] if view is None else [
+            *[part for layer in view.layers for part in (layer.keys, layer.values)], *view.boxes
         ]  # fmt: skip
-        logits, _, *kept = program(clip, boxes, readable, past)
-        pool.keep(["a"], unflat(step, kept))
-        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
-    torch.save((clip, boxes, readable, past), tmp_path / "arguments.pt")
+        outputs = program(clip, boxes, valid_mask, past)
+        output, update = step.outputs(outputs)
+        pool.write(["a"], update)
+        assert outputs[0] is output.logits
+        torch.testing.assert_close(output.logits, expected, atol=1e-4, rtol=1e-4)
+    torch.save((clip, boxes, valid_mask, past), tmp_path / "arguments.pt")
     words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
     subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
@@ -68,11 +70,11 @@ def test_onnx_runtime_gives_the_same_numbers(small: MeMViT, tmp_path: Path) -> N
     clip, boxes = torch.randn(1, 3, 8, 64, 96, generator=generator), torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])
     past = [torch.randn(part.shape, generator=generator) for part in step.example(2)[3]]
     session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
-    for readable in ([[False, True]], [[True, True]], [[False, False]]):
-        arguments = [clip, boxes, torch.tensor(readable), *past]
+    for valid in ([[False, True]], [[True, True]], [[False, False]]):
+        arguments = [clip, boxes, torch.tensor(valid), *past]
         named = {known.name: value.numpy() for known, value in zip(session.get_inputs(), arguments, strict=True)}
         found = session.run(None, named)
-        expected = step(clip, boxes, torch.tensor(readable), past)
+        expected = step(clip, boxes, torch.tensor(valid), past)
         for ours, theirs in zip(expected, found, strict=True):
             torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)
 
