@@ -74,8 +74,11 @@ class MemoryPool:
         """As `write`, in two parts: this call allocates what is needed and may fail, the returned one writes.
 
         The pool must not change in between. A call that fails, or whose write is never made, leaves no trace.
+        ValueError if the update is of another number of clips.
         """
         parts = [part for layer in update.layers for part in (layer.keys, layer.values)] + list(update.boxes)
+        if len(parts[0]) != len(stream_ids):
+            raise ValueError(f"an update of {len(parts[0])} clips is not one of {len(stream_ids)} streams")
         self._grids = [layer.grid for layer in update.layers]
         if not self._rings:
             self._rings = [part.new_zeros(self._capacity, self._plan.steps, *part.shape[1:]) for part in parts]
