@@ -18,7 +18,10 @@ Part = TypeVar("Part")
 
 
 def sample_parallel(work: Callable[[slice], Part], samples: int) -> list[Part]:
-    """What `work` gives for slices of the samples, in order; all of torch's threads are shared out. No gradients."""
+    """What `work` gives for slices of the samples, in order; all of torch's threads are shared out.
+
+    `work` is called without gradients, in the caller's inference mode, and without autocast, which threads do not share.
+    """
     found: list[Part] = []
     start = 0
     while start < samples:
@@ -36,13 +39,11 @@ def sample_parallel(work: Callable[[slice], Part], samples: int) -> list[Part]:
 def worker_count(samples: int) -> int:
     """The most workers of equal size that have a sample each."""
     threads = torch.get_num_threads()
-    if torch.is_autocast_enabled("cpu"):
-        return 1  # a setting of the caller's thread
     return max(workers for workers in range(1, max(1, min(threads, samples)) + 1) if threads % workers == 0)
 
 
 def _without_gradients(work: Callable[[slice], Part]) -> Callable[[slice], Part]:
-    """With the caller's inference mode, which threads do not inherit."""
+    """`work` in the inference mode of the caller, which threads do not inherit."""
     inference = torch.is_inference_mode_enabled()
 
     def quietly(samples: slice) -> Part:
@@ -54,7 +55,7 @@ def _without_gradients(work: Callable[[slice], Part]) -> Callable[[slice], Part]
 
 @cache
 def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
-    """A thread a crew, which computes with its share of `threads`."""
+    """One thread for each worker. It computes with its share of `threads`."""
     all_there = Barrier(workers + 1)
 
     def start() -> None:
