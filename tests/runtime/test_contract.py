@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,30 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from memvit.models import MODELS, Memory, MeMViT, create_model
+from memvit.models.memory import MemoryUpdate, view_of
 from memvit.models.preprocessing import model_input
-from memvit.runtime import MemoryPool, Runner, for_device
+from memvit.runtime import MemoryPool, Runner, for_device, threads
 from memvit.runtime.cpu.onednn import can_pack
-from memvit.runtime.cuda.graphs import Replay
 from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.export.program import export_step
 from memvit.runtime.export.runner import ExportedRunner
 from memvit.runtime.plain import PlainRunner
 from tests.conftest import filled
+from tests.runtime.stand_ins import call_at_every_replay
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 CPU = torch.device("cpu")
 BOXES = [torch.tensor([[4.0, 4, 60, 50]]), torch.tensor([[10.0, 20, 40, 64]])]
-
-
-def rerun(function: Callable[[], list[Tensor]]) -> tuple[Replay, list[Tensor]]:
-    """A stand-in for a captured graph: every replay calls the function, and writes to the same outputs."""
-    outputs = function()
-
-    def replay() -> None:
-        for output, value in zip(outputs, function(), strict=True):
-            output.copy_(value)
-
-    return replay, outputs
 
 
 def exported(network: MeMViT, folder: Path) -> Runner:
@@ -42,7 +32,7 @@ def exported(network: MeMViT, folder: Path) -> Runner:
 
 
 def captured(network: nn.Module, device: torch.device = CPU) -> Runner:
-    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", capture=rerun)
+    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", capture=call_at_every_replay)
 
 
 RUNNERS: dict[str, Callable[[MeMViT, Path], Runner]] = {
@@ -149,6 +139,111 @@ def test_values_come_to_the_host_as_arrays(made: tuple[Runner, float]) -> None:
     assert features.shape == tuple(output.features.shape)
 
 
+def test_values_of_no_people_come_to_the_host_as_empty_arrays(made: tuple[Runner, float]) -> None:
+    runner, _ = made
+    output, _ = runner.step(clips(2), BOXES)
+    assert output.box_features is not None
+    logits, features, box_features = runner.to_host([output.logits[:0], output.features, output.box_features[:0]])
+    assert (logits.shape, box_features.shape) == ((0, 80), (0, output.box_features.shape[1]))
+    torch.testing.assert_close(torch.from_numpy(features), output.features.float().cpu(), atol=0, rtol=0)
+    assert runner.to_host([]) == []
+
+
+def test_arrays_on_the_host_are_the_callers(made: tuple[Runner, float]) -> None:
+    """The next step, and the next copy, leave them as they are."""
+    runner, _ = made
+    output, _ = runner.step(clips(1), BOXES[:1])
+    first, *_ = runner.to_host([output.logits])
+    before = first.copy()
+    other, _ = runner.step(clips(1, seed=1), BOXES[:1])
+    runner.to_host([other.logits])
+    assert (first == before).all()
+
+
+def test_autocast_around_a_call_changes_nothing(made: tuple[Runner, float], tiny: MeMViT) -> None:
+    runner, tolerance = made
+    with torch.inference_mode():
+        _, memory = history(tiny, 3)
+        assert memory is not None and tiny.config.memory is not None
+        view = view_of(memory.to(runner.device, runner.dtype), tiny.config.memory)
+    expected, expected_update = runner.step(clips(1), BOXES[:1], view)
+    with torch.autocast(runner.device.type, torch.bfloat16):
+        found, update = runner.step(clips(1), BOXES[:1], view)
+    assert update is not None and expected_update is not None
+    assert found.logits.dtype == expected.logits.dtype == runner.dtype
+    torch.testing.assert_close(found.logits.sigmoid(), expected.logits.sigmoid(), atol=tolerance, rtol=0)
+    for layer, expected_layer in zip(update.layers, expected_update.layers, strict=True):
+        assert layer.keys.dtype == runner.dtype
+        torch.testing.assert_close(layer.keys, expected_layer.keys, atol=max(tolerance, 1e-4), rtol=tolerance)
+
+
+@pytest.fixture
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Chosen by the user for this process."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_the_number_of_threads_that_the_user_chose_holds(made: tuple[Runner, float]) -> None:
+    runner, _ = made
+    with runner.threads():
+        assert torch.get_num_threads() == 3
+        runner.step(clips(2), BOXES)
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_are_as_before_after_a_step_and_after_an_error(
+    made: tuple[Runner, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody chose the number here: the runner takes what it wants, and gives it back."""
+    runner, _ = made
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(threads, "default_counts", lambda: {3})
+    with runner.threads():
+        inside = torch.get_num_threads()
+        runner.step(clips(1), BOXES[:1])
+        assert torch.get_num_threads() == inside, "a step within is run with the same"
+    assert inside in (1, 3) and torch.get_num_threads() == 3
+    with pytest.raises(ValueError, match="takes clips of shape"):
+        runner.step(clips(1)[:, :, :4], BOXES[:1])
+    with pytest.raises(RuntimeError, match="in between"), runner.threads():
+        raise RuntimeError("in between")
+    assert torch.get_num_threads() == 3
+
+
+@torch.inference_mode()
+def test_an_error_leaves_the_pool_as_it_was(made: tuple[Runner, float], tiny: MeMViT) -> None:
+    """Whether the step fails, or what it returned is never written."""
+    runner, _ = made
+    assert tiny.config.memory is not None
+    pool = MemoryPool(tiny.config.memory, capacity=1)
+    update: MemoryUpdate | None = None
+    for seed in range(3):
+        _, update = runner.step(clips(1, seed), BOXES[:1], pool.view("a"))
+        assert update is not None
+        pool.write("a", update)
+    assert update is not None
+    before, view = pool.memory("a").state_dict(), pool.view("a")
+    expected, _ = runner.step(clips(1), BOXES[:1], view)
+    with pytest.raises(ValueError, match="need a list of 1 box tensors"):
+        runner.step(clips(1), [*BOXES], pool.view("a"))
+    pool.prepare("b", update)
+    with pytest.raises(ValueError, match="an update of 1 clips is not one of 2 streams"):
+        pool.prepare("ab", update)()
+    after = pool.memory("a").state_dict()
+    assert "b" not in pool and len(pool) == 1
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if isinstance(value, Tensor))
+    found, _ = runner.step(clips(1), BOXES[:1], pool.view("a"))
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("arguments", "match"), [
     ((clips(1), None), "need a list of 1 box tensors"),
     ((clips(2), BOXES[:1]), "2 clips need a list of 2 box tensors"),
@@ -170,7 +265,7 @@ def test_memory_of_another_size_is_refused(made: tuple[Runner, float], tiny: MeM
         runner(wide, BOXES[:1], memory)
 
 
-@pytest.mark.parametrize("counts", [(0, 1), (3, 0), (1, 2), (7, 3)])
+@pytest.mark.parametrize("counts", [(0, 0), (0, 1), (3, 0), (1, 2), (7, 3)])
 @pytest.mark.parametrize("name", ["cpu float32", "plain", "captured steps"])
 @torch.inference_mode()
 def test_any_number_of_people(name: str, counts: tuple[int, ...], tiny: MeMViT, tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from memvit.engine.engine import Engine
 from memvit.models import MODELS, create_model
 from memvit.models.position import one_hot_columns
 from memvit.runtime import MemoryPool, Runner, for_device
-from memvit.runtime.cuda.graphs import GraphCache
 from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.transfer import sent
 from memvit.training.actions import ActionTask, LaneBatch
 from tests.engine.test_engine import clip, people
+from tests.runtime.stand_ins import call_at_every_replay
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 BOXES = [torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]]), torch.tensor([[0.0, 0, 64, 64]])]
@@ -55,24 +55,14 @@ def on_device() -> nn.Module:
         return create_model("memvit_tiny_8x4")
 
 
-def graphs_without_capture() -> GraphCache:
-    """Every step is run as it is: the stand-in for a device captures nothing."""
-
-    class NoCapture(GraphCache):
-        def run(self, key: object, step: Any, inputs: Any) -> Any:
-            return step(inputs)
-
-    return NoCapture(lambda function: ((lambda: None), function()))
-
-
 def plain(network: Any) -> Runner:
     return for_device(network, "meta", preprocessing=PREPROCESSING)
 
 
 def cuda(network: Any) -> Runner:
-    graphs = graphs_without_capture()
-    device = torch.device("meta")
-    return CudaRunner(network, PREPROCESSING, device=device, precision="float32", graphs=graphs, pinned=False)
+    return CudaRunner(
+        network, PREPROCESSING, device=torch.device("meta"), precision="float32", capture=call_at_every_replay
+    )
 
 
 @pytest.mark.parametrize(("make", "where", "expected"), [
