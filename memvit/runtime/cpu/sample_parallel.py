@@ -20,7 +20,7 @@ Part = TypeVar("Part")
 def sample_parallel(work: Callable[[slice], Part], samples: int) -> list[Part]:
     """What `work` gives for slices of the samples, in order; all of torch's threads are shared out.
 
-    `work` is called without gradients, in the caller's inference mode, and without autocast, which threads do not share.
+    `work` is called without gradients and in the caller's inference mode. Threads do not have the caller's autocast.
     """
     found: list[Part] = []
     start = 0
