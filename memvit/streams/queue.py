@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from memvit.streams.events import ReaderEvent, SessionBegan, StreamStats
+from memvit.streams.events import ReaderEvent, SessionBegan, StreamLost, StreamStalled, StreamStats
+from memvit.streams.group import StreamOpened
 from memvit.streams.policy import LivePolicy
 from memvit.types import Clip
 
+MAX_OTHER_EVENTS = 64
+"""Events that are not clips and may wait: a stream that breaks again and again must not fill the memory while the model
+is busy."""
 WAITING_CLIPS = 2
 """Clips that may wait where the source is made to wait."""
 
@@ -39,6 +43,8 @@ class EventQueue:
         if isinstance(event, Clip) and self._delivered_seconds is None:
             self._delivered_seconds = event.centre_seconds - self._hop_seconds
         self._events.append(event)
+        if sum(not isinstance(event, Clip) for event in self._events) > MAX_OTHER_EVENTS:
+            self._leave_out_event()
 
     @property
     def is_full(self) -> bool:
@@ -71,6 +77,28 @@ class EventQueue:
             return None
         first = self._events[0]
         return first.ready_at if isinstance(first, Clip) else 0.0
+
+    def _leave_out_event(self) -> None:
+        """Drop the oldest event that nothing later depends on.
+
+        The first `StreamOpened` comes before the clips of its stream, so it stays. A `SessionBegan` stays if a clip of
+        its session waits; if the next session begins without one, the older of the two events says nothing.
+        """
+        is_first_opening = True
+        for place, event in enumerate(self._events):
+            if isinstance(event, StreamOpened) and is_first_opening:
+                is_first_opening = False
+            elif isinstance(event, StreamOpened | StreamLost | StreamStalled) or self._is_empty_session(place):
+                del self._events[place]
+                return
+
+    def _is_empty_session(self, place: int) -> bool:
+        """Whether the event at `place` begins a session that ends without a clip."""
+        if not isinstance(self._events[place], SessionBegan):
+            return False
+        later = list(self._events)[place + 1 :]
+        following = next((event for event in later if isinstance(event, Clip | SessionBegan)), None)
+        return isinstance(following, SessionBegan)
 
     def _is_late(self, now: float) -> bool:
         first = self._events[0] if self._events else None
