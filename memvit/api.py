@@ -16,7 +16,7 @@ from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sources.location import is_camera, is_playlist, is_url, unique_names
+from memvit.video.sources.location import is_camera, is_retried_at_first, is_url, unique_names
 from memvit.video.sources.preflight import check_sources
 
 log = logging.getLogger("memvit.watch")
@@ -81,7 +81,7 @@ def watch(
         watcher.warm_up()
     try:
         for stream_id, location in zip(unique_names(locations), locations, strict=True):
-            watcher.add(stream_id, location, policy=policy, retry_initial=is_playlist(location))
+            watcher.add(stream_id, location, policy=policy, retry_initial=is_retried_at_first(location))
         for event in watcher.events():
             if on_event is not None:
                 on_event(event)

@@ -54,7 +54,7 @@ class LiveReader:
         *,
         policy: LivePolicy,
         is_live: bool = False,
-        retry_initial: bool = False,
+        retry_initial: bool | None = None,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -69,7 +69,7 @@ class LiveReader:
         self.stream_id, self.policy = stream_id, policy
         self._connect = connect
         self._until_seconds, self._clock, self._rng = until_seconds, clock, rng or random.Random()
-        self.is_live, self._retry_initial = is_live, retry_initial
+        self.is_live, self._retry_initial = is_live, is_live if retry_initial is None else retry_initial
         self.changed = threading.Condition()
         self._sampling = threading.Lock()
         self._connection: _Connection | None = None
@@ -191,6 +191,9 @@ class LiveReader:
     def _lose(self, reason: str, kind: str) -> None:
         """The connection is over; another follows, unless it is time to give up."""
         now, policy = self._clock(), self.policy
+        if not self.stats.connections and not self._retry_initial:
+            self._end_failed(reason)
+            return
         self._connection, self.last_failure = None, reason
         self.stats.lost += 1
         if policy.fail_after_seconds is not None and now - self._heard_at > policy.fail_after_seconds:

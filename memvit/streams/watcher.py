@@ -84,7 +84,7 @@ class Watcher:
         policy: LivePolicy | None = None,
         connect: Callable[[], Source] | None = None,
         is_live: bool | None = None,
-        retry_initial: bool = False,
+        retry_initial: bool | None = None,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
     ) -> LiveReader:

@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from memvit.streams.policy import Overflow
 
 _LIVE, _SERVER = "Live streams", "Server"
+
+
+def _positive(seconds: float | None) -> float | None:
+    """Refuse 0, a negative number and NaN: nothing would be watched, or the end would never come."""
+    if seconds is not None and not seconds > 0:
+        raise typer.BadParameter(f"{seconds:g} is not a number of seconds greater than 0")
+    return seconds
+
+
 OverflowOption: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -76,7 +85,8 @@ def watch_command(
     hop: Hop = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     until: Annotated[
-        float | None, typer.Option(min=0, help="Watch only up to this second.", rich_help_panel="Time")
+        float | None,
+        typer.Option(callback=_positive, help="Watch only up to this second of each source.", rich_help_panel="Time"),
     ] = None,
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
@@ -97,7 +107,13 @@ def watch_command(
         int, typer.Option(min=64, help="Width of that MP4 in pixels.", rich_help_panel="Results")
     ] = 640,
     timeline: Annotated[
-        bool, typer.Option("--timeline", help="Draw a PNG, time × action for each person.", rich_help_panel="Results")
+        bool,
+        typer.Option(
+            "--timeline",
+            help="Draw a PNG, time × action for each person; of a live stream, the last 21,600 clips (6 hours at a hop "
+            "of 1 s).",
+            rich_help_panel="Results",
+        ),
     ] = False,
     ava_csv: Annotated[
         bool,

@@ -299,7 +299,7 @@ class EngineWorker:
                 limits=self._settings.limits,
             ),
             is_live=is_always_live(order.location),
-            retry_initial=is_url(order.location),
+            retry_initial=is_url(order.location) or is_always_live(order.location),
             resumption=resumption,
         )
         reader.wants_preview = False

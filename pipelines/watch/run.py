@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip, MemvitError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from memvit.video.sources.location import is_camera, is_playlist, is_url, redact, unique_names
+from memvit.video.sources.location import is_camera, is_retried_at_first, is_url, redact, unique_names
 from memvit.video.sources.open import DECODER_THREADS, open_source
 from memvit.video.sources.realtime import RealtimeSource
 from memvit.video.sources.source import Source
 from pipelines.stopping import stop_requested
 
 from .seen import Seen
+
+LIVE_TIMELINE_CLIPS = 21_600
+"""A live stream may never end, so its timeline shows the last clips only: 6 hours at a hop of 1 s."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class StreamFiles:
 
     def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions, *, is_live: bool = False) -> None:
         self._summary, self._labels, self._options = summary, labels, options
-        self._timeline: list[Result] = []
+        self._timeline: deque[Result] = deque(maxlen=LIVE_TIMELINE_CLIPS if is_live else None)
         self._stack = ExitStack()
         enter = self._stack.enter_context
         path = self._path(".jsonl")
@@ -119,14 +123,15 @@ class StreamFiles:
         if self._video:
             self._to_video(partial(self._video.write, clip, result))
         if self._options.timeline:
-            self._timeline.append(result)
+            self._timeline.append(replace(result, features=None, box_features=None))  # they are not drawn
 
     def close(self) -> None:
         """Finish the files, and draw the timeline of what was seen."""
         self._stack.close()
         if self._video:
             self._to_video(self._video.close)
-        results, self._timeline = self._timeline, []
+        results = list(self._timeline)
+        self._timeline.clear()
         if results:
             from memvit.results.timeline import draw_timeline
 
@@ -178,7 +183,7 @@ def watch(
                 location,
                 policy=options.policy,
                 connect=partial(open_location, location, options, max(1, DECODER_THREADS // len(locations))),
-                retry_initial=is_playlist(location),
+                retry_initial=is_retried_at_first(location),
                 until_seconds=options.until_seconds,
             )
             summaries[stream_id].stats = reader.stats

@@ -63,6 +63,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("train", MOTION, "run.out=file"), [IS_FILE]),
         (("evaluate", MOTION, "--out", "file"), [IS_FILE]),
         (("watch", "missing.mp4", "--out", "out"), ["missing.mp4: there is no such file"]),
+        (("watch", "/dev/video98", "--out", "out"), ["/dev/video98: there is no such file or device; check the path"]),
         (("watch", "broken.mp4", "missing.mp4", "--out", "out"),
          ["broken.mp4: this is not a video", "missing.mp4: there is no such file"]),
         (("watch", "video.mp4", "--boxes", "boxes.csv", "--out", "out"),

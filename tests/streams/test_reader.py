@@ -10,9 +10,11 @@ import pytest
 
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
+from memvit.streams.policy import LivePolicy
+from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
 from memvit.types import Clip, SourceError
-from tests.streams.fakes import Clock, Hang, Pass, Script, Video, clips, events, of_kind, reader, seen
+from tests.streams.fakes import Clock, Hang, Pass, Script, Video, clips, events, of_kind, reader, sampler, seen
 
 REFUSED = SourceError("rtsp://host: connection refused; check it", "refused")
 
@@ -34,6 +36,22 @@ def test_a_source_that_is_not_there_at_first_is_tried_again_and_again() -> None:
         assert wait == pytest.approx(event.retry_seconds)
     assert made.stats.lost == 6 and made.stats.connections == 1
     made.stop()
+
+
+def test_a_camera_is_tried_again_only_if_it_was_there_once() -> None:
+    """A wrong path fails at once; a camera that is unplugged later may come back."""
+    clock, gone = Clock(), SourceError("/dev/video0: there is no such file or device", "not_found")
+    missing = LiveReader("a", Script(clock, [gone]), sampler, policy=LivePolicy(), is_live=True, retry_initial=False)
+    missing.start(threading.Condition())
+    assert events(missing, seen(StreamFailed)) == [StreamFailed("a", str(gone))]
+    script = Script(clock, [Video(3), gone], [gone], [Video(3), Hang()])
+    unplugged = LiveReader(
+        "a", script, sampler, policy=LivePolicy(overflow="wait"), is_live=True, retry_initial=False, clock=clock
+    )
+    unplugged.start(threading.Condition())
+    found = events(unplugged, clips(5), clock=clock)
+    assert len(of_kind(found, StreamLost)) == 2 and not of_kind(found, StreamFailed)
+    unplugged.stop()
 
 
 def test_what_will_hardly_be_better_in_a_second_is_not_asked_every_second() -> None:

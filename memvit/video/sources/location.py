@@ -56,6 +56,14 @@ def is_playlist(location: str) -> bool:
     return is_url(location) and re.split(r"[?#]", location, maxsplit=1)[0].lower().endswith(".m3u8")
 
 
+def is_retried_at_first(location: str) -> bool:
+    """Whether `watch` tries again to open a source that cannot be opened at first.
+
+    A live stream on the network or a playlist may begin later. A file or a camera that is missing is a wrong path.
+    """
+    return is_playlist(location) or (is_always_live(location) and not is_camera(location))
+
+
 def is_camera(location: str) -> bool:
     """Whether the location is a Video4Linux device (`/dev/video0`)."""
     return re.fullmatch(r"/dev/video\d+", location) is not None

@@ -16,11 +16,11 @@ def check_sources(locations: Sequence[str], open_one: Callable[[str], Source] = 
     """SourceError with a line for each source if none of them can be opened.
 
     Where one can, the others are left for later: a source that fails stops no other. Addresses, cameras and pipes are
-    not tried, as they may not be there yet, or can be read once only.
+    not tried, as they may not be there yet, or can be read once only; of a camera, only the device is looked for.
     """
     failures = []
     for location in locations:
-        if is_url(location) or is_camera(location) or _is_pipe(location):
+        if is_url(location) or (is_camera(location) and Path(location).exists()) or _is_pipe(location):
             return
         try:
             open_one(location).close()

@@ -25,12 +25,14 @@ from memvit.engine.engine import Engine
 from memvit.labels import labels_for
 from memvit.models import MODELS, create_model
 from memvit.models.preprocessing import model_input
+from memvit.results.result import Result
 from memvit.streams.watcher import ClipResult
+from memvit.types import Clip
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.location import unique_names
 from memvit.video.sources.open import open_source
 from pipelines.cli.app import app
-from pipelines.watch.run import WatchOptions, watch
+from pipelines.watch.run import StreamFiles, StreamSummary, WatchOptions, watch
 
 TINY = "memvit_tiny_8x4"
 
@@ -181,6 +183,9 @@ def test_a_folder_of_ava_frames(videos: Path, tiny_file: Path, tmp_path: Path) -
         (["wide.mp4", "--device", "toaster"], 1, "no such device"),
         (["wide.mp4", "--precision", "int3"], 1, "use one of float32, bfloat16, int8, or auto"),
         (["wide.mp4", "--hop", "0"], 2, "--hop"),
+        (["wide.mp4", "--until", "0"], 2, "0 is not a number of seconds greater than 0"),
+        (["wide.mp4", "--until", "-1"], 2, "-1 is not a number of seconds greater than 0"),
+        (["wide.mp4", "--until", "nan"], 2, "nan is not a number of seconds greater than 0"),
         (["wide.mp4", "--hop", "0.5", "--ava-csv", "--boxes", "full"], 1, "use a hop of 1"),
         ([], 2, "Missing argument"),
         (["wide.mp4", "--frobnicate"], 2, "No such option"),
@@ -194,6 +199,32 @@ def test_wrong_usage_gets_a_sentence_and_a_code(
     found, output = run("watch", *arguments, *defaults, "--random-weights", "--out", tmp_path)
     assert (found, sentence in " ".join(output.split())) == (code, True), output
     assert "Traceback" not in output
+
+
+def test_a_missing_camera_is_its_streams_failure_only(videos: Path, tmp_path: Path) -> None:
+    arguments = ("--model", TINY, "--random-weights", "--boxes", "full", "--out", tmp_path)
+    code, output = run("watch", "/dev/video98", videos / "tall.mp4", *arguments)
+    assert code == 1 and "failed: /dev/video98: there is no such file or device; check the path" in output
+    assert "1 of 2 sources failed" in output and len(records(tmp_path / "tall.jsonl")) == 5
+
+
+@pytest.mark.parametrize(("is_live", "clips"), [(True, 3), (False, 5)])
+def test_a_live_timeline_keeps_the_last_clips_and_no_features(
+    is_live: bool, clips: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Result] = []
+    monkeypatch.setattr("memvit.results.timeline.draw_timeline", lambda results, *_, **__: drawn.extend(results))
+    monkeypatch.setattr("pipelines.watch.run.LIVE_TIMELINE_CLIPS", 3)
+    frames = np.zeros((1, 1, 1, 3), np.uint8)
+    scores, features = np.zeros((1, 80), np.float32), np.zeros(768, np.float32)
+    options = WatchOptions(tmp_path, timeline=True)
+    files = StreamFiles(StreamSummary("a", "a"), labels_for(80, "ava"), options, is_live=is_live)
+    for second in range(5):
+        result = Result("a", second, second, second, second, None, scores, features=features, box_features=scores)
+        files.write(Clip("a", second, second, second, second, frames), result)
+    files.close()
+    assert [result.centre_seconds for result in drawn] == list(range(5))[-clips:]
+    assert all(result.features is None and result.box_features is None for result in drawn)
 
 
 def test_untrained_models_are_not_passed_off_as_trained(videos: Path, tmp_path: Path) -> None:
