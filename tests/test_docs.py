@@ -23,6 +23,9 @@ import memvit
 from memvit.engine.settings import DEFAULT_BOXES, DEFAULT_MODEL
 from memvit.models import MODELS
 from memvit.runtime.export import program
+from memvit.training.recipe import RECIPES, load_recipe
+from memvit.training.recipe_keys import keys_of
+from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.cli.app import app
 from tests.pipelines.extract.archives import arguments, run, small_video
@@ -93,6 +96,11 @@ def problem_of(words: list[str], is_whole: bool) -> str | None:
             command.make_context("memvit", list(rest))
         except Exception as error:
             return repr(error)
+    if words[1:2] in (["train"], ["evaluate"]) and rest and (ROOT / rest[0]).is_file():
+        try:
+            load_recipe(ROOT / rest[0], [word for word in rest[1:] if re.match(r"[\w.]+=", word)])
+        except MemvitError as error:
+            return str(error)
     return None
 
 
@@ -167,6 +175,15 @@ def test_files_of_the_repository_exist(page: Path) -> None:
 def test_names_in_the_text_exist(page: Path) -> None:
     names = [match[1] for code in code_of(page.read_text()) if (match := DOTTED.match(code))]
     assert [name for name in names if resolved(name) is None] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_keys_of_recipes_exist(page: Path) -> None:
+    keys = {name for recipe in RECIPES.values() for name in keys_of(recipe)}
+    sections = {name.split(".")[0] for name in keys if "." in name}
+    pattern = re.compile(rf"(?<![\w./])(?:{'|'.join(sorted(sections))})\.(?!safetensors|out/)\w+")
+    named = {name for code in code_of(page.read_text()) for name in pattern.findall(code)}
+    assert sorted(named - keys) == []
 
 
 def test_the_map_of_the_repository_is_complete() -> None:
@@ -325,6 +342,7 @@ def test_the_checks_see_mistakes() -> None:
     problems = [problem_of(words, is_whole) for words, is_whole in commands_of(text)]
     assert problems[:4] == ["no option ['--colour']", None, "no command wacth", "MissingParameter('')"]
     assert problems[4:] == ["no target ['tea']", "no option ['--lat']"]
+    assert "run.batch_size" in str(problem_of(["memvit", "train", "configs/motion.yaml", "run.batchsize=2"], True))
     wrong = "import memvit\nmemvit.wacth('a')\nfor x in memvit.watch('a', hop=1): pass\nfrom memvit.types import Klip\n"
     with pytest.raises(AttributeError):
         problems_of_python(wrong)
