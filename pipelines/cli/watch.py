@@ -256,6 +256,22 @@ def serve_command(
     allow_cameras: Annotated[
         bool, typer.Option("--allow-cameras", help="Let clients name /dev/video0 …", rich_help_panel=_SERVER)
     ] = False,
+    deny_address: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A network (10.0.0.0/8), `private` or `loopback` that the sources of clients may not lead to, besides "
+            "link-local addresses and the metadata services of clouds. Repeat for several.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    allow_address: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A network or address that the sources of clients may lead to, though it is denied otherwise. Repeat "
+            "for several.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
@@ -271,6 +287,7 @@ def serve_command(
 
     with one_sentence():
         try:
+            from pipelines.serve.addresses import address_rules
             from pipelines.serve.run import check_address, make_service, serve
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
         except ImportError as error:
@@ -292,6 +309,7 @@ def serve_command(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
             folders=tuple(allow_folder or ()),
             cameras=allow_cameras,
+            addresses=address_rules(deny_address or (), allow_address or ()),
         )
         service = make_service(
             settings,
@@ -307,5 +325,5 @@ def serve_command(
             engines=engines,
             address=address,
         )
-        service.begin_with(sources or (), pace=realtime)
+        service.add_initial_streams(sources or (), realtime=realtime)
         serve(service, host, port, token, console)

@@ -1,4 +1,4 @@
-"""The HTTP side: streams in and out, events, pictures, metrics. Routes are thin; the service does the work."""
+"""The HTTP API: streams, events, pictures and metrics. The routes only translate; the service does the work."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from starlette.types import Receive, Scope, Send
 import memvit
 
 from .auth import AuthMiddleware
+from .handle import EngineDown
 from .headers import SecurityHeaders
-from .hub import Event, Subscriber
+from .hub import PublishedEvent, Subscriber
 from .ids import ID_PATTERN
 from .renderer import BOUNDARY, Renderer
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
 from .service import Service, StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .sources import SourceRefused
-from .worker import EngineDown
 
 PAGE = Path(__file__).parent / "page"
 DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
-"""Of Swagger UI (Apache-2.0), which the package fastapi-offline brings: nothing comes from another server."""
+"""Files of Swagger UI (Apache-2.0) in the package fastapi-offline, so that /docs loads nothing from other servers."""
 KEEP_ALIVE_SECONDS = 15.0
 MAX_VIEWERS = 64
+"""Bound of the clients that read events at a time, and of those that read pictures."""
+VIEWERS_FULL = f"at most {MAX_VIEWERS} clients may read this at a time; try again when one has left"
+NOT_READY = "the server is not ready: it is starting or stopping, or it cannot save streams; see its log"
 STATUS_OF = {
     UnknownStream: 404,
     StreamExists: 409,
@@ -42,44 +45,44 @@ STATUS_OF = {
     EngineDown: 503,
     StateNotSaved: 503,
 }
-Name = Annotated[str, PathParameter(pattern=ID_PATTERN)]
+StreamIdPath = Annotated[str, PathParameter(pattern=ID_PATTERN)]
 
 
-Answers: TypeAlias = dict[int | str, dict[str, Any]]
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 
-def problems(*codes: int, stream_of: str | None = None) -> Answers:
-    """For the documentation: which errors a route answers with, and what kind of stream where there is no JSON."""
-    found: Answers = {code: {"model": Problem} for code in (*codes, 401, 403, 413, 421)}
-    return found | ({200: {"content": {stream_of: {}}}} if stream_of else {})
+def error_responses(*codes: int, stream_of: str | None = None) -> Responses:
+    """The errors of a route, and the content type of an endless answer, for the OpenAPI schema."""
+    responses: Responses = {code: {"model": Problem} for code in (*codes, 401, 403, 413, 421)}
+    return responses | ({200: {"content": {stream_of: {}}}} if stream_of else {})
 
 
-class HeldResponse(StreamingResponse):
-    """A response without end that holds a place, which is given back even if not one byte of it was sent."""
+class EndlessResponse(StreamingResponse):
+    """A response without end that calls `on_end` when it ends, even if the client left before the first byte."""
 
     def __init__(
-        self, content: AsyncIterator[str] | AsyncIterator[bytes], kind: str, leave: Callable[[], None]
+        self, content: AsyncIterator[str] | AsyncIterator[bytes], kind: str, on_end: Callable[[], None]
     ) -> None:
         super().__init__(content, media_type=kind, headers={"Cache-Control": "no-store"})
-        self._leave = leave
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Send the response, as ASGI has it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._leave()
+            self._on_end()
 
 
 def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
-    """The application around a service, which it starts and closes."""
-    painter = Renderer(service.labels)
+    """The application of a service; it starts and closes the service."""
+    renderer = Renderer(service.labels)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.start)
         yield
-        painter.close()
+        renderer.close()
         await run_in_threadpool(service.close)
 
     app = FastAPI(
@@ -87,7 +90,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
         version=memvit.__version__,
         summary="What people do in live streams, from a model that remembers.",
         lifespan=lifespan,
-        docs_url=None,  # of this package's own files, see `_add_pages`
+        docs_url=None,  # served from files of packages, see `_add_pages`
         redoc_url=None,
     )
     for error, code in STATUS_OF.items():
@@ -95,10 +98,10 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
-    _add_streams(app, service, painter)
+    _add_streams(app, service, renderer)
     _add_events(app, service)
-    _add_pictures(app, service, painter)
-    _add_figures(app, service)
+    _add_pictures(app, service, renderer)
+    _add_health(app, service)
     _add_pages(app)
     return app
 
@@ -117,10 +120,10 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": parts}, 422)
 
 
-def _add_streams(app: FastAPI, service: Service, painter: Renderer) -> None:
-    @app.get("/api/streams", responses=problems())
+def _add_streams(app: FastAPI, service: Service, renderer: Renderer) -> None:
+    @app.get("/api/streams", responses=error_responses())
     def list_streams() -> StreamList:
-        """All streams and how they are."""
+        """The status of every stream."""
         found = []
         for stream_id in service.stream_ids:
             try:
@@ -129,73 +132,75 @@ def _add_streams(app: FastAPI, service: Service, painter: Renderer) -> None:
                 continue
         return StreamList(streams=found)
 
-    @app.post("/api/streams", status_code=201, responses=problems(400, 409, 503))
+    @app.post("/api/streams", status_code=201, responses=error_responses(400, 409, 503))
     def add_stream(request: StreamRequest) -> StreamStatus:
-        """Watch another stream. It is there at once; whether it can be opened, its state and events tell."""
+        """Watch another stream. Whether its source can be opened is told by its state and events."""
         return service.status(service.add(request))
 
-    @app.get("/api/streams/{stream_id}", responses=problems(404))
-    def get_stream(stream_id: Name) -> StreamStatus:
-        """How a stream is."""
+    @app.get("/api/streams/{stream_id}", responses=error_responses(404))
+    def get_stream(stream_id: StreamIdPath) -> StreamStatus:
+        """The status of a stream."""
         return service.status(stream_id)
 
-    @app.delete("/api/streams/{stream_id}", status_code=204, responses=problems(404, 503))
-    def remove_stream(stream_id: Name) -> None:
-        """Stop watching a stream and forget what was seen."""
+    @app.delete("/api/streams/{stream_id}", status_code=204, responses=error_responses(404, 503))
+    def remove_stream(stream_id: StreamIdPath) -> None:
+        """Stop watching a stream, and delete its memory."""
         service.remove(stream_id)
-        painter.forget(stream_id)
+        renderer.forget(stream_id)
 
-    @app.get("/api/info", responses=problems())
+    @app.get("/api/info", responses=error_responses())
     def get_info() -> ServerInfo:
-        """What is being served."""
+        """The model, and settings of the server."""
         return service.options.info
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
-    def listen(stream_id: str | None, after: int | None = None) -> Subscriber:
-        if service.board.viewers >= MAX_VIEWERS:
-            raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
+    def subscribe(stream_id: str | None, after: int | None = None) -> Subscriber:
+        if service.hub.subscriber_count >= MAX_VIEWERS:
+            raise HTTPException(503, VIEWERS_FULL)
         if stream_id is not None:
             service.status(stream_id)
-        return service.board.listen(stream_id, after)
+        return service.hub.subscribe(stream_id, after)
 
     async def server_sent(stream_id: str | None, last_event_id: str | None) -> StreamingResponse:
         after = int(last_event_id) if re.fullmatch("[0-9]{1,18}", last_event_id or "") and last_event_id else None
-        viewer = listen(stream_id, after)
+        subscriber = subscribe(stream_id, after)
 
         async def lines() -> AsyncIterator[str]:
             yield "retry: 2000\n\n"
-            async for event in viewer.events(KEEP_ALIVE_SECONDS):
+            async for event in subscriber.events(KEEP_ALIVE_SECONDS):
                 yield _server_sent(event) if event is not None else ": still here\n\n"
                 if event is not None and event.kind == "removed" and stream_id is not None:
                     return
 
-        return HeldResponse(lines(), "text/event-stream", lambda: service.board.leave(viewer))
+        return EndlessResponse(lines(), "text/event-stream", lambda: service.hub.unsubscribe(subscriber))
 
-    @app.get("/api/events", responses=problems(503, stream_of="text/event-stream"), response_class=StreamingResponse)
+    @app.get(
+        "/api/events", responses=error_responses(503, stream_of="text/event-stream"), response_class=StreamingResponse
+    )
     async def all_events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
         """Server-sent events of all streams: `result`, `opened`, `stalled`, `lost`, `session`, `ended`, `failed`,
-        `removed`; the data is JSON with the name of the `stream`. `Last-Event-ID` goes on where a connection broke.
+        `removed`; the data is JSON with the id of the `stream`. `Last-Event-ID` continues after a broken connection.
         """
         return await server_sent(None, last_event_id)
 
     @app.get(
         "/api/streams/{stream_id}/events",
-        responses=problems(404, 503, stream_of="text/event-stream"),
+        responses=error_responses(404, 503, stream_of="text/event-stream"),
         response_class=StreamingResponse,
     )
     async def stream_events(
-        stream_id: Name, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+        stream_id: StreamIdPath, last_event_id: Annotated[str | None, Header(max_length=64)] = None
     ) -> StreamingResponse:
-        """Server-sent events of one stream, as `/api/events`; they end when it is removed."""
+        """Server-sent events of one stream, as `/api/events`; they end when the stream is removed."""
         return await server_sent(stream_id, last_event_id)
 
     async def over_socket(socket: WebSocket, stream_id: str | None) -> None:
         await socket.accept()
         try:
-            viewer = listen(stream_id)
+            subscriber = subscribe(stream_id)
             try:
-                async for event in viewer.events(KEEP_ALIVE_SECONDS):
+                async for event in subscriber.events(KEEP_ALIVE_SECONDS):
                     if event is None:
                         await socket.send_text('{"event": "alive"}')
                         continue
@@ -204,7 +209,7 @@ def _add_events(app: FastAPI, service: Service) -> None:
                         break
                 await socket.close()
             finally:
-                service.board.leave(viewer)
+                service.hub.unsubscribe(subscriber)
         except UnknownStream as error:
             await socket.close(1008, str(error)[:100])
         except HTTPException as error:
@@ -223,55 +228,57 @@ def _add_events(app: FastAPI, service: Service) -> None:
         await over_socket(socket, stream_id)
 
 
-def _server_sent(event: Event) -> str:
+def _server_sent(event: PublishedEvent) -> str:
     return f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"
 
 
-def _add_pictures(app: FastAPI, service: Service, painter: Renderer) -> None:
-    watching = {"viewers": 0}
+def _add_pictures(app: FastAPI, service: Service, renderer: Renderer) -> None:
+    viewers = 0
 
     @app.get(
         "/api/streams/{stream_id}/video",
-        responses=problems(404, 503, stream_of="multipart/x-mixed-replace"),
+        responses=error_responses(404, 503, stream_of="multipart/x-mixed-replace"),
         response_class=StreamingResponse,
     )
-    async def stream_video(stream_id: Name) -> StreamingResponse:
+    async def stream_video(stream_id: StreamIdPath) -> StreamingResponse:
         """The stream with boxes and actions drawn on it, as motion JPEG, about one clip late."""
         service.status(stream_id)
-        if watching["viewers"] >= MAX_VIEWERS:
-            raise HTTPException(503, f"{MAX_VIEWERS} viewers are the most")
+        nonlocal viewers
+        if viewers >= MAX_VIEWERS:
+            raise HTTPException(503, VIEWERS_FULL)
 
-        watching["viewers"] += 1
+        viewers += 1
 
-        def leave() -> None:
-            watching["viewers"] -= 1
+        def on_end() -> None:
+            nonlocal viewers
+            viewers -= 1
 
         async def parts() -> AsyncIterator[bytes]:
-            with service.looking(stream_id) as is_there:
-                async for part in painter.multipart(lambda: service.board.last(stream_id), is_there):
+            with service.previewing(stream_id) as is_there:
+                async for part in renderer.multipart(lambda: service.hub.last(stream_id), is_there):
                     yield part
 
-        return HeldResponse(parts(), f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}", leave)
+        return EndlessResponse(parts(), f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}", on_end)
 
 
-def _add_figures(app: FastAPI, service: Service) -> None:
-    @app.get("/metrics", response_class=PlainTextResponse, responses=problems())
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/metrics", response_class=PlainTextResponse, responses=error_responses())
     def get_metrics() -> Response:
-        """For Prometheus."""
+        """Metrics in Prometheus' text format."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/health", responses=problems(503))
+    @app.get("/health", responses=error_responses(503))
     async def get_health() -> dict[str, str]:
-        """Whether the server lives; 503 once an engine hangs or has ended: restart the server then."""
-        if not service.is_well:
-            raise HTTPException(503, service.trouble)
+        """Whether the engines run; 503 once one hangs or has ended: start the server again then."""
+        if not service.is_healthy:
+            raise HTTPException(503, service.failure)
         return {"status": "well"}
 
-    @app.get("/ready", responses=problems(503))
+    @app.get("/ready", responses=error_responses(503))
     async def get_ready() -> dict[str, str]:
-        """Whether new streams are welcome."""
+        """Whether streams can be added."""
         if not service.is_ready:
-            raise HTTPException(503, "the server is not ready: it starts or ends, or cannot save streams; see its log")
+            raise HTTPException(503, NOT_READY)
         return {"status": "ready"}
 
 

@@ -1,4 +1,4 @@
-"""Who may talk to the server: a token, the right host name, bodies of a sane size."""
+"""Which requests reach the application: those with the token, the right host name, and a body that is not too large."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY_BYTES = 64 * 1024
 COOKIE = "memvit_token"
 OPEN_PATHS = ("/health", "/ready")
-"""What a load balancer may ask without a token."""
+"""Paths that a load balancer may ask without a token."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a server bound to this address."""
+    """Whether only this machine reaches a server that is bound to this address."""
     if host == "localhost":
         return True
     try:
@@ -28,11 +28,11 @@ def is_loopback(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """Lets a request through to the application, or answers it."""
+    """Passes a request on to the application, or refuses it."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, is_local: bool) -> None:
-        """`is_local`: the server is bound to a loopback address, and answers to such names only: a page of the open
-        web must not reach it by giving its own name this machine's address.
+        """`is_local`: the server is bound to a loopback address. Without a token it then answers to such names only, so
+        that no web page reaches it by pointing its own name at this machine (DNS rebinding).
         """
         self._app, self._token, self._is_local = app, token, is_local
 
@@ -43,7 +43,7 @@ class AuthMiddleware:
             return
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, _Limited(receive) if scope["type"] == "http" else receive, send)
+            await self._app(scope, _BodyLimit(receive) if scope["type"] == "http" else receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         else:
@@ -52,33 +52,33 @@ class AuthMiddleware:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if self._token is None:
-            # With a token there is nothing to be had by a name or a page of others': they cannot bring it.
+            # Where there is a token, other names and pages of other sites are harmless: they do not know it.
             if self._is_local and not is_loopback(_host_of(f"//{headers.get('host', '')}")):
-                return _said(421, "this server answers to localhost only; behind a proxy, give it a token")
+                return _error_response(421, "this server answers to localhost only; behind a proxy, give it a token")
             origin = headers.get("origin")
             if origin is not None and origin.partition("://")[2] != headers.get("host"):
-                return _said(403, "this server does not answer other sites' pages")
+                return _error_response(403, "this server does not answer other sites' pages")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            return _said(413, f"a request has at most {MAX_BODY_BYTES} bytes")
+            return _error_response(413, f"a request has at most {MAX_BODY_BYTES} bytes")
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        if scope["type"] == "http" and scope["path"] == "/" and self._is_right(asked):
-            # The page's own requests (pictures, events) cannot send headers: they bring the cookie.
+        in_query = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        if scope["type"] == "http" and scope["path"] == "/" and self._is_token(in_query):
+            # The page's own requests for pictures and events cannot send headers, but they send the cookie.
             answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, asked, httponly=True, samesite="strict")
+            answer.set_cookie(COOKIE, in_query, httponly=True, samesite="strict")
             return answer
-        if any(self._is_right(given) for given in (_bearer(headers), _cookie(headers))):
+        if any(self._is_token(given) for given in (_bearer(headers), _cookie(headers))):
             return None
-        return _said(401, "a token is needed: Authorization: Bearer TOKEN, or open /?token=TOKEN", "Bearer")
+        return _error_response(401, "a token is needed: Authorization: Bearer TOKEN, or open /?token=TOKEN", "Bearer")
 
-    def _is_right(self, given: str) -> bool:
+    def _is_token(self, given: str) -> bool:
         return self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
 
 
-class _Limited:
-    """Ends a request whose body grows beyond the limit although it did not say so."""
+class _BodyLimit:
+    """Ends a request whose body exceeds the limit although its headers did not say so."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._bytes = receive, 0
@@ -95,7 +95,8 @@ def _bearer(headers: Headers) -> str:
 
 
 def _cookie(headers: Headers) -> str:
-    # Not the standard library's: it gives up at the first odd cookie, which another server of this host may have set.
+    # Not the standard library's parser: it stops at the first malformed cookie, which another server of this host may
+    # have set.
     return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
@@ -106,6 +107,6 @@ def _host_of(address: str) -> str:
         return ""
 
 
-def _said(status: int, sentence: str, challenge: str | None = None) -> Response:
+def _error_response(status: int, sentence: str, challenge: str | None = None) -> Response:
     headers = {"WWW-Authenticate": challenge} if challenge else None
     return JSONResponse({"detail": sentence}, status, headers)

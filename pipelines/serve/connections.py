@@ -1,7 +1,7 @@
-"""Connections of clients, before anything is known of them: how many, how large their headers, how slow they may be.
+"""Limits on connections of clients: how many there are, how large their headers and how slow their requests may be.
 
-All of it holds before a token is looked at. A connection that has no complete request is worth less than any other:
-where there are too many, the oldest of those gives way.
+The limits hold before a token is checked. Where there are too many connections, the oldest one that has no complete
+request is closed.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_HEADER_BYTES = 16 * 1024
-"""Request line and headers, together."""
+"""Size of the request line and the headers together."""
 REQUEST_SECONDS = 10.0
 """From a connection, or the first byte of its next request, to the last byte of that request, body included."""
 KEEP_ALIVE_SECONDS = 5
-"""Without a request after an answer."""
+"""A connection is closed when no request follows an answer for so long."""
 MAX_CONNECTIONS = 256
 SHARE_OF_DESCRIPTORS = 4
-"""One in so many descriptors of the process, at most: streams, files and engines need the others."""
+"""Connections use at most one in so many file descriptors: streams, files and engines need the others."""
 MAX_SOCKET_MESSAGE_BYTES = 4096
-"""Over a WebSocket; clients have nothing to say there."""
+"""Size of a message from a client over a WebSocket; the server ignores them."""
 _ORDER = itertools.count()
 
 
-def most_connections() -> int:
-    """At once, on this machine."""
+def max_connections() -> int:
+    """How many connections there may be at a time, given the process's limit of file descriptors."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -38,7 +38,7 @@ def most_connections() -> int:
 
 
 def connection_options() -> dict[str, Any]:
-    """What uvicorn is to be configured with for these limits to hold."""
+    """The options of uvicorn that make these limits hold."""
     return {
         "http": LimitedProtocol,
         "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
@@ -48,7 +48,7 @@ def connection_options() -> dict[str, Any]:
 
 
 class LimitedProtocol(H11Protocol):
-    """One connection; closed if a request does not come whole in time."""
+    """One connection, which is closed if a request is not complete in time."""
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
@@ -58,47 +58,47 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether a request is waited for, or for the rest of one."""
+        """Whether the next request, or the rest of one, is awaited."""
         return self._deadline is not None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The clock runs from here."""
+        """Start the deadline of the first request, and close another connection if there are too many."""
         super().connection_made(transport)
-        self._await_request()
-        if len(self.connections) > most_connections():
-            waiting = [one for one in self.connections if isinstance(one, LimitedProtocol) and one.is_incomplete]
-            min(waiting, key=lambda one: one._number).give_up()
+        self._start_deadline()
+        if len(self.connections) > max_connections():
+            incomplete = [one for one in self.connections if isinstance(one, LimitedProtocol) and one.is_incomplete]
+            min(incomplete, key=lambda one: one._number).abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and see whether a request is complete now."""
+        """Parse what has come, and start or cancel the deadline."""
         super().data_received(data)
         is_whole = self._is_upgraded or self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
         if not is_whole and not self.transport.is_closing():
-            self._await_request()
+            self._start_deadline()
         else:
-            self._stop_waiting()
+            self._cancel_deadline()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """The connection is another protocol's from now on."""
+        """Hand the connection over to the WebSocket protocol, which has no deadline."""
         self._is_upgraded = True
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
-        self._stop_waiting()
+        """Cancel the deadline."""
+        self._cancel_deadline()
         super().connection_lost(exc)
 
-    def give_up(self) -> None:
-        """Close at once, without an answer: whoever sends half a request does not read one."""
-        self._stop_waiting()
-        self.connections.discard(self)  # it is not one of those that are counted any more
+    def abort(self) -> None:
+        """Close at once, without an answer: a client that sends half a request does not read one."""
+        self._cancel_deadline()
+        self.connections.discard(self)  # so that it is not counted any more
         self.transport.abort()
 
-    def _await_request(self) -> None:
+    def _start_deadline(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.give_up)
+            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.abort)
 
-    def _stop_waiting(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

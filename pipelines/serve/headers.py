@@ -1,4 +1,4 @@
-"""Headers of every answer that tell browsers what its page may do: nothing from elsewhere, and in nobody's frame."""
+"""Security headers of every answer: a page loads nothing from other servers, and no other page may frame it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Without exceptions for inline code or styles, on any page. Swagger UI's pictures are `data:`."""
+"""No page has inline code or styles. `data:` is for the pictures of Swagger UI."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

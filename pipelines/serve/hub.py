@@ -1,4 +1,4 @@
-"""What viewers see of the streams: the news as it happens, the last of it for those who come later, and latencies."""
+"""Events of all streams for clients: as they happen, the last of them for new clients, and latencies."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult, StreamEvent
 from memvit.types import Clip
 
-KEPT_EVENTS = 120
-"""Of a stream, for viewers that come late or lost their connection."""
-KEPT_LATENCIES = 256
-VIEWER_QUEUE = 4096
+MAX_REPLAYED_EVENTS = 120
+"""Bound of the events of a stream in a `StreamHistory`: a new client, or one that lost its connection, gets them."""
+MAX_LATENCIES = 256
+"""Bound of the latencies of a stream in a `StreamHistory`: percentiles are those of the last so many results."""
+MAX_QUEUED_EVENTS = 4096
+"""Bound of the events that wait in a `Subscriber`: a client that does not read them loses the oldest."""
 RATE_SECONDS = 30.0
+"""The real-time factor is that of the last so many seconds."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something to tell viewers."""
+class PublishedEvent:
+    """An event as clients get it."""
 
     number: int
     stream_id: str
@@ -41,127 +44,127 @@ class Event:
     """JSON."""
 
 
-GOOD_BYE = Event(0, "", "", "")
-"""After it nothing comes."""
+END_OF_EVENTS = PublishedEvent(0, "", "", "")
+"""Ends the events of a subscriber, when the server stops."""
 
 
 @dataclass
 class Subscriber:
-    """Somebody who listens, to one stream or to all; one that does not keep up loses the oldest events."""
+    """A client that reads the events of one stream, or of all; if it does not keep up, it loses the oldest events."""
 
     loop: asyncio.AbstractEventLoop
     stream_id: str | None
-    queue: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(VIEWER_QUEUE))
+    queue: asyncio.Queue[PublishedEvent] = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED_EVENTS))
     lost_events: int = 0
 
-    def put(self, event: Event) -> None:
-        """Called in the viewer's loop."""
+    def put(self, event: PublishedEvent) -> None:
+        """Add an event; to be called in the subscriber's event loop."""
         if self.queue.full():
             self.queue.get_nowait()
             self.lost_events += 1
         self.queue.put_nowait(event)
 
-    async def events(self, every_seconds: float) -> AsyncIterator[Event | None]:
-        """Events as they come, until the server ends; None when there was none for so long."""
+    async def events(self, every_seconds: float) -> AsyncIterator[PublishedEvent | None]:
+        """Events as they come, until the server stops; None where there was no event for `every_seconds`."""
         while True:
             try:
                 event = await asyncio.wait_for(self.queue.get(), every_seconds)
             except TimeoutError:
                 yield None
                 continue
-            if event is GOOD_BYE:
+            if event is END_OF_EVENTS:
                 return
             yield event
 
 
 @dataclass
-class Shown:
-    """What is kept of one stream for viewers."""
+class StreamHistory:
+    """The last events, latencies and result of one stream."""
 
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
-    latencies: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
-    """(all, decode, queue, boxes, model) seconds of the last results."""
-    answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_LATENCIES))
+    events: deque[PublishedEvent] = field(default_factory=lambda: deque(maxlen=MAX_REPLAYED_EVENTS))
+    latencies: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
+    """(total, decode, queue, boxes, model) of the last results, in seconds."""
+    answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     matcher: PersonMatcher = field(default_factory=PersonMatcher)
     last: tuple[ClipResult, list[int]] | None = None
-    """The last clip, and the numbers of its people."""
+    """The last answered clip, and the numbers of its people."""
 
 
 class EventHub:
-    """Filled by the thread that watches, read by the server's event loop."""
+    """Gets events from the workers' threads, and hands them to subscribers in the server's event loop."""
 
     def __init__(self, labels: Labels, *, top_k: int, hop_seconds: float) -> None:
         self._labels, self._top_k, self._hop_seconds = labels, top_k, hop_seconds
         self._lock = threading.Lock()
-        self._shown: dict[str, Shown] = {}
-        self._viewers: list[Subscriber] = []
-        # Larger than those of an earlier run: a viewer that comes back names the last number it saw.
+        self._histories: dict[str, StreamHistory] = {}
+        self._subscribers: list[Subscriber] = []
+        # Larger than those of an earlier run: a client that connects again names the last number it got.
         self._numbers = itertools.count(int(time.time() * 1000))
         self.is_closed = False
 
-    def post(self, news: StreamEvent) -> None:
-        """Tell everybody."""
+    def publish(self, event: StreamEvent) -> None:
+        """Send an event of a stream to its subscribers."""
         with self._lock:
-            shown = self._shown.setdefault(news.stream_id, Shown())
-            if isinstance(news, ClipResult):
-                self._tell(news.stream_id, "result", self._result(shown, news))
-            elif not isinstance(news, Clip):
-                self._tell(news.stream_id, *_told(news))
+            history = self._histories.setdefault(event.stream_id, StreamHistory())
+            if isinstance(event, ClipResult):
+                self._send(event.stream_id, "result", self._record(history, event))
+            elif not isinstance(event, Clip):
+                self._send(event.stream_id, *_kind_and_data(event))
 
     def close(self) -> None:
-        """Send all viewers home."""
+        """End the events of all subscribers."""
         self.is_closed = True
         with self._lock:
-            for viewer in self._viewers:
-                viewer.loop.call_soon_threadsafe(viewer.put, GOOD_BYE)
+            for subscriber in self._subscribers:
+                subscriber.loop.call_soon_threadsafe(subscriber.put, END_OF_EVENTS)
 
     def remove(self, stream_id: str) -> None:
-        """A stream is no more."""
+        """Tell subscribers that a stream was removed, and forget it."""
         with self._lock:
-            self._tell(stream_id, "removed", {})
-            self._shown.pop(stream_id, None)
+            self._send(stream_id, "removed", {})
+            self._histories.pop(stream_id, None)
 
-    def listen(self, stream_id: str | None, after: int | None = None) -> Subscriber:
-        """A new viewer of one stream, or of all; it first gets what is kept from after event number `after` on, or the
-        last of it.
+    def subscribe(self, stream_id: str | None, after: int | None = None) -> Subscriber:
+        """A new subscriber to one stream, or to all. It first gets the last events of these streams; with `after`, only
+        those whose number is larger.
         """
-        viewer = Subscriber(asyncio.get_running_loop(), stream_id)
+        subscriber = Subscriber(asyncio.get_running_loop(), stream_id)
         with self._lock:
-            kept = [
+            replayed = [
                 event
-                for name, shown in self._shown.items()
+                for name, history in self._histories.items()
                 if stream_id in (None, name)
-                for event in shown.events
+                for event in history.events
                 if after is None or event.number > after
             ]
-            for event in sorted(kept, key=lambda event: event.number):
-                viewer.put(event)
-            self._viewers.append(viewer)
-        return viewer
+            for event in sorted(replayed, key=lambda event: event.number):
+                subscriber.put(event)
+            self._subscribers.append(subscriber)
+        return subscriber
 
-    def leave(self, viewer: Subscriber) -> None:
-        """A viewer is gone."""
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Send a subscriber nothing more."""
         with self._lock:
-            self._viewers.remove(viewer)
+            self._subscribers.remove(subscriber)
 
     @property
-    def viewers(self) -> int:
-        """How many listen."""
-        return len(self._viewers)
+    def subscriber_count(self) -> int:
+        """How many subscribers there are."""
+        return len(self._subscribers)
 
     def last(self, stream_id: str) -> tuple[ClipResult, list[int]] | None:
-        """The last clip with its result, and the numbers of its people."""
-        shown = self._shown.get(stream_id)
-        return None if shown is None else shown.last
+        """The last answered clip of a stream, and the numbers of its people; None before the first."""
+        history = self._histories.get(stream_id)
+        return None if history is None else history.last
 
-    def figures(self, stream_id: str) -> dict[str, Any]:
-        """Latency and pace of a stream's last results."""
+    def performance(self, stream_id: str) -> dict[str, Any]:
+        """Latency and real-time factor of a stream's last results, as in `StreamStatus`."""
         with self._lock:
-            shown = self._shown.get(stream_id, Shown())
-            latencies = np.array(shown.latencies)
+            history = self._histories.get(stream_id, StreamHistory())
+            latencies = np.array(history.latencies)
             now = time.monotonic()
-            recent = sum(now - at <= RATE_SECONDS for at in shown.answered_at)
-            began = shown.answered_at[0] if shown.answered_at else now
+            recent = sum(now - at <= RATE_SECONDS for at in history.answered_at)
+            began = history.answered_at[0] if history.answered_at else now
         if not len(latencies):
             return {"latency_seconds": None, "real_time_factor": 0.0}
         parts = dict(zip(("decode", "queue", "boxes", "model"), np.median(latencies[:, 1:], axis=0), strict=True))
@@ -175,38 +178,39 @@ class EventHub:
             "real_time_factor": round(recent * self._hop_seconds / over, 3),
         }
 
-    def _result(self, shown: Shown, answered: ClipResult) -> dict[str, Any]:
+    def _record(self, history: StreamHistory, answered: ClipResult) -> dict[str, Any]:
         result, numbers = answered.result, list[int]()
-        shown.answered_at.append(time.monotonic())
+        history.answered_at.append(time.monotonic())
         record = to_record(result, self._labels, top_k=self._top_k)
         if result.latency is not None:
             record["latency"] = latency_record(result.latency)
-            shown.latencies.append(tuple(record["latency"].values()))
+            history.latencies.append(tuple(record["latency"].values()))
         if result.boxes is not None:
-            numbers = shown.matcher.number(result.boxes.xyxy)
+            numbers = history.matcher.number(result.boxes.xyxy)
             for person, number in zip(record["people"], numbers, strict=True):
                 person["person"] = number
-        # At once: others read it without the lock. And light: it stays for as long as the stream is listed.
-        shown.last = answered.without_images(), numbers
+        # In one assignment, since others read it without the lock; without images, since it stays until the stream is
+        # removed.
+        history.last = answered.without_images(), numbers
         return record
 
-    def _tell(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
+    def _send(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
         text = json.dumps(
             {"stream": stream_id, "time_unix": round(time.time(), 3), **data}, ensure_ascii=False, allow_nan=False
         )
-        event = Event(next(self._numbers), stream_id, kind, text)
-        if stream_id in self._shown:
-            self._shown[stream_id].events.append(event)
-        for viewer in self._viewers:
-            if viewer.stream_id in (None, stream_id):
-                viewer.loop.call_soon_threadsafe(viewer.put, event)
+        event = PublishedEvent(next(self._numbers), stream_id, kind, text)
+        if stream_id in self._histories:
+            self._histories[stream_id].events.append(event)
+        for subscriber in self._subscribers:
+            if subscriber.stream_id in (None, stream_id):
+                subscriber.loop.call_soon_threadsafe(subscriber.put, event)
 
 
-def _told(
-    news: StreamOpened | StreamStalled | StreamLost | SessionBegan | StreamEnded | StreamFailed,
+def _kind_and_data(
+    event: StreamOpened | StreamStalled | StreamLost | SessionBegan | StreamEnded | StreamFailed,
 ) -> tuple[str, dict[str, Any]]:
-    """(kind, data) of an event."""
-    match news:
+    """(kind, data) of a `PublishedEvent` for an event that is no result."""
+    match event:
         case StreamOpened(info=info):
             return "opened", {"width": info.width, "height": info.height, "is_live": info.is_live}
         case StreamStalled(silent_seconds=seconds):

@@ -1,4 +1,4 @@
-"""Names of streams in paths, files and events: letters, digits and `_.-` only, so that each can be used as it is."""
+"""Ids of streams: letters, digits and `_.-` only, so that paths, file names and events can hold them unescaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Container
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 MADE_CHARACTERS = 56
-"""Of an id that is made from a name; the rest is for a number."""
+"""Length of an id that is made from a name; the other characters of the 64 are for a number."""
 
 
 def is_id(text: object) -> bool:
@@ -18,7 +18,7 @@ def is_id(text: object) -> bool:
 
 
 def free_id(name: str, taken: Container[str]) -> str:
-    """An id that resembles a name as far as possible, and is not taken: `my holiday` → `my_holiday`, `my_holiday-2`."""
+    """An id that resembles a name and is not taken: `my holiday` → `my_holiday`, `my_holiday-2`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     stem = re.sub(r"[^A-Za-z0-9.-]+", "_", plain).strip("_.-")[:MADE_CHARACTERS] or "stream"
     ids = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, read off the streams when they are asked for."""
+"""Metrics for Prometheus, computed from the streams' statuses when they are asked for."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from memvit.results.result import Latency
 from memvit.streams.events import ReaderStatus
 
 BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
-_TALLY = {
+_STATS = {
     "connections": "Connections that were made",
-    "lost": "Connections that broke, and attempts in vain",
+    "lost": "Connections that broke, and attempts that failed",
     "stalls": "Times that a standing connection fell silent",
-    "sessions": "Times that memory began, anew or first",
+    "sessions": "Sessions that began, each with empty memory",
     "frames": "Frames that came",
     "clips": "Clips that were answered",
     "late_clips": "Clips left out because the model did not keep up",
     "missed_clips": "Clips left out, late or in gaps",
     "frozen_clips": "Clips whose picture did not move",
     "black_clips": "Clips whose picture was black",
-    "clock_jumps": "Frame times that leapt ahead and were brought back",
+    "clock_jumps": "Frame times that jumped ahead and were corrected",
     "size_changes": "Changes of the picture's shape",
-    "abandoned_readers": "Connections that hung and were left behind",
+    "abandoned_readers": "Connections that hung and were abandoned",
     "corrupt_packets": "Damaged packets",
 }
 
@@ -39,7 +39,7 @@ class Metrics:
         self._registry.register(_Streams(statuses))
         self._latency = Histogram(
             "memvit_latency_seconds",
-            "From the arrival of a clip's last frame to its result, in all and by part",
+            "Seconds from the arrival of a clip's last frame to its result, in total and by part",
             ["part"],
             buckets=BUCKETS,
             registry=self._registry,
@@ -49,7 +49,7 @@ class Metrics:
         )
 
     def answered(self, latencies: list[Latency]) -> None:
-        """A batch was answered."""
+        """Count a batch that was answered, by the latencies of its clips."""
         self._batch.observe(len(latencies))
         for latency in latencies:
             self._latency.labels("all").observe(latency.seconds)
@@ -57,7 +57,7 @@ class Metrics:
                 self._latency.labels(part).observe(getattr(latency, f"{part}_seconds"))
 
     def text(self) -> bytes:
-        """In Prometheus' format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -66,13 +66,13 @@ class _Streams(Collector):
         self._statuses = statuses
 
     def collect(self) -> Iterator[Metric]:
-        """One family a number of the tally, one sample a stream."""
+        """One family for each count of `StreamStats`, with one sample for each stream."""
         statuses = self._statuses()
         yield GaugeMetricFamily("memvit_streams", "Streams that are watched", value=len(statuses))
         up = GaugeMetricFamily("memvit_stream_up", "Whether frames come", labels=["stream"])
         families = {
             name: CounterMetricFamily(f"memvit_{name}", help_text, labels=["stream"])
-            for name, help_text in _TALLY.items()
+            for name, help_text in _STATS.items()
         }
         for stream_id, status in statuses.items():
             up.add_metric([stream_id], float(status.state == "live"))

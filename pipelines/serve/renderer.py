@@ -1,4 +1,4 @@
-"""Annotated pictures of a stream, drawn only while somebody looks."""
+"""Annotated pictures of a stream, drawn only while a client reads them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from PIL import Image
 
@@ -16,18 +17,20 @@ from memvit.streams.watcher import ClipResult
 from memvit.types import PreviewFrame
 
 BOUNDARY = b"memvitframe"
-QUALITY = 80
+JPEG_QUALITY = 80
 POLL_SECONDS = 0.05
-Look = Callable[[], tuple[ClipResult, list[int]] | None]
-"""The last clip that was answered, and the numbers of its people."""
+"""How often a client's stream of pictures looks for a new clip."""
+LatestResult: TypeAlias = Callable[[], tuple[ClipResult, list[int]] | None]
+"""Gives the last answered clip, and the numbers of its people."""
 
 
 class Renderer:
-    """Draws clips in one thread; viewers of the same stream share the pictures."""
+    """Draws clips in one thread; clients that read the same stream share the pictures."""
 
     def __init__(self, labels: Labels) -> None:
         self._annotator = Annotator(labels)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="paint")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="render")
+        # The pictures of the last clip of each stream: one entry for each, until `forget`.
         self._drawn: dict[str, tuple[ClipResult, asyncio.Future[list[tuple[float, bytes]]]]] = {}
 
     async def pictures(self, answered: ClipResult, numbers: list[int]) -> list[tuple[float, bytes]]:
@@ -39,18 +42,18 @@ class Renderer:
         return await asyncio.shield(known[1])
 
     def forget(self, stream_id: str) -> None:
-        """A stream is no more."""
+        """Drop the pictures of a stream that was removed."""
         self._drawn.pop(stream_id, None)
 
     def close(self) -> None:
         """End the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def multipart(self, look: Look, is_there: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """A multipart stream of JPEGs at the pace of the video, one clip behind it, until the stream is gone."""
+    async def multipart(self, latest: LatestResult, is_there: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """A multipart stream of JPEGs at the speed of the video, one clip behind it, until the stream is removed."""
         seen: ClipResult | None = None
         while is_there():
-            found = look()
+            found = latest()
             if found is None or found[0] is seen:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
@@ -70,7 +73,7 @@ class Renderer:
 
 
 def jpeg_of(picture: PreviewFrame) -> bytes:
-    """Encoded."""
+    """The picture as a JPEG file."""
     file = io.BytesIO()
-    Image.fromarray(picture.image).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(picture.image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from .ids import ID_PATTERN
 
@@ -12,32 +12,53 @@ StreamId = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
 class StreamRequest(BaseModel):
-    """A stream to watch."""
+    """A stream to watch. `late`, `keep_memory_seconds` and `pace` are earlier names of fields, which are accepted."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: Annotated[str, Field(min_length=1, max_length=2048, description="A URL, or a file of an offered folder.")]
-    id: Annotated[StreamId | None, Field(description="Its name from now on; made from the source by default.")] = None
-    late: Annotated[
+    id: Annotated[
+        StreamId | None, Field(description="Names the stream in paths and events; made from the source by default.")
+    ] = None
+    overflow: Annotated[
         Literal["auto", "drop", "wait"] | None,
         Field(
-            description="Clips the model has no time for: dropped, or the source waits; auto drops for live ones. "
-            "The server's own setting by default, as for the next two."
+            validation_alias=AliasChoices("overflow", "late"),
+            description="What to do when clips come faster than the model answers: `drop` skips to the newest clip, "
+            "`wait` makes the source wait; `auto` drops for live sources and waits for files. The server's own setting "
+            "by default, as for the next two.",
         ),
     ] = None
     max_age_seconds: Annotated[
         float | None,
-        Field(ge=0, le=3600, allow_inf_nan=False, description="How long a clip may wait before it is late."),
+        Field(
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="Seconds a clip may wait before the stream skips to its newest.",
+        ),
     ] = None
-    keep_memory_seconds: Annotated[
+    memory_timeout_seconds: Annotated[
         float | None,
-        Field(ge=0, le=86400, allow_inf_nan=False, description="After a longer gap the stream's memory begins empty."),
+        Field(
+            ge=0,
+            le=86400,
+            allow_inf_nan=False,
+            validation_alias=AliasChoices("memory_timeout_seconds", "keep_memory_seconds"),
+            description="Memory is kept over an interruption of at most so many seconds.",
+        ),
     ] = None
-    pace: Annotated[bool, Field(description="Play a file at its own speed, over and over, like a camera.")] = False
+    realtime: Annotated[
+        bool,
+        Field(
+            validation_alias=AliasChoices("realtime", "pace"),
+            description="Play a file at its own speed, again and again, like a camera.",
+        ),
+    ] = False
 
 
-class LatencyFigures(BaseModel):
-    """Seconds from the arrival of a clip's last frame to its result, over the last results; parts are medians."""
+class LatencySummary(BaseModel):
+    """Seconds from the arrival of a clip's last frame to its result, over the last 256 results; parts are medians."""
 
     p50: float
     p99: float
@@ -48,23 +69,25 @@ class LatencyFigures(BaseModel):
 
 
 class StreamStatus(BaseModel):
-    """How a stream is."""
+    """The state of a stream, and numbers about it."""
 
     id: str
-    name: Annotated[str, Field(description="What the source is called; the id is made of it where none was given.")]
-    source: Annotated[str, Field(description="Free of credentials.")]
+    name: Annotated[str, Field(description="Short name of the source; the id is made from it where none was given.")]
+    source: Annotated[str, Field(description="The source without credentials.")]
     state: Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "stopped"]
     is_live: bool
     width: int | None
     height: int | None
     session: int
     last_failure: str | None
-    stats: Annotated[dict[str, int], Field(description="What has happened so far; every number only grows.")]
+    stats: Annotated[dict[str, int], Field(description="Counts since the stream was added; they never decrease.")]
     condition: str
     seconds: Annotated[float | None, Field(description="Centre of the last clip, in seconds of the stream.")]
     memory_reach_seconds: float
-    latency_seconds: LatencyFigures | None
-    real_time_factor: Annotated[float, Field(description="Seconds of video answered a second, lately.")]
+    latency_seconds: LatencySummary | None
+    real_time_factor: Annotated[
+        float, Field(description="Seconds of video answered per second, over the last 30 seconds.")
+    ]
 
 
 class StreamList(BaseModel):

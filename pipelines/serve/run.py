@@ -1,4 +1,4 @@
-"""Start the server: checks first, then one line that says where it is."""
+"""Start the server: check its options, load the model, and print the address."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from .app import make_app
 from .auth import is_loopback
 from .connections import connection_options
+from .handle import WorkerHandle, WorkerSettings
 from .requests import ServerInfo
 from .service import ServeOptions, Service
 from .sources import SourceRules
-from .worker import EngineWorker, WorkerHandle, WorkerSettings
+from .worker import EngineWorker
 
 STOP_SECONDS = 5
 
 
 class _Server(uvicorn.Server):
-    """Ends with exit code 0 when it is asked to, and sends viewers home first: their events would never end."""
+    """Ends with exit code 0 on a signal, and ends the events of clients first: they would keep it running."""
 
     def __init__(self, config: uvicorn.Config, service: Service, greeting: str, console: Console) -> None:
         super().__init__(config)
@@ -43,19 +44,19 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say where it is, once it is there."""
+        """Print the address once the server listens."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._console.print(self._greeting, soft_wrap=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first Ctrl-C or SIGTERM ends it in order, the second at once."""
+        """The first Ctrl-C or SIGTERM stops the server in order, the second at once."""
         if self.should_exit:
             os._exit(1)
-        # In the loop, not here: a signal comes in the midst of anything, locks included.
+        # In the event loop, not here: a signal may interrupt code that holds a lock.
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._service.board.close)
+            self._loop.call_soon_threadsafe(self._service.hub.close)
         super().handle_exit(sig, frame)
 
     @contextmanager
@@ -70,12 +71,13 @@ class _Server(uvicorn.Server):
 
 
 def check_address(host: str, token: str | None) -> None:
-    """MemvitError if anybody who reaches the address could come in, or the token cannot travel in a header."""
+    """MemvitError if other machines could use the server without a token, or the token cannot stand in a header."""
     if token and not re.fullmatch(r"[!-:<-~]{8,}", token):
         raise MemvitError("--token: use at least 8 characters of plain ASCII, without spaces and semicolons")
     if not is_loopback(host) and not token:
         raise MemvitError(
-            f"--host {host} lets others in: set a token with --token or the variable MEMVIT_TOKEN, or stay at 127.0.0.1"
+            f"--host {host} lets other machines in: set a token with --token or the variable MEMVIT_TOKEN, "
+            "or stay at 127.0.0.1"
         )
 
 
@@ -92,11 +94,11 @@ def make_service(
     engines: int = 1,
     address: str | None = None,
 ) -> Service:
-    """A service with a model that has been loaded, in this process; on Ray for several engines, or an `address`.
+    """A service with a loaded model, in this process; on Ray for several engines, or at an `address` of a cluster.
 
-    MemvitError if something it needs is not to be had.
+    MemvitError if the model cannot be loaded, or Ray or the cluster cannot be used.
     """
-    desk_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits)
+    worker_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits)
     engine, labels, boxes = settings.build()
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing
@@ -113,26 +115,26 @@ def make_service(
     options = ServeOptions(
         info,
         rules,
-        desk_settings,
+        worker_settings,
         state=state,
         save_every_seconds=save_every_seconds,
         policy=policy or LivePolicy(),
     )
-    desks: list[WorkerHandle] = []
+    workers: list[WorkerHandle] = []
     if engines > 1 or address is not None:
         try:
             from .remote import remote_workers
         except ImportError as error:
             raise MemvitError(f"several engines need {error.name}: pip install 'memvit[ray]'") from error
         del engine
-        desks += remote_workers(settings, desk_settings, engines, address)
+        workers += remote_workers(settings, worker_settings, engines, address)
     else:
-        desks.append(EngineWorker(engine, boxes, desk_settings))
-    return Service(desks, labels, options)
+        workers.append(EngineWorker(engine, boxes, worker_settings))
+    return Service(workers, labels, options)
 
 
 def server_config(service: Service, host: str, token: str | None) -> uvicorn.Config:
-    """The application, and the limits that hold before it is asked."""
+    """Configuration of uvicorn: the application, and the limits on connections."""
     return uvicorn.Config(
         make_app(service, token=token, is_local=is_loopback(host)),
         log_level="warning",
@@ -144,7 +146,7 @@ def server_config(service: Service, host: str, token: str | None) -> uvicorn.Con
 
 
 def serve(service: Service, host: str, port: int, token: str | None, console: Console) -> None:
-    """Serve until Ctrl-C or SIGTERM; streams are saved then. MemvitError if the address is not to be had."""
+    """Serve until Ctrl-C or SIGTERM, and save the streams then. MemvitError if the address cannot be used."""
     check_address(host, token)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as listener:
@@ -156,10 +158,10 @@ def serve(service: Service, host: str, port: int, token: str | None, console: Co
                 f"{host}:{port}: the server cannot listen there ({error.strerror}); choose another --port or --host"
             ) from error
         bound = listener.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        greeting = f"memvit serves at http://{shown}:{bound} (API: /docs, metrics: /metrics); Ctrl-C ends it"
+        history = f"[{host}]" if ":" in host else host
+        greeting = f"memvit serves at http://{history}:{bound} (API: /docs, metrics: /metrics); Ctrl-C ends it"
         try:
-            service.start()  # here, so that what fails is told in a sentence
+            service.start()  # here, so that a failure ends the command with a sentence
             _Server(server_config(service, host, token), service, greeting, console).run(sockets=[listener])
         finally:
             service.close()

@@ -10,25 +10,26 @@ from dataclasses import dataclass
 
 from memvit.streams.events import ReaderStatus
 
+from .handle import EngineDown, WorkerHandle
 from .requests import StreamRequest
+from .resume import ResumeState
 from .state import SavedStream, StateFolder
-from .worker import EngineDown, ResumeState, WorkerHandle
 
 log = logging.getLogger("memvit.serve")
 STEP_SECONDS = 0.05
-SOON_SECONDS = 1.0
-"""At least so long between two savings of one stream, whatever happens to it."""
+MIN_SAVE_SECONDS = 1.0
+"""Two savings of one stream are at least so far apart, whatever happens to it."""
 
 
 @dataclass
 class _Saved:
-    """What is known of the last saving of a stream."""
+    """A stream, and its last saving."""
 
     request: StreamRequest
-    desk: WorkerHandle
+    worker: WorkerHandle
     at: float
-    seen: tuple[object, ...] = ()
-    """What the stream had come to; as long as it is the same there is nothing to save."""
+    progress: tuple[object, ...] = ()
+    """The stream's progress at that time; while it is the same, there is nothing to save."""
     is_changed: bool = False
 
 
@@ -45,19 +46,19 @@ class Saver:
         self._failed_at: float | None = None
 
     @property
-    def is_well(self) -> bool:
-        """Whether it runs, and the last thing that was to be written could be."""
+    def is_healthy(self) -> bool:
+        """Whether the thread runs, and the last attempt to write succeeded."""
         return self._thread.is_alive() and self._failed_at is None
 
     def load(self) -> list[SavedStream]:
-        """The streams of the last run; files that are no good are told in the log."""
+        """The streams of the last run; the log names files that cannot be used."""
         saved, bad = self._folder.load() if self._folder is not None else ([], [])
         for sentence in bad:
             log.warning("%s", sentence)
         return saved
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -66,28 +67,30 @@ class Saver:
         if self._thread.is_alive():
             self._thread.join(timeout=30)
 
-    def save_last(self, standings: Mapping[str, ResumeState]) -> None:
-        """Save where streams stood in the end."""
-        for stream_id, standing in standings.items():
+    def save_last(self, resume_states: Mapping[str, ResumeState]) -> None:
+        """Save the resume states with which the engines ended."""
+        for stream_id, resume_state in resume_states.items():
             with self._writing:
                 if (saved := self._streams.get(stream_id)) is not None:
-                    self._write(stream_id, saved.request, standing)
+                    self._write(stream_id, saved.request, resume_state)
 
-    def add(self, stream_id: str, request: StreamRequest, desk: WorkerHandle, standing: ResumeState | None) -> bool:
+    def add(
+        self, stream_id: str, request: StreamRequest, worker: WorkerHandle, resume_state: ResumeState | None
+    ) -> bool:
         """Save a stream that is about to be watched; False if the disk takes no more."""
         with self._writing:
-            self._streams[stream_id] = _Saved(request, desk, time.monotonic())
-            return self._write(stream_id, request, standing or ResumeState())
+            self._streams[stream_id] = _Saved(request, worker, time.monotonic())
+            return self._write(stream_id, request, resume_state or ResumeState())
 
     def remove(self, stream_id: str) -> None:
-        """A stream is no more."""
+        """Delete the saved state of a stream."""
         with self._writing:
             self._streams.pop(stream_id, None)
             if self._folder is not None:
                 self._folder.remove(stream_id)
 
     def note_change(self, stream_id: str) -> None:
-        """Something has happened to a stream that should be saved soon."""
+        """Save a stream soon, because something has happened to it."""
         if (saved := self._streams.get(stream_id)) is not None:
             saved.is_changed = True
 
@@ -96,13 +99,13 @@ class Saver:
             now = time.monotonic()
             for stream_id, saved in list(self._streams.items()):
                 if now - saved.at > (
-                    min(SOON_SECONDS, self._every_seconds) if saved.is_changed else self._every_seconds
+                    min(MIN_SAVE_SECONDS, self._every_seconds) if saved.is_changed else self._every_seconds
                 ):
                     self._save(stream_id)
                     break  # one at a time, so that a server that ends does not wait for many
             else:
                 if self._failed_at is not None and now - self._failed_at > self._every_seconds:
-                    self._try_again()
+                    self._check_folder()
         self._stopping.wait()
 
     def _save(self, stream_id: str) -> None:
@@ -112,17 +115,19 @@ class Saver:
                 return
             saved.at, saved.is_changed = time.monotonic(), False
             try:
-                seen = _seen(saved.desk.status(stream_id))
-                if seen != saved.seen and self._write(stream_id, saved.request, saved.desk.standing(stream_id)):
-                    saved.seen = seen
+                progress = _progress(saved.worker.status(stream_id))
+                if progress != saved.progress and self._write(
+                    stream_id, saved.request, saved.worker.resume_state(stream_id)
+                ):
+                    saved.progress = progress
             except (KeyError, EngineDown):
                 return
 
-    def _write(self, stream_id: str, request: StreamRequest, standing: ResumeState) -> bool:
+    def _write(self, stream_id: str, request: StreamRequest, resume_state: ResumeState) -> bool:
         if self._folder is None:
             return True
         try:
-            self._folder.save(SavedStream(stream_id, self._model, request.model_dump(), standing))
+            self._folder.save(SavedStream(stream_id, self._model, request.model_dump(), resume_state))
         except OSError as error:
             self._failed_at = time.monotonic()
             log.warning("the state of stream %s cannot be saved (%s); what was saved stands", stream_id, error)
@@ -130,8 +135,8 @@ class Saver:
         self._failed_at = None
         return True
 
-    def _try_again(self) -> None:
-        """Whether the folder takes something again, although no stream has anything to save."""
+    def _check_folder(self) -> None:
+        """Find out whether the folder can be written again, although no stream has anything to save."""
         assert self._folder is not None
         try:
             self._folder.check()
@@ -140,5 +145,5 @@ class Saver:
             self._failed_at = time.monotonic()
 
 
-def _seen(status: ReaderStatus) -> tuple[object, ...]:
+def _progress(status: ReaderStatus) -> tuple[object, ...]:
     return status.state, status.session, status.stats.frames, status.stats.clips

@@ -1,7 +1,7 @@
-"""Streams on disk: what was watched and what it remembered, one file a stream, for the next start.
+"""Saved streams: one file for each, with its request, its place in time and its memory, for the next start.
 
-A file is a checksum, a line of JSON, and the bytes of a `StreamSnapshot`. It is written beside and renamed, so that a
-crash leaves the one before. Sources may hold passwords: files are readable by their owner only.
+A file is a checksum, a line of JSON, and the bytes of a `StreamSnapshot`. It is written under another name and renamed,
+so that a crash leaves the earlier file. Sources may hold passwords: files are readable by their owner only.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from typing import Any
 from memvit.engine.snapshot import StreamSnapshot
 from memvit.types import MemvitError
 
-from .worker import ResumeState
+from .resume import ResumeState
 
 SUFFIX = ".stream"
-FORMAT = 1
-STANDING = ("session", "last_centre_seconds", "ahead_seconds", "heard_unix", "size")
+FORMAT = 2
+_FORMAT_1_FIELDS = {"heard_unix": "last_frame_unix"}
+"""Format 1 called the resume state `standing`, and named one of its fields differently."""
+RESUME_FIELDS = ("session", "last_centre_seconds", "ahead_seconds", "last_frame_unix", "size")
 
 
 @dataclass(frozen=True)
 class SavedStream:
-    """A stream between two clips, and how it was asked for."""
+    """A stream between two clips, and the request for it."""
 
     stream_id: str
     model: str
-    """Name and hash of the model that remembers."""
+    """Name and hash of the model whose memory it is."""
     request: dict[str, Any]
-    standing: ResumeState
+    resume_state: ResumeState
 
 
 class StateFolder:
@@ -49,29 +51,29 @@ class StateFolder:
             ) from error
 
     def save(self, stream: SavedStream) -> None:
-        """Write one stream; it is on the disk when this returns. OSError if it takes no more; what was there stands."""
-        snapshot = stream.standing.snapshot
+        """Write one stream; it is on the disk when this returns. OSError if that fails: the earlier file remains."""
+        snapshot = stream.resume_state.snapshot
         content = snapshot.to_bytes() if snapshot else b""
         header = {
             "format": FORMAT,
             "stream_id": stream.stream_id,
             "model": stream.model,
             "request": stream.request,
-            "standing": {name: getattr(stream.standing, name) for name in STANDING},
+            "resume_state": {name: getattr(stream.resume_state, name) for name in RESUME_FIELDS},
         }
         path = self._folder / f"{stream.stream_id}{SUFFIX}"
-        beside = path.with_suffix(".part")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        part = path.with_suffix(".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             line = json.dumps(header).encode()
             file.write(b"%08x " % zlib.crc32(content, zlib.crc32(line)) + line + b"\n" + content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        part.replace(path)
         self._sync()
 
     def remove(self, stream_id: str) -> None:
-        """A stream that was removed does not come back."""
+        """Delete the file of a stream."""
         with suppress(FileNotFoundError):
             (self._folder / f"{stream_id}{SUFFIX}").unlink()
             self._sync()
@@ -85,7 +87,7 @@ class StateFolder:
             path.unlink(missing_ok=True)
 
     def _sync(self) -> None:
-        """What was renamed or removed is so after a power cut, too."""
+        """Make the last renaming or removal survive a power cut."""
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -93,13 +95,13 @@ class StateFolder:
             os.close(descriptor)
 
     def load(self) -> tuple[list[SavedStream], list[str]]:
-        """All streams, and a sentence for every file that is no good."""
+        """All streams, and a sentence for every file that cannot be used."""
         found, bad = [], []
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             try:
                 found.append(_read(path))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                bad.append(f"{path}: this state is not whole and was left aside ({error})")
+                bad.append(f"{path}: this state cannot be used and is ignored ({error})")
         return found, bad
 
 
@@ -109,11 +111,13 @@ def _read(path: Path) -> SavedStream:
     if checksum != b"%08x" % zlib.crc32(content, zlib.crc32(line)):
         raise ValueError("it is damaged")
     header = json.loads(line)
-    if header["format"] != FORMAT:
+    if header["format"] not in (1, FORMAT):
         raise ValueError("it was written by another version")
     if header["stream_id"] != path.stem:
         raise ValueError("it was renamed")
     snapshot = StreamSnapshot.from_bytes(content) if content else None
-    size = header["standing"].pop("size")
-    standing = ResumeState(**header["standing"], size=tuple(size) if size else None, snapshot=snapshot)
-    return SavedStream(header["stream_id"], header["model"], header["request"], standing)
+    fields = header["resume_state"] if header["format"] == FORMAT else header["standing"]
+    fields = {_FORMAT_1_FIELDS.get(name, name): value for name, value in fields.items()}
+    size = fields.pop("size")
+    resume_state = ResumeState(**fields, size=tuple(size) if size else None, snapshot=snapshot)
+    return SavedStream(header["stream_id"], header["model"], header["request"], resume_state)

@@ -1,4 +1,4 @@
-"""What happens to streams, for the server's log: losses, new sessions, ends. Sentences are free of credentials."""
+"""Losses, new sessions and ends of streams in the server's log, without credentials."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from memvit.streams.watcher import StreamEvent
 log = logging.getLogger("memvit.serve")
 
 
-def log_event(news: StreamEvent) -> None:
+def log_event(event: StreamEvent) -> None:
     """Warnings for what an operator should see; openings and ends at level INFO; results are not logged."""
-    match news:
+    match event:
         case StreamLost(stream_id=stream_id, reason=reason, retry_seconds=seconds):
             log.warning("stream %s is lost: %s; the next attempt follows in %.0f s", stream_id, reason, seconds)
         case StreamStalled(stream_id=stream_id, silent_seconds=seconds):

@@ -34,8 +34,7 @@ export class Card {
     const template = document.getElementById("card");
     this.element = template.content.firstElementChild.cloneNode(true);
     this.element.dataset.stream = id;
-    this.#part("name").textContent = id;
-    this.#part("name").title = id;
+    this.#showName(id);
     this.element.setAttribute("aria-label", `Stream ${id}`);
     const canvas = this.#part("timeline");
     canvas.setAttribute("aria-label", `Clips of the last 60 seconds of ${id}`);
@@ -51,6 +50,12 @@ export class Card {
     this.showResult();
   }
 
+  /** The heading: the source's name, with the stream's id where it differs. */
+  #showName(name) {
+    this.#part("name").textContent = name;
+    this.#part("name").title = `Stream ${this.id}`;
+  }
+
   #part(name) {
     return this.element.querySelector(`.${name}`);
   }
@@ -61,6 +66,7 @@ export class Card {
   show(status, hop) {
     this.#status = status;
     this.#hop = hop;
+    this.#showName(status.name === this.id ? this.id : `${status.name} (${this.id})`);
     this.#part("source").textContent = status.source;
     this.#part("source").title = status.source;
     this.#figures.show(status);
@@ -70,7 +76,7 @@ export class Card {
   }
 
   /** An event that is not a result. */
-  tell(kind, data) {
+  showEvent(kind, data) {
     if (["opened", "session"].includes(kind)) this.#reason = "";
     else if (kind === "lost") this.#reason = `${data.reason}; trying again in ${data.retry_seconds} s`;
     else this.#reason = data.reason ?? "";

@@ -47,10 +47,10 @@ export class Figures {
       this.#values.set(name, value);
     }
     for (const [name, label, title] of [
-      ["pace", "real time", "Seconds of video answered a second, lately"],
+      ["real_time_factor", "real time", "Seconds of video answered per second, over the last 30 seconds"],
       ["clips", "clips", "Clips that were answered or wait to be"],
       ["missed_clips", "missed", "Clips left out: late ones, and those in gaps"],
-      ["lost", "lost", "Connections that broke, and attempts in vain"],
+      ["lost", "lost", "Connections that broke, and attempts that failed"],
       ["stalls", "stalls", "Times that a standing connection fell silent"],
     ]) {
       const cell = make("div");
@@ -72,7 +72,7 @@ export class Figures {
       this.#values.get(name).textContent = latency ? duration(latency[name]) : "–";
     }
     for (const [name, value] of this.#counts) {
-      if (name === "pace") {
+      if (name === "real_time_factor") {
         value.textContent = latency ? `${status.real_time_factor.toFixed(2)} ×` : "–";
         continue;
       }

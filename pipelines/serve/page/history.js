@@ -1,7 +1,8 @@
 // What is known of a stream's last minute, on the stream's own time.
 
 export const WINDOW_SECONDS = 60;
-const KEPT_SECONDS = 2 * WINDOW_SECONDS;
+// Bound of the results and marks of a stream that the page holds.
+const MAX_HISTORY_SECONDS = 2 * WINDOW_SECONDS;
 const MAX_ROWS = 6;
 const ANCHORS = 20;
 
@@ -25,10 +26,10 @@ const local = () => (performance.timeOrigin + performance.now()) / 1000;
 /** The last results of a stream. */
 export class History {
   results = [];
-  /** Things that happened: {seconds, kind}. */
+  /** Events that are no results, on the stream's time: {seconds, kind}. */
   marks = [];
   /** The last event that is not a result: [kind, data]. */
-  news = null;
+  lastEvent = null;
   received = 0;
   #anchors = [];
   /** Row → the person who has it. */
@@ -62,7 +63,7 @@ export class History {
     const arrived = result.time_unix - (result.latency?.seconds ?? 0);
     this.#anchors.push(result.span[1] - arrived);
     if (this.#anchors.length > ANCHORS) this.#anchors.shift();
-    const oldest = result.seconds - KEPT_SECONDS;
+    const oldest = result.seconds - MAX_HISTORY_SECONDS;
     while (this.results[0].seconds < oldest) this.results.shift();
     while (this.marks.length && this.marks[0].seconds < oldest) this.marks.shift();
   }
@@ -118,7 +119,7 @@ export class History {
     return found;
   }
 
-  /** Instants at which memory began anew. */
+  /** Instants at which a session began, with empty memory. */
   sessions(hop) {
     return this.results
       .filter((result, index) => index && (result.session ?? 0) !== (this.results[index - 1].session ?? 0))

@@ -50,8 +50,8 @@ const feed = new Feed(
       return;
     }
     history.mark(kind);
-    history.news = [kind, data];
-    card?.tell(kind, data);
+    history.lastEvent = [kind, data];
+    card?.showEvent(kind, data);
     listSoon();
   },
 );
@@ -104,8 +104,8 @@ function addCard(id) {
   };
   cards.set(id, card);
   byId("grid").append(card.element);
-  // What was told before the stream was in the list.
-  if (history.news) card.tell(...history.news);
+  // An event may come before the stream is in the list.
+  if (history.lastEvent) card.showEvent(...history.lastEvent);
   card.showResult();
   card.draw();
   pictures.add(card);
@@ -153,7 +153,7 @@ function setAway(sentence) {
   isAway = Boolean(sentence);
   if (isAway) hasInfo = false; // another server may answer next
   if (wasAway !== isAway) {
-    // A server that was away may have begun to count anew, so nothing is taken up where it was.
+    // A server that was away may have been started again: all events are fetched from the beginning.
     if (isAway) feed.close();
     else if (!document.hidden) feed.open();
   }
@@ -167,12 +167,12 @@ byId("add").addEventListener("submit", async (event) => {
   const form = event.target;
   const button = form.querySelector("button");
   const problem = byId("problem");
-  const { source, id, pace } = form.elements;
+  const { source, id, realtime } = form.elements;
   problem.textContent = "";
   button.disabled = true;
   try {
     const name = id.value.trim();
-    await addStream({ source: source.value.trim(), pace: pace.checked, ...(name && { id: name }) });
+    await addStream({ source: source.value.trim(), realtime: realtime.checked, ...(name && { id: name }) });
     source.value = id.value = "";
     await list();
   } catch (error) {

@@ -1,4 +1,4 @@
-// The last minute of a stream on a canvas: now at the right, a row a person, and above them what memory reads.
+// The last minute of a stream on a canvas: now at the right, one row for each person, and above them what memory reads.
 
 import { WINDOW_SECONDS } from "./history.js";
 

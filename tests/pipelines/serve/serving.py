@@ -14,15 +14,23 @@ from memvit.boxes import open_boxes
 from memvit.engine.engine import Engine
 from memvit.labels import labels_for
 from memvit.models import MODELS
+from pipelines.serve.addresses import AddressRules
 from pipelines.serve.app import make_app
+from pipelines.serve.handle import WorkerSettings
 from pipelines.serve.requests import ServerInfo
 from pipelines.serve.service import ServeOptions, Service
 from pipelines.serve.sources import SourceRules
-from pipelines.serve.worker import EngineWorker, WorkerSettings
+from pipelines.serve.worker import EngineWorker
 
 
 def make_service(
-    tiny: nn.Module, folder: Path, *, model: str = "tiny", max_streams: int = 8, **options: Any
+    tiny: nn.Module,
+    folder: Path,
+    *,
+    model: str = "tiny",
+    max_streams: int = 8,
+    addresses: AddressRules | None = None,
+    **options: Any,
 ) -> Service:
     """A service that offers the files of a folder."""
     engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
@@ -31,7 +39,7 @@ def make_service(
         version="0", model=model, classes=list(labels.names), hop_seconds=1.0, clip_seconds=1.0, engines=1,
         max_streams=max_streams, memory_reads=[2, 4],
     )  # fmt: skip
-    chosen = ServeOptions(info, SourceRules(folders=(folder,)), **options)
+    chosen = ServeOptions(info, SourceRules(folders=(folder,), addresses=addresses or AddressRules()), **options)
     return Service([EngineWorker(engine, open_boxes("full"), WorkerSettings())], labels, chosen)
 
 

@@ -228,7 +228,7 @@ def test_a_viewer_who_leaves_before_the_first_byte_gives_his_place_back(
     async def run() -> None:
         for _ in range(MAX_VIEWERS + 6):
             await ask(is_gone=True)
-        assert service.board.viewers == 0
+        assert service.hub.subscriber_count == 0
         assert await ask(is_gone=False) == 200
 
     with client_of(service) as client:
@@ -240,4 +240,4 @@ def test_a_viewer_who_leaves_before_the_first_byte_gives_his_place_back(
 def test_the_most_connections_follow_from_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     for descriptors, most in ((128, 32), (16, 8), (1 << 20, connections.MAX_CONNECTIONS)):
         monkeypatch.setattr(resource, "getrlimit", lambda kind, descriptors=descriptors: (descriptors, descriptors))
-        assert connections.most_connections() == most
+        assert connections.max_connections() == most

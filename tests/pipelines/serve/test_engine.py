@@ -18,7 +18,7 @@ from memvit.runtime.device_errors import DeviceLost
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import Watcher
 from pipelines.serve import remote
-from pipelines.serve.worker import EngineDown, WatchRequest
+from pipelines.serve.handle import EngineDown, WatchRequest
 from tests.pipelines.serve.serving import added, client_of, fail_with, make_service, state_of
 from tests.processes import wait_for
 
@@ -39,7 +39,7 @@ def test_a_device_that_has_failed_ends_the_engine_loudly(
     service = make_service(tiny, folder, state=tmp_path)
     with client_of(service) as client, caplog.at_level(logging.ERROR, "memvit.serve"):
         for name in ("a", "b"):
-            added(client, folder / "a.mp4", id=name, pace=True)
+            added(client, folder / "a.mp4", id=name, realtime=True)
         wait_for(lambda: all(state_of(client, name)["seconds"] for name in ("a", "b")), 30)
         saved = sorted(tmp_path.glob("*.stream"))
         monkeypatch.setattr("memvit.streams.watcher.device_answers", lambda device: False)
@@ -62,7 +62,7 @@ def test_what_was_asked_of_an_engine_that_ends_meanwhile_is_refused(
 ) -> None:
     """The command is in the queue when the batch at hand ends the engine."""
     service = make_service(tiny, folder)
-    (desk,) = service._desks
+    (worker,) = service._workers
     reached, released = threading.Event(), threading.Event()
 
     def step(watcher: Watcher) -> Any:
@@ -77,13 +77,13 @@ def test_what_was_asked_of_an_engine_that_ends_meanwhile_is_refused(
 
         def ask() -> None:
             try:
-                desk.add(WatchRequest("a", str(folder / "a.mp4"), LivePolicy()))
+                worker.add(WatchRequest("a", str(folder / "a.mp4"), LivePolicy()))
             except EngineDown as error:
                 refusals.append(error)
 
         asking = threading.Thread(target=ask)
         asking.start()
-        wait_for(lambda: not desk._commands.empty())  # type: ignore[attr-defined]
+        wait_for(lambda: not worker._commands.is_empty)  # type: ignore[attr-defined]
         released.set()
         asking.join(20)
         assert [str(error) for error in refusals] == [LOST]
@@ -134,9 +134,9 @@ def test_an_engine_on_ray_whose_device_has_failed_is_replaced(monkeypatch: pytes
     killed: list[FakeActor] = []
     stub = SimpleNamespace(get=lambda answer, timeout=None: answer, kill=killed.append)
     monkeypatch.setattr(remote, "ray", stub)
-    desk = remote.RemoteEngineWorker(SimpleNamespace(remote=lambda: next(actors)), ())
-    desk.add(WatchRequest("a", "rtsp://camera", LivePolicy()))
-    desk.start(lambda news: None)
-    wait_for(lambda: "add" in second.calls and desk.is_well)
-    desk.close()
+    worker = remote.RemoteEngineWorker(SimpleNamespace(remote=lambda: next(actors)), ())
+    worker.add(WatchRequest("a", "rtsp://camera", LivePolicy()))
+    worker.start(lambda events: None)
+    wait_for(lambda: "add" in second.calls and worker.is_healthy)
+    worker.close()
     assert killed[0] is first

@@ -173,7 +173,7 @@ def test_streams_come_and_go(browser: WebDriver, videos: Path) -> None:
     wait_for(lambda: "not in a folder that the server offers" in problem.text)
     refusals = errors(browser)
     assert len(refusals) == 2 and all("/api/streams" in refusal for refusal in refusals)
-    browser.find_element(By.NAME, "pace").click()
+    browser.find_element(By.NAME, "realtime").click()
     submit(browser, source=str(videos / "yard.mp4"), id="yard")
     wait_for(lambda: cards(browser).get("yard", {}).get("state") == "live" and cards(browser)["yard"]["width"])
     assert problem.text == ""
@@ -188,11 +188,14 @@ def test_streams_come_and_go(browser: WebDriver, videos: Path) -> None:
 def test_streams_of_others_appear_and_few_pictures_are_open_at_once(
     browser: WebDriver, server: tuple[object, str], videos: Path
 ) -> None:
+    assert browser.find_element(By.CSS_SELECTOR, "[data-stream=entrance] .name").text == "entrance"
     for number in range(5):
-        post(server[1], source=str(videos / "yard.mp4"), id=f"yard{number}", pace=True)
+        post(server[1], source=str(videos / "yard.mp4"), id=f"yard{number}", realtime=True)
     post(server[1], source=str(videos / "broken.mp4"), id="broken")
     wait_for(lambda: len(cards(browser)) == 7 and cards(browser)["broken"]["state"] == "failed")
     assert "there is no video in it" in browser.find_element(By.CSS_SELECTOR, "[data-stream=broken] .note").text
+
+    assert browser.find_element(By.CSS_SELECTOR, "[data-stream=yard0] .name").text == "yard (yard0)"
 
     def are_open() -> list[str]:
         return [card["id"] for card in cards(browser).values() if card["is_open"]]

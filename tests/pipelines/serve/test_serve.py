@@ -36,7 +36,7 @@ from memvit.types import MemvitError
 from pipelines.cli.app import app as cli
 from pipelines.serve.app import make_app
 from pipelines.serve.auth import MAX_BODY_BYTES, is_loopback
-from pipelines.serve.hub import KEPT_EVENTS, VIEWER_QUEUE, EventHub
+from pipelines.serve.hub import MAX_QUEUED_EVENTS, MAX_REPLAYED_EVENTS, EventHub
 from pipelines.serve.run import check_address
 from pipelines.serve.sources import SourceRefused, SourceRules
 from tests.pipelines.serve.serving import added, make_service, state_of
@@ -132,8 +132,10 @@ def test_refusals_over_the_api(client: TestClient, folder: Path) -> None:
         answer = client.post("/api/streams", json={"source": escape.replace("{folder}", str(folder))})
         assert answer.status_code in (403, 422), (escape, answer.text)
     assert client.get("/api/streams").json() == {"streams": []}
-    for wrong in ("[]", "{}", '{"source": 1}', '{"source": "x", "late": "never"}', '{"source": "x", "other": 1}', "x",
-                  '{"source": "x", "id": "../../x"}', '{"source": "x", "max_age_seconds": 1e999}'):  # fmt: skip
+    for wrong in (
+        "[]", "{}", "x", '{"source": 1}', '{"source": "x", "overflow": "never"}', '{"source": "x", "other": 1}',
+        '{"source": "x", "id": "../../x"}', '{"source": "x", "max_age_seconds": 1e999}',
+    ):  # fmt: skip
         answer = client.post("/api/streams", content=wrong, headers={"content-type": "application/json"})
         assert answer.status_code == 422, (wrong, answer.text)
 
@@ -359,7 +361,7 @@ def test_a_socket_gets_the_same(url: str, folder: Path) -> None:
 
 def test_pictures_are_drawn_for_those_who_look(url: str, folder: Path) -> None:
     with httpx.Client(base_url=url, timeout=20) as client:
-        added(client, folder / "long.mp4", id="m", pace=True)
+        added(client, folder / "long.mp4", id="m", realtime=True)
         pictures: list[Image.Image] = []
         with client.stream("GET", "/api/streams/m/video") as answer:
             assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=memvitframe"
@@ -445,7 +447,7 @@ def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path
         service = make_service(tiny, folder, model=model, state=tmp_path, save_every_seconds=0.05)
         with TestClient(make_app(service), base_url="http://127.0.0.1") as client:
             for name in names:
-                added(client, folder / "long.mp4", id=name, pace=True)
+                added(client, folder / "long.mp4", id=name, realtime=True)
             listed = [stream["id"] for stream in client.get("/api/streams").json()["streams"]]
             wait_for(lambda: all((state_of(client, name)["seconds"] or 0) >= 3 for name in listed), 40)
             if "gone" in listed:
@@ -465,18 +467,18 @@ def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path
 
 def test_a_viewer_that_does_not_listen_loses_its_oldest_events() -> None:
     async def run() -> None:
-        board = EventHub(labels_for(80, "ava"), top_k=1, hop_seconds=1.0)
-        viewer, other = board.listen(None), board.listen("b")
-        for number in range(VIEWER_QUEUE + 40):
-            board.post(StreamStalled("a", float(number)))
+        hub = EventHub(labels_for(80, "ava"), top_k=1, hop_seconds=1.0)
+        subscriber, other = hub.subscribe(None), hub.subscribe("b")
+        for number in range(MAX_QUEUED_EVENTS + 40):
+            hub.publish(StreamStalled("a", float(number)))
         await asyncio.sleep(0.05)
-        assert viewer.queue.qsize() == VIEWER_QUEUE and viewer.lost_events == 40
+        assert subscriber.queue.qsize() == MAX_QUEUED_EVENTS and subscriber.lost_events == 40
         assert other.queue.empty()
-        late = board.listen("a")
-        assert late.queue.qsize() == KEPT_EVENTS
-        for one in (viewer, other, late):
-            board.leave(one)
-        assert board.viewers == 0
+        late = hub.subscribe("a")
+        assert late.queue.qsize() == MAX_REPLAYED_EVENTS
+        for one in (subscriber, other, late):
+            hub.unsubscribe(one)
+        assert hub.subscriber_count == 0
 
     asyncio.run(run())
 
@@ -507,7 +509,7 @@ def test_engines_on_ray_share_the_streams_and_are_replaced_when_they_die(folder:
     """Two actors, two streams; one actor is killed, and its stream goes on where it was."""
     running = Server("--allow-folder", folder, "--engines", 2)
     for name in ("a", "b"):
-        added(running.client, folder / "long.mp4", id=name, pace=True)
+        added(running.client, folder / "long.mp4", id=name, realtime=True)
     wait_for(lambda: all((state_of(running.client, name)["seconds"] or 0) >= 2 for name in "ab"), 60)
     victims = actors("EngineActor")
     assert len(victims) == 2

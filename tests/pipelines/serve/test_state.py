@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
 from pipelines.cli.app import app as cli
 from pipelines.serve.ids import free_id, is_id
+from pipelines.serve.requests import StreamRequest
+from pipelines.serve.resume import ResumeState
 from pipelines.serve.service import ServeOptions
 from pipelines.serve.state import StateFolder
 from tests.pipelines.serve.serving import added, client_of, make_service, state_of
@@ -104,7 +108,7 @@ def test_a_stream_is_on_disk_before_201_is_answered(
 
     monkeypatch.setattr(os, "fsync", note)
     with client_of(make_service(tiny, offered, state=state, save_every_seconds=3600)) as client:
-        added(client, offered / "my holiday.mp4", id="a", late="wait")
+        added(client, offered / "my holiday.mp4", id="a", overflow="wait")
         shutil.copytree(state, killed)
         assert synced == ["a.part", "state"]
         client.delete("/api/streams/a")
@@ -127,10 +131,10 @@ def test_a_live_stream_goes_on_with_its_session_after_a_kill(tiny: nn.Module, vi
 
     def saved_seconds() -> float:
         streams, _ = StateFolder(state).load()
-        return streams[0].standing.last_centre_seconds or 0.0
+        return streams[0].resume_state.last_centre_seconds or 0.0
 
     with client_of(make_service(tiny, video.parent, state=state, save_every_seconds=0.1)) as client:
-        added(client, video, id="a", pace=True)
+        added(client, video, id="a", realtime=True)
         wait_for(lambda: saved_seconds() >= 1, 30)
         shutil.copytree(state, killed)
         last_seconds = state_of(client, "a")["seconds"]
@@ -174,7 +178,7 @@ def test_a_full_state_disk_refuses_new_streams_and_ends_readiness(
         assert client.get("/health").status_code == 200
         disk.is_full = False
         wait_for(lambda: client.get("/ready").status_code == 200)
-        added(client, offered / "my holiday.mp4", id="a", pace=True)
+        added(client, offered / "my holiday.mp4", id="a", realtime=True)
         disk.is_full = True
         wait_for(lambda: client.get("/ready").status_code == 503)
         assert list(listed(client)) == ["a"], "it is watched on"
@@ -198,8 +202,8 @@ def test_the_servers_policy_is_the_default_of_its_streams(tiny: nn.Module, offer
     service = make_service(tiny, offered, policy=policy)
     with client_of(service) as client:
         added(client, offered / "my holiday.mp4", id="a")
-        added(client, offered / "my holiday.mp4", id="b", late="wait", keep_memory_seconds=0)
-        found = {name: reader.policy for name, reader in service._desks[0]._readers.items()}  # type: ignore[attr-defined]
+        added(client, offered / "my holiday.mp4", id="b", overflow="wait", memory_timeout_seconds=0)
+        found = {name: reader.policy for name, reader in service._workers[0]._readers.items()}  # type: ignore[attr-defined]
     assert found["a"] == policy
     assert found["b"] == LivePolicy(overflow="wait", max_age_seconds=0.5, memory_timeout_seconds=0)
 
@@ -220,16 +224,37 @@ def test_the_command_hands_its_policy_on(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_file_that_is_not_there_is_told_before_the_server_begins(tiny: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(MemvitError, match=r"nosuch.mp4: no such file or folder; check the path"):
-        make_service(tiny, tmp_path).begin_with(["rtsp://camera/1", "/dev/video9", "nosuch.mp4"], pace=False)
+        make_service(tiny, tmp_path).add_initial_streams(
+            ["rtsp://camera/1", "/dev/video9", "nosuch.mp4"], realtime=False
+        )
 
 
 def test_losses_and_sessions_are_logged(tiny: nn.Module, offered: Path, caplog: pytest.LogCaptureFixture) -> None:
     service = make_service(tiny, offered)
     with client_of(service) as client, caplog.at_level(logging.WARNING, "memvit.serve"):
         added(client, offered / "my holiday.mp4", id="a")
-        service._post([StreamLost("a", "rtsp://***@camera: refused", "refused", 2.0), SessionBegan("a", 1, "a gap")])
-        service._post([SessionBegan("gone", 1, "a gap")])
+        service._publish([StreamLost("a", "rtsp://***@camera: refused", "refused", 2.0), SessionBegan("a", 1, "a gap")])
+        service._publish([SessionBegan("gone", 1, "a gap")])
     assert caplog.messages == [
         "stream a is lost: rtsp://***@camera: refused; the next attempt follows in 2 s",
         "stream a: session 1 begins without memory: a gap",
     ]
+
+
+def test_earlier_names_of_fields_are_accepted() -> None:
+    earlier = StreamRequest.model_validate({"source": "x", "late": "wait", "keep_memory_seconds": 5, "pace": True})
+    assert earlier == StreamRequest(source="x", overflow="wait", memory_timeout_seconds=5, realtime=True)
+
+
+def test_a_state_file_of_the_earlier_format_is_read(tmp_path: Path) -> None:
+    header = {
+        "format": 1, "stream_id": "a", "model": "tiny", "request": {"source": "x", "pace": True},
+        "standing": {
+            "session": 2, "last_centre_seconds": 7.0, "ahead_seconds": 0.5, "heard_unix": 1e9, "size": [64, 48],
+        },
+    }  # fmt: skip
+    line = json.dumps(header).encode()
+    (tmp_path / "a.stream").write_bytes(b"%08x " % zlib.crc32(b"", zlib.crc32(line)) + line + b"\n")
+    (stream,), problems = StateFolder(tmp_path).load()
+    assert not problems and StreamRequest(**stream.request).realtime
+    assert stream.resume_state == ResumeState(2, 7.0, 0.5, last_frame_unix=1e9, size=(64, 48))
