@@ -1,7 +1,7 @@
-"""Extraction on Ray: thin wrappers around the plain classes of `pipelines.extract`, and the pool that keeps them alive.
+"""Extraction on Ray: thin wrappers around the plain classes of `pipelines.extract`, and a pool of these actors.
 
 Decode actors read segments a few clips ahead; inference actors ask them for the next clip. An actor that dies is
-replaced, and its segments go on from their last commit; nothing is ever called again blindly.
+replaced, and its segments continue from their last commit; no call of an actor is ever retried.
 """
 
 from __future__ import annotations
@@ -29,38 +29,39 @@ from .cluster import first_line
 TURN_SECONDS = 1.0
 """An inference actor works so long between two reports."""
 CLOSE_SECONDS = 60.0
+"""Inference actors have so long to commit their results when the pool is closed."""
 
 
 class RemoteReading:
-    """Segments that decode actors read: one request is always under way for each."""
+    """Reads each segment through a decode actor, which always has one request for the next event pending."""
 
     def __init__(self) -> None:
         self._decoders: dict[str, Any] = {}
         self._requests: dict[Any, str] = {}
 
     def begin(self, key: str, location: str, clip_range: ClipRange, decoder: Any) -> None:
-        """See `Reading`; `decoder` is the actor."""
+        """Start to read a segment with the decode actor `decoder`."""
         self._forget(key)
         self._decoders[key] = decoder
         decoder.begin.remote(key, location, clip_range)
         self._requests[decoder.next.remote()] = key
 
     def ready(self, timeout_seconds: float) -> list[ReadEvent]:
-        """See `Reading`."""
+        """Wait for the first event, and return at most one event of each segment; empty after the time-out."""
         first, others = ray.wait(list(self._requests), num_returns=1, timeout=max(timeout_seconds, 0.0))
         if first and others:
             first += ray.wait(others, num_returns=len(others), timeout=0)[0]
         return [event for request in first for event in self._collect(request)]
 
     def end(self, key: str) -> None:
-        """See `Reading`."""
+        """Stop reading a segment."""
         decoder = self._decoders.get(key)
         self._forget(key)
         if decoder is not None:
             decoder.end.remote()
 
     def close(self) -> None:
-        """See `Reading`."""
+        """Stop reading all segments."""
         for key in list(self._decoders):
             self.end(key)
 
@@ -77,11 +78,11 @@ class RemoteReading:
 
     def _forget(self, key: str) -> None:
         self._decoders.pop(key, None)
-        self._requests = {request: of for request, of in self._requests.items() if of != key}
+        self._requests = {request: segment for request, segment in self._requests.items() if segment != key}
 
 
 class Worker:
-    """A model and what it is at work on."""
+    """The inference actor: an `Extractor` with its own copy of the model."""
 
     def __init__(
         self, settings: ModelSettings, options: ExtractOptions, location: str, provenance: Provenance, threads: int
@@ -91,36 +92,39 @@ class Worker:
         self._extractor = Extractor(engine, boxes, Archive.create(location, provenance), RemoteReading(), options)
 
     def begin(self, task: ExtractTask, decoder: Any) -> None:
-        """Take up a segment."""
+        """Open a segment, which the decode actor `decoder` reads."""
         self._extractor.begin(task, decoder)
 
     def drop(self, key: str) -> None:
-        """Let go of a segment."""
+        """Close a segment without a commit."""
         self._extractor.drop(key)
 
     def advance(self) -> tuple[list[TaskEvent], Timings]:
-        """Work for a turn."""
+        """Work for TURN_SECONDS; return what happened and how the worker spent its time so far."""
         return self._extractor.advance(TURN_SECONDS), self._extractor.timings
 
     def close(self) -> None:
-        """Commit what was answered."""
+        """Commit the results that are there."""
         self._extractor.close()
 
 
 @dataclass
 class _WorkerHandle:
-    """An inference actor, its decoders, and what it was given."""
+    """An inference actor with its decode actors and its segments."""
 
     actor: Any
     idle_decoders: deque[Any]
+    """Decode actors without a segment."""
     running: dict[str, tuple[ExtractTask, Any]] = field(default_factory=dict)
+    """Key of each open segment → its task and its decode actor; None instead of a decode actor that died."""
     turn: Any = None
-    """The request to work that is under way."""
+    """The pending call of `Worker.advance`; None if there is none."""
     timings: Timings = field(default_factory=Timings)
+    """How the worker spent its time, as of its last report."""
 
 
 class RayPool:
-    """Inference actors with decode actors of their own; those that die are replaced."""
+    """A pool of inference actors, each with its own decode actors; actors that die are replaced."""
 
     def __init__(
         self,
@@ -134,7 +138,7 @@ class RayPool:
         resources = ray.cluster_resources()
         cpus = resources.get("CPU", 1.0)
         on_gpu = settings.device != "cpu"
-        # Where there are fewer cores than actors, they share: an actor that waits for a core of its own waits for ever.
+        # With fewer cores than actors, each actor asks for a part of a core; otherwise some would never be scheduled.
         share = min(1.0, max(0.01, int(100 * cpus / (workers * (options.slots + 1))) / 100))
         threads = 1 if on_gpu else max(1, int(cpus) // workers)
         self._settings = (settings, options, location, provenance, threads)
@@ -149,25 +153,28 @@ class RayPool:
         return _WorkerHandle(self._worker_class.remote(*self._settings), idle_decoders)
 
     def free(self) -> int:
-        """See `Pool`."""
+        """Return how many more segments can be started now: one for each idle decode actor."""
         return sum(len(handle.idle_decoders) for handle in self._handles)
 
     def begin(self, task: ExtractTask) -> None:
-        """See `Pool`."""
+        """Start a segment on the worker with the most idle decode actors."""
         handle = max(self._handles, key=lambda handle: len(handle.idle_decoders))
         decoder = handle.idle_decoders.popleft()
         handle.running[task.key] = task, decoder
         self._requests.append(handle.actor.begin.remote(task, decoder))
 
     def drop(self, key: str) -> None:
-        """See `Pool`."""
+        """Stop a segment and discard its uncommitted results."""
         for handle in self._handles:
             if key in handle.running:
                 self._requests.append(handle.actor.drop.remote(key))
                 self._release(handle, key)
 
     def events(self, seconds: float) -> list[TaskEvent]:
-        """See `Pool`. MemvitError if a worker could not go on for a reason that another would not mend."""
+        """Wait at most about so long, and return what happened.
+
+        Raises MemvitError if a worker failed with an error, because another worker would fail in the same way.
+        """
         for handle in self._handles:
             if handle.turn is None and handle.running:
                 handle.turn = handle.actor.advance.remote()
@@ -188,11 +195,11 @@ class RayPool:
         return events
 
     def timings(self) -> Timings:
-        """See `Pool`."""
+        """Return how all workers together spent their time, as of their last reports."""
         return sum((handle.timings for handle in self._handles), Timings())
 
     def close(self) -> None:
-        """See `Pool`."""
+        """Commit the results that are there, and disconnect from Ray, which ends the actors."""
         closing = [handle.actor.close.remote() for handle in self._handles]
         ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
         ray.shutdown()
@@ -213,7 +220,7 @@ class RayPool:
         return list(events)
 
     def _release(self, handle: _WorkerHandle, key: str) -> None:
-        """The segment's decoder is free again, or is replaced if it died."""
+        """Make the decode actor of a segment idle, or replace it if it died."""
         if key in handle.running:
             _, decoder = handle.running.pop(key)
             handle.idle_decoders.append(decoder or self._decoder_class.remote(self._reading))
@@ -229,7 +236,7 @@ class RayPool:
         try:
             ray.get(ref)
         except RayActorError:
-            return  # its turn says so, too
+            return  # The pending call of `advance` fails as well, and `_collect` replaces the worker.
         except RayTaskError as error:
             raise _cause(error) from error
 
@@ -237,7 +244,7 @@ class RayPool:
 def ray_pool(
     settings: ModelSettings, options: ExtractOptions, workers: int
 ) -> Callable[[Archive, Engine, BoxSource | None], RayPool]:
-    """What `extract` makes its workers with; a cluster was joined before."""
+    """Return the function with which `extract` makes its workers, once a cluster was joined."""
 
     def make(archive: Archive, engine: Engine, boxes: BoxSource | None) -> RayPool:
         reading = read_settings(engine.preprocessing, boxes, options)

@@ -1,4 +1,4 @@
-"""A Ray cluster: joined, or begun on this machine."""
+"""Connects to a Ray cluster, or starts one on this machine."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ from memvit.types import MemvitError
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster that was joined, or begun on this machine."""
+    """The Ray cluster that this process is connected to."""
 
     gpus: int
+    """Number of GPUs of all its machines."""
     cpus: int
+    """Number of CPU cores of all its machines."""
 
     @staticmethod
     def join(address: str | None) -> Cluster:
-        """MemvitError if it cannot be reached."""
+        """Connect to the cluster at an address, or start one on this machine if the address is None.
+
+        Raises MemvitError if that fails.
+        """
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             ray.init(
                 address=address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
-        except Exception as error:  # Ray raises its own kinds, those of gRPC, and plain ones
+        except Exception as error:  # Ray raises its own exceptions, those of gRPC, and built-in ones.
             if address is None:
                 raise MemvitError(
-                    f"several workers need Ray, which does not start here ({first_line(error)}); mend that, or use one"
+                    f"several workers need Ray, which does not start here ({first_line(error)}); repair it, or use one"
                 ) from error
             raise MemvitError(
                 f"--address {address}: no connection to this cluster ({first_line(error)}); if it asks for a token, "
@@ -41,12 +46,15 @@ class Cluster:
 
     @staticmethod
     def joined() -> Cluster:
-        """The one that this process is in."""
+        """Describe the cluster that this process is connected to."""
         resources = ray.cluster_resources()
         return Cluster(int(resources.get("GPU", 0)), int(resources.get("CPU", 0)))
 
     def settled(self, settings: ModelSettings) -> ModelSettings:
-        """The settings with what `auto` means where the workers run, which may have GPUs that this machine lacks."""
+        """Replace `auto` by the device and precision of the cluster, and paths by absolute ones.
+
+        The cluster may have GPUs that this machine lacks, and its workers run in another folder.
+        """
         device = settings.device
         if device == "auto":
             device = "cuda" if self.gpus else "cpu"
@@ -65,6 +73,6 @@ class Cluster:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, or what it is."""
+    """Return the first line of an error's message, or the name of its class if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""An archive as a table: Parquet, CSV or JSON Lines, video by video, in bounded memory."""
+"""Writes an archive as a table in Parquet, CSV or JSON Lines, video by video, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from memvit.store import Archive, VideoState
 from memvit.types import MemvitError
 
 BLOCK_ROWS = 4096
+"""So many rows of an array are read at a time."""
 Row = dict[str, Any]
 
 
-def export(archive_path: str, out: Path, form: str, table: str, least_score: float) -> tuple[int, int]:
-    """Write a table of the finished videos; returns its rows and the videos. MemvitError if a choice is unknown."""
+def export(archive_path: str, out: Path, file_format: str, table: str, min_score: float) -> tuple[int, int]:
+    """Write a table of the finished videos, and return the number of its rows and of these videos.
+
+    Raises MemvitError if the format or the table is unknown, or if an array is damaged.
+    """
     if table not in ("actions", "features"):
         raise MemvitError(f"--table {table}: use actions or features")
-    if form not in WRITERS:
-        raise MemvitError(f"--to {form}: use {', '.join(WRITERS)}")
+    if file_format not in WRITERS:
+        raise MemvitError(f"--to {file_format}: use {', '.join(WRITERS)}")
     archive = Archive.open(archive_path)
     done = [state for state in archive.videos() if state.state == "done"]
     rows_of = _action_rows if table == "actions" else _feature_rows
     temporary = out.with_name(f".{out.name}.tmp")
     count = 0
     try:
-        with WRITERS[form](temporary) as writer:
+        with WRITERS[file_format](temporary) as writer:
             for state in done:
-                for block in _intact(rows_of(archive, state, least_score), archive, state):
+                for block in _checked(rows_of(archive, state, min_score), archive, state):
                     writer.write(block)
                     count += len(block)
         temporary.replace(out)
@@ -41,23 +45,23 @@ def export(archive_path: str, out: Path, form: str, table: str, least_score: flo
     return count, len(done)
 
 
-def _intact(blocks: Iterator[list[Row]], archive: Archive, state: VideoState) -> Iterator[list[Row]]:
-    """The blocks; MemvitError that names the video if its arrays cannot be read."""
+def _checked(blocks: Iterator[list[Row]], archive: Archive, state: VideoState) -> Iterator[list[Row]]:
+    """Yield the blocks. Raises a MemvitError that names the video if its arrays cannot be read."""
     try:
         yield from blocks
     except MemvitError:
         raise
-    except Exception as error:  # a damaged document or chunk leads to errors of every kind
+    except Exception as error:  # A damaged document or chunk leads to exceptions of many types.
         raise MemvitError(
-            f"{archive.location}: the arrays of {state.id} are damaged; `memvit extract … --verify` mends them"
+            f"{archive.location}: the arrays of {state.id} are damaged; `memvit extract … --verify` repairs them"
         ) from error
 
 
-def _action_rows(archive: Archive, state: VideoState, least_score: float) -> Iterator[list[Row]]:
-    """A row a person (or clip) and action whose score is at least so high."""
+def _action_rows(archive: Archive, state: VideoState, min_score: float) -> Iterator[list[Row]]:
+    """Yield one row for each person (or clip) and action with a score of at least `min_score`."""
     group, names = archive.group(state.id), archive.provenance.classes
     first_id = archive.provenance.first_id
-    seconds = _whole(group, "seconds")
+    seconds = _read_all(group, "seconds")
     scores = _array(group, "action_scores")
     has_people = "boxes" in group
     for start in range(0, scores.shape[0], BLOCK_ROWS):
@@ -65,16 +69,16 @@ def _action_rows(archive: Archive, state: VideoState, least_score: float) -> Ite
         block = np.asarray(scores[start:stop])
         clips = np.asarray(_array(group, "detection_clip")[start:stop]) if has_people else np.arange(start, stop)
         boxes = np.asarray(_array(group, "boxes")[start:stop]) if has_people else None
-        sure = np.asarray(_array(group, "box_scores")[start:stop]) if has_people else None
+        box_scores = np.asarray(_array(group, "box_scores")[start:stop]) if has_people else None
         rows: list[Row] = []
-        for row, action in zip(*np.nonzero(block >= least_score), strict=True):
-            place: Row = {"video": state.location, "id": state.id, "seconds": float(seconds[clips[row]])}
-            if boxes is not None and sure is not None:
+        for row, action in zip(*np.nonzero(block >= min_score), strict=True):
+            detection: Row = {"video": state.location, "id": state.id, "seconds": float(seconds[clips[row]])}
+            if boxes is not None and box_scores is not None:
                 sides = dict(zip(("x1", "y1", "x2", "y2"), map(float, boxes[row]), strict=True))
-                place |= {"detection": start + int(row), **sides, "box_score": float(sure[row])}
+                detection |= {"detection": start + int(row), **sides, "box_score": float(box_scores[row])}
             rows.append(
                 {
-                    **place,
+                    **detection,
                     "action_id": int(action) + first_id,
                     "action": names[action],
                     "score": float(block[row, action]),
@@ -83,10 +87,10 @@ def _action_rows(archive: Archive, state: VideoState, least_score: float) -> Ite
         yield rows
 
 
-def _feature_rows(archive: Archive, state: VideoState, least_score: float) -> Iterator[list[Row]]:
-    """A row a clip."""
+def _feature_rows(archive: Archive, state: VideoState, min_score: float) -> Iterator[list[Row]]:
+    """Yield one row for each clip; `min_score` has no meaning here."""
     group = archive.group(state.id)
-    features, seconds = _array(group, "features"), _whole(group, "seconds")
+    features, seconds = _array(group, "features"), _read_all(group, "seconds")
     for start in range(0, features.shape[0], BLOCK_ROWS):
         block = np.asarray(features[start : start + BLOCK_ROWS])
         yield [
@@ -106,12 +110,12 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return found
 
 
-def _whole(group: zarr.Group, name: str) -> np.ndarray[Any, Any]:
+def _read_all(group: zarr.Group, name: str) -> np.ndarray[Any, Any]:
     return np.asarray(_array(group, name)[:])
 
 
 class TableWriter(Protocol):
-    """Takes blocks of rows; all have the same keys."""
+    """Writes blocks of rows to a file; all rows have the same keys."""
 
     def __init__(self, path: Path) -> None: ...
 
@@ -120,11 +124,11 @@ class TableWriter(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
     def write(self, rows: list[Row]) -> None:
-        """Append rows."""
+        """Append a block of rows."""
 
 
 class CsvTable:
-    """A header and a line a row; features as numbers with blanks between them."""
+    """Writes a header and one line for each row; a feature vector is one field of numbers separated by spaces."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", newline="", encoding="utf-8")
@@ -137,7 +141,7 @@ class CsvTable:
         self._file.close()
 
     def write(self, rows: list[Row]) -> None:
-        """See `TableWriter`."""
+        """Append a block of rows."""
         if rows and self._writer is None:
             self._writer = csv.DictWriter(self._file, list(rows[0]))
             self._writer.writeheader()
@@ -146,7 +150,7 @@ class CsvTable:
 
 
 class JsonLinesTable:
-    """An object a row."""
+    """Writes each row as a JSON object on a line."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
@@ -158,12 +162,12 @@ class JsonLinesTable:
         self._file.close()
 
     def write(self, rows: list[Row]) -> None:
-        """See `TableWriter`."""
+        """Append a block of rows."""
         self._file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 class ParquetTable:
-    """Columns; a row group a block. Needs pyarrow."""
+    """Writes each block as a row group of a Parquet file. Needs pyarrow."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -184,7 +188,7 @@ class ParquetTable:
             self._writer.close()
 
     def write(self, rows: list[Row]) -> None:
-        """See `TableWriter`."""
+        """Append a block of rows."""
         if not rows:
             return
         table = self._arrow.Table.from_pylist(rows)

@@ -1,4 +1,4 @@
-"""The archive: what a model said of many videos, in one Zarr v3 store that xarray opens and a killed run resumes."""
+"""The archive: results of many videos in one Zarr v3 store, which xarray opens and an interrupted run continues."""
 
 from .archive import Archive
 from .fingerprint import Fingerprint, fingerprint

@@ -1,9 +1,9 @@
-"""A store of many videos: what each of them is, how far it is, and the results of those that are done.
+"""An archive of many videos: the state of each of them, and the results of those that are done.
 
-ARCHIVE                       attributes: what made it (`Provenance`)
+ARCHIVE                       attributes: what every result was made with (`Provenance`)
   videos/ID                   attributes: location, state (running, done, failed), reason, fingerprint, length …
     seconds, features, …      the arrays of `memvit.store.layout`, once the state is done
-  work/ID/SEGMENT             parts of what is running; gone when the video is done
+  work/ID/SEGMENT             committed parts of a running video; removed when the video is done
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ from memvit.store.work import SegmentWork
 from memvit.video.sources.location import is_url, redact, source_name
 
 SMALL_ROWS = 1 << 14
-"""Videos with so few clips and people are built in memory: less than 100 MB."""
+"""The arrays of a video with at most so many clips and people together are built in memory, in less than 100 MB."""
 MAX_NAME = 80
+"""Length of the readable part of a video's id, in characters."""
 UNFINISHED = ".partial"
-"""End of the names of files that Zarr is writing; where it is killed they stay."""
+"""Zarr writes a file under a name that ends so, and renames it; a killed process leaves such files behind."""
 
 
 class Archive:
-    """An open store. One process at a time may write the states; each segment's work has a writer of its own."""
+    """An open archive. Only one process may write states, and only one the parts of each segment."""
 
     def __init__(self, root: zarr.Group, location: str, provenance: Provenance) -> None:
         self.root, self.location, self.provenance = root, location, provenance
@@ -57,10 +58,12 @@ class Archive:
 
     @staticmethod
     def create(location: str, provenance: Provenance, *, mend: bool = False) -> Archive:
-        """Open an archive for writing, or begin it. StoreError if it holds something else, or other results.
+        """Open an archive for writing, or create it.
 
-        With `mend`, a damaged description of the whole archive is written anew. Then only those of its finished videos
-        count as undamaged that say that they were made with this provenance.
+        With `mend`, a damaged description of the whole archive is replaced. From then on, a finished video counts as
+        undamaged only if its own attributes say that it was made with this provenance.
+
+        Raises StoreError if the location holds something else, or results that were made with another provenance.
         """
         shown = redact(location)
         if not is_url(location) and Path(location).exists() and not Path(location).is_dir():
@@ -75,7 +78,7 @@ class Archive:
                 if not is_ours:
                     raise StoreError(f"{shown}: this is something else than an archive; name another place") from error
                 if not mend:
-                    raise StoreError(f"{shown}: {error}; run this command again with --verify to mend it") from error
+                    raise StoreError(f"{shown}: {error}; run this command again with --verify to repair it") from error
                 content = None
             if content is None:
                 if inside and not (is_ours and mend):
@@ -94,7 +97,7 @@ class Archive:
 
     @staticmethod
     def open(location: str) -> Archive:
-        """Open an archive for reading. StoreError if there is none."""
+        """Open an archive for reading. Raises StoreError if there is none, or if its description is damaged."""
         shown = redact(location)
         if not is_url(location) and not Path(location).exists():
             raise StoreError(f"{shown}: there is no such archive; check the path")
@@ -108,7 +111,7 @@ class Archive:
                     raise StoreError(f"{shown}: this is not an archive made by `memvit extract`")
                 archive = Archive(zarr.open_group(store, mode="r"), location, provenance_from(content))
             except DamagedDocument as error:
-                raise StoreError(f"{shown}: {error}; `memvit extract … --verify` mends it") from error
+                raise StoreError(f"{shown}: {error}; `memvit extract … --verify` repairs it") from error
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{shown}: this is not an archive made by `memvit extract`") from error
             if content.get("layout") != LAYOUT:
@@ -117,27 +120,33 @@ class Archive:
             return archive
 
     def video(self, video_id: str) -> VideoState | None:
-        """What is known of a video; None if it was never begun, `damaged` if its description cannot be read."""
+        """Return the state of a video; None if it was never opened, `damaged` if its attributes cannot be read."""
         return self._state(video_id, f"videos/{video_id}")
 
     def redo(self, video_id: str) -> VideoState | None:
-        """How far a video is that is being done again while its finished result still stands; None if it is not."""
+        """Return the state of a video that is being processed again while its finished result still counts.
+
+        None if that is not so.
+        """
         state = self._state(video_id, f"work/{video_id}")
         return state if state is not None and state.replaces else None
 
     def videos(self) -> Iterator[VideoState]:
-        """All videos that were ever begun, by id."""
+        """Yield the states of all videos, sorted by id."""
         for name in child_names(self.root.store, "videos"):
             state = None if name.endswith(UNFINISHED) else self.video(name)
             if state is not None:
                 yield state
 
     def group(self, video_id: str) -> zarr.Group:
-        """The arrays of a video."""
+        """Return the group with the arrays of a video."""
         return self._group(f"videos/{video_id}")
 
     def put(self, state: VideoState) -> None:
-        """Write what is known of a video, in one go; beside a finished result as long as that is to stay."""
+        """Write the state of a video as one object.
+
+        A state that `replaces` a finished result is written under work/, so that the finished one still counts.
+        """
         with store_errors(self.location):
             store = self.root.store
             if state.state == "done":
@@ -152,36 +161,39 @@ class Archive:
                 self._sweep(f"{above}/{state.id}", "**/*")
 
     def work(self, video_id: str, segment: int) -> SegmentWork:
-        """What is done of a segment of a running video."""
+        """Open the committed parts of a segment of a running video."""
         with store_errors(self.location):
             return SegmentWork.open(self.root, f"work/{video_id}/{segment}")
 
     def forget(self, video_id: str) -> None:
-        """Remove everything that is known of a video."""
+        """Remove a video with its results and its parts."""
         with store_errors(self.location):
             for path in (f"work/{video_id}", f"videos/{video_id}"):
                 remove_group(self.root.store, path)
 
     def finish(self, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> dict[str, str]:
-        """Write the arrays of a video, anew if a run died while doing so; returns their digests."""
+        """Write the final arrays of a video and return their digests.
+
+        `clips` and `people` are the rows that all parts have together. Arrays of an earlier run are removed before.
+        """
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")
             remove_arrays(group)
             if clips + people > SMALL_ROWS:
                 return write_video(group, parts, clips, people, self.provenance.classes)
-            # All objects of a small video are sent at once: one by one, a round trip each, takes seconds far away.
+            # The objects of a small video are sent in parallel; one after the other, an object store takes seconds.
             built = zarr.open_group(MemoryStore(), mode="w", zarr_format=3)
             digests = write_video(built, parts, clips, people, self.provenance.classes)
             copy_arrays(built, group)
             return digests
 
     def drop_work(self, video_id: str) -> None:
-        """Remove the parts of a video that is done, or is to be begun again."""
+        """Remove the committed parts of a video that is done, or that is to be processed from its beginning."""
         with store_errors(self.location):
             remove_group(self.root.store, f"work/{video_id}")
 
     def tidy(self) -> None:
-        """Remove what only a job at work needs; call it when nothing is running."""
+        """Remove what only a running job needs; to be called when no video is running."""
         with store_errors(self.location):
             if not child_names(self.root.store, "work"):
                 remove_group(self.root.store, "work")
@@ -189,13 +201,15 @@ class Archive:
             self._sweep("videos", "*")
 
     def _sweep(self, folder: str, pattern: str) -> None:
-        """Remove what an earlier run was writing when it was killed; object stores keep nothing unfinished."""
+        """Remove the unfinished files of a process that was killed; object stores never have any."""
         if not is_url(self.location):
             for path in (Path(self.location) / folder).glob(pattern + UNFINISHED):
                 path.unlink(missing_ok=True)
 
     def damaged(self, state: VideoState) -> list[str]:
-        """Names of what is not as it was written: arrays and documents of a finished video, parts of a running one."""
+        """Return the names of what differs from what was written: arrays and documents of a finished video, parts of
+        a running one.
+        """
         with store_errors(self.location):
             if state.state == "damaged":
                 return [DOCUMENT]
@@ -207,7 +221,7 @@ class Archive:
             return damaged_arrays(group, state.digests or {}, state.clips, state.people, classes)
 
     def damaged_groups(self) -> list[str]:
-        """Names of the documents above the videos that are damaged or missing."""
+        """Return the names of the documents of `videos` and `work` that are damaged or missing."""
         with store_errors(self.location):
             inside = [path for path in ("videos", "work") if child_names(self.root.store, path)]
             return [document_key(path) for path in inside if self._is_damaged_group(path)]
@@ -255,7 +269,10 @@ def _store(location: str, *, read_only: bool) -> Store:
 
 
 def _description(store: Store, shown: str) -> dict[str, Any] | None:
-    """What made the archive; None if there is no group at all. DamagedDocument if it cannot be read, or was altered."""
+    """Return the attributes that say what made the archive; None if there is no group at all.
+
+    Raises DamagedDocument if they cannot be read or do not fit their checksum.
+    """
     attributes = read_attributes(store, "")
     if attributes is None:
         return None
@@ -268,7 +285,7 @@ def _description(store: Store, shown: str) -> dict[str, Any] | None:
 
 
 def video_id(location: str) -> str:
-    """A name for a video that no other location shares, and that people recognise."""
+    """Return a unique and readable name for a location: the stem of its file and a hash of its whole path or URL."""
     whole = location if is_url(location) else str(Path(location).absolute())
     stem = re.sub(r"[^\w.-]+", "_", source_name(location))[:MAX_NAME]
     return f"{stem}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Moving the objects of a group as they are, many at a time."""
+"""Copies and removes the objects of a group in parallel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from zarr.core.sync import sync
 
 
 def copy_arrays(source: zarr.Group, target: zarr.Group) -> None:
-    """Copy all arrays of a group into another, object by object, all at once; attributes stay as they are."""
+    """Copy all arrays of a group into another one, all objects in parallel; the attributes of both stay the same."""
     sync(_copy(source, target))
 
 
 def remove_arrays(group: zarr.Group) -> None:
-    """Delete everything in a group but its attributes, whole arrays or what a crash left of them."""
+    """Delete everything in a group but its attributes: arrays, and what a crash left of arrays."""
     sync(_remove(group))
 
 
@@ -35,7 +35,7 @@ async def _remove(group: zarr.Group) -> None:
     async def remove(name: str) -> None:
         try:
             await group.store.delete_dir(f"{group.path}/{name}")
-        except ValueError:  # a file: what a kill left of writing the attributes
+        except ValueError:  # It is a file: attributes that a killed process did not finish to write.
             await group.store.delete(f"{group.path}/{name}")
 
     names = [name async for name in group.store.list_dir(group.path) if name != "zarr.json"]

@@ -1,7 +1,7 @@
-"""The JSON documents (`zarr.json`) that describe groups: read with care, since each may be missing, damaged or altered.
+"""Reads and writes the JSON documents (`zarr.json`) that describe groups, any of which may be missing or damaged.
 
-Zarr itself opens a group through its document and fails where that is damaged. Here a damaged document is a finding
-that names its file, and writing one does not read what was there before.
+Zarr itself opens a group through its document, and fails with many kinds of exceptions where that is damaged. Here a
+damaged document raises one exception that names its file, and writing one does not read what was there before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zarr.core.sync import sync
 DOCUMENT = "zarr.json"
 CHECKSUM = "checksum"
 MAX_BYTES = 1 << 24
-"""A longer document is not ours."""
+"""A document of more bytes was not written by this program, and is not parsed."""
 
 
 class DamagedDocument(ValueError):
@@ -26,12 +26,12 @@ class DamagedDocument(ValueError):
 
 
 def document_key(path: str) -> str:
-    """The name of a group's or array's document in its store."""
+    """Return the key of a group's or array's document in its store."""
     return f"{path}/{DOCUMENT}".lstrip("/")
 
 
 def read_document(store: Store, path: str) -> dict[str, Any] | None:
-    """The whole document of a group or array; None if there is none. DamagedDocument if it cannot be read."""
+    """Return the document of a group or array; None if there is none. Raises DamagedDocument if it is not JSON."""
     key = document_key(path)
     buffer = sync(store.get(key, default_buffer_prototype()))
     if buffer is None:
@@ -48,7 +48,10 @@ def read_document(store: Store, path: str) -> dict[str, Any] | None:
 
 
 def read_attributes(store: Store, path: str) -> dict[str, Any] | None:
-    """The attributes of a group; None if there is no group. DamagedDocument if its document is not a group's."""
+    """Return the attributes of a group; None if there is no group.
+
+    Raises DamagedDocument if the document does not describe a group.
+    """
     content = read_document(store, path)
     if content is None:
         return None
@@ -59,35 +62,35 @@ def read_attributes(store: Store, path: str) -> dict[str, Any] | None:
 
 
 def write_group(store: Store, path: str, attributes: Mapping[str, Any]) -> None:
-    """Write the document of a group in one go, whatever was there."""
+    """Write the document of a group as one object, and replace the one before."""
     content = {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
     data = json.dumps(content, indent=2).encode()
     sync(store.set(document_key(path), default_buffer_prototype().buffer.from_bytes(data)))
 
 
 def document_digest(store: Store, path: str) -> str:
-    """Of the bytes of a document; empty if there is none."""
+    """Return a digest of the bytes of a document; empty if there is none."""
     buffer = sync(store.get(document_key(path), default_buffer_prototype()))
     return "" if buffer is None else hashlib.blake2b(buffer.to_bytes(), digest_size=16).hexdigest()
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content, and a checksum of it under a key of its own."""
+    """Return the content with its checksum under the key CHECKSUM."""
     return {**content, CHECKSUM: _checksum(content)}
 
 
 def is_intact(content: Mapping[str, Any]) -> bool:
-    """Whether content has the checksum that it was written with; earlier versions wrote none."""
+    """Whether content fits its checksum; content without one is accepted, because earlier versions wrote none."""
     return CHECKSUM not in content or content[CHECKSUM] == _checksum(content)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in content.items() if key != CHECKSUM}
-    return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
+    checked = {key: value for key, value in content.items() if key != CHECKSUM}
+    return hashlib.blake2b(json.dumps(checked, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def child_names(store: Store, path: str) -> list[str]:
-    """Names of all that lies in a group but its document, sorted; none if there is no such group."""
+    """Return the sorted names of everything in a group but its document; empty if there is no such group."""
 
     async def listed() -> list[str]:
         return [name async for name in store.list_dir(path)]
@@ -99,8 +102,8 @@ def child_names(store: Store, path: str) -> list[str]:
 
 
 def remove_group(store: Store, path: str) -> None:
-    """Delete a group with all that is in it; nothing happens if there is none."""
+    """Delete a group with everything in it; does nothing if there is none."""
     try:
         sync(store.delete_dir(path))
-    except (FileNotFoundError, ValueError):  # a local store refuses what is no folder
+    except (FileNotFoundError, ValueError):  # A local store raises ValueError where the path is a file.
         sync(store.delete(path))

@@ -1,4 +1,4 @@
-"""Failures of a store as one sentence: what, where, what to do."""
+"""Errors of an archive as one sentence that says what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from memvit.types import MemvitError
 
 
 class StoreError(MemvitError):
-    """The store cannot be read or written; what was committed stands."""
+    """The archive cannot be read or written; what was committed stays."""
 
 
 @contextmanager
 def store_errors(where: Any) -> Iterator[None]:
-    """Turn what a file system or object store raises into a StoreError."""
+    """Turn an OSError of a file system or object store into a StoreError that names the place."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Whether a file is still the one it was: its size, its time, and a digest of samples of it."""
+"""Tells whether a file has changed: by its size and a digest of samples of its content."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from pathlib import Path
 from memvit.video.sources.location import is_url
 
 SAMPLES = 16
+"""Number of samples of a file that are read."""
 SAMPLE_BYTES = 1 << 16
+"""Size of a sample."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of a file, or of a folder of frames."""
+    """Identifies the content of a file, or of a folder of frames."""
 
     size: int
-    """Bytes; of a folder, of all its files."""
+    """Size in bytes; of a folder, the sum of its files."""
     modified_ns: int
-    """Of a folder, of its last modified file."""
+    """Time of the last modification; of a folder, of its last modified file."""
     digest: str
-    """Of samples all over the file, the first and last bytes among them; of a folder, of all names and sizes."""
+    """Digest of samples all over the file, with its first and last bytes; of a folder, of all names and sizes."""
 
     def is_same(self, other: Fingerprint) -> bool:
-        """Whether the content is the same, as far as the samples tell; a copy with another time is."""
+        """Whether size and digest are equal; the time of the last modification may differ, as it does in a copy."""
         return (self.size, self.digest) == (other.size, other.digest)
 
 
 def fingerprint(location: str) -> Fingerprint | None:
-    """Of a file or folder; None for a URL, of which nothing is known beforehand. OSError if it cannot be read."""
+    """Return the fingerprint of a file or folder; None for a URL. Raises OSError if the file cannot be read."""
     if is_url(location):
         return None
     path = Path(location)

@@ -1,10 +1,10 @@
-"""The arrays of a finished video, with named dimensions, in whole shards, written once.
+"""The final arrays of a video, with named dimensions; every shard is written once and as a whole.
 
 seconds        (seconds)              centre of each clip: the coordinate of the dimension
 span_seconds   (seconds, edge)        first and last frame time of each clip
-frames_crc32   (seconds)              checksum of the frames that the model saw
+frames_crc32   (seconds)              CRC-32 of the frames that the model saw
 features       (seconds, channel)     what the classifier reads, or the mean token
-boxes          (detection, side)      x1, y1, x2, y2 in 0..1; one row a person and clip
+boxes          (detection, side)      x1, y1, x2, y2 in 0..1; one row for each person and clip
 box_scores     (detection)
 detection_clip (detection)            index of the clip in `seconds`
 action_scores  (detection, action)    probabilities; (seconds, action) where whole clips are classified
@@ -28,13 +28,15 @@ from memvit.store.documents import DOCUMENT, document_digest, document_key
 from memvit.store.rows import Column, Rows
 
 CHUNK_BYTES = 1 << 20
-"""Uncompressed: the least that is worth a read."""
+"""Size of a chunk before compression; smaller ones would make too many reads."""
 CHUNKS_PER_SHARD = 16
-"""A shard is an object, and is built in memory."""
+"""A shard is one object of the store, and is built in memory."""
 MAX_CHUNK_ROWS = 1 << 16
+"""Largest number of rows of a chunk, for arrays with very short rows."""
 LEVEL = 3
+"""Compression level of zstd."""
 MAX_SHARD_BYTES = 1 << 28
-"""A document that declares more is damaged: shards are of 16 MiB, or of one row each."""
+"""A document that declares a larger shard is damaged, because this program writes shards of 16 MiB or of one row."""
 DIMENSIONS = {
     "seconds": ("seconds",),
     "span_seconds": ("seconds", "edge"),
@@ -50,7 +52,7 @@ DIMENSIONS = {
 
 @dataclass
 class _Writer:
-    """One array, filled shard by shard."""
+    """Fills one array shard by shard."""
 
     array: zarr.Array[Any]
     shard_rows: int
@@ -80,9 +82,9 @@ class _Writer:
 def write_video(
     group: zarr.Group, parts: Iterable[Rows], clips: int, people: int, classes: Sequence[str]
 ) -> dict[str, str]:
-    """Write the arrays of a video into an empty group; returns a digest of each array's content.
+    """Write the arrays of a video into an empty group; return a digest of each array's content and of its document.
 
-    `clips` and `people` are the rows that all parts have together. Memory stays within a few shards.
+    `clips` and `people` are the rows that all parts have together. Only a few shards are in memory at a time.
     """
     writers: dict[str, _Writer] = {}
     digests: dict[str, Any] = {}
@@ -110,7 +112,7 @@ def write_video(
 def damaged_arrays(
     group: zarr.Group, digests: dict[str, str], clips: int, people: int, classes: Sequence[str]
 ) -> list[str]:
-    """Names of the arrays, and of the documents that describe them, that are not as they were written."""
+    """Return the names of the arrays, and of the documents that describe them, that differ from what was written."""
     damaged = []
     names = [name for name in digests if not name.endswith(DOCUMENT)]
     for name in [*names, "action"]:
@@ -135,7 +137,7 @@ def _is_intact(group: zarr.Group, name: str, digest: str, clips: int, people: in
             return False
         for start in range(0, array.shape[0], step):
             found.update(np.ascontiguousarray(array[start : start + step]).tobytes())
-    except Exception:  # a damaged document or chunk leads to errors of every kind
+    except Exception:  # A damaged document or chunk leads to exceptions of many types.
         return False
     return found.hexdigest() == digest
 
@@ -146,7 +148,7 @@ def _is_action_axis(group: zarr.Group, classes: Sequence[str]) -> bool:
         if not isinstance(array, zarr.Array) or array.shape != (len(classes),):
             return False
         return [str(name) for name in np.asarray(array[:])] == list(classes)
-    except Exception:  # as above
+    except Exception:  # A damaged document or chunk leads to exceptions of many types.
         return False
 
 
@@ -155,17 +157,18 @@ def _row_bytes(array: zarr.Array[Any]) -> int:
 
 
 def _columns(part: Rows, done_clips: int) -> dict[str, Column]:
-    kept = {name: column for name, column in part.clips.items() if name not in ("number", "people")}
-    kept["frames_crc32"] = kept["frames_crc32"].astype(np.uint32)
+    """Return the columns of a part under the names of the arrays; `done_clips` clips are in the parts before it."""
+    columns = {name: column for name, column in part.clips.items() if name not in ("number", "people")}
+    columns["frames_crc32"] = columns["frames_crc32"].astype(np.uint32)
     if part.people:
-        places = np.arange(done_clips, done_clips + len(part), dtype=np.int64)
-        kept |= part.people
-        kept["detection_clip"] = np.repeat(places, part.clips["people"].astype(np.int64))
-    return kept
+        clip_indices = np.arange(done_clips, done_clips + len(part), dtype=np.int64)
+        columns |= part.people
+        columns["detection_clip"] = np.repeat(clip_indices, part.clips["people"].astype(np.int64))
+    return columns
 
 
 def _dimensions(name: str, columns: dict[str, Column]) -> tuple[str, ...]:
-    """The scores are people's, but for a model that classifies whole clips."""
+    """Return the names of an array's dimensions; a model that classifies whole clips has its scores by clip."""
     return ("seconds", "action") if name == "action_scores" and "boxes" not in columns else DIMENSIONS[name]
 
 

@@ -1,13 +1,14 @@
-"""One writer of an archive on an object store: a lease that is renewed, runs out with its job, and is never shared.
+"""Ensures one writer of an archive on an object store, by a lease that its holder renews and that expires otherwise.
 
 Each lease is an object of its own in the folder ARCHIVE.lease, with a number one higher than the last; the highest
-counts. It is created on the condition that it does not exist yet, so of two jobs that want it one gets it. From then on
-only its holder writes it: renewing cannot overwrite a successor's, and closing marks the holder's own as released. Ages
-are differences of times that the store itself gave, so clocks of machines need not agree.
+number is valid. It is created on the condition that it does not exist, so that only one of two jobs can create it. Only
+its holder writes it afterwards: renewal cannot overwrite the lease of a later job, and closing marks the holder's own
+lease as released. The age of a lease is the difference of two times that the store gave, so the clocks of the machines
+need not agree.
 
-A holder that could not renew for half the time that a lease is good for has lost it, before anybody else can take it.
-Where a store creates unconditionally, whatever is asked, two jobs that begin at once are told apart by reading back
-after POLL_SECONDS; that holds unless a write takes longer than that to arrive.
+A holder that could not renew its lease for half of LEASE_SECONDS has lost it, which is before another job can take it.
+Some stores ignore the condition. There, each of two jobs that start at the same time reads the object back after
+POLL_SECONDS to see whose it is; this works unless a write takes longer than that to arrive.
 """
 
 from __future__ import annotations
@@ -29,23 +30,24 @@ from memvit.video.sources.location import redact
 LEASE_SECONDS = 60.0
 """A lease that was not renewed for so long may be taken over."""
 POLL_SECONDS = 1.0
+"""Time between two tries to get a lease, and before it is read back."""
 
 
-class Held:
-    """What a job has of an archive; a local lock is never lost."""
+class WriterHold:
+    """The exclusive right to write an archive. As a local lock it is never lost; a lease can be."""
 
     def __init__(self) -> None:
         self._lost_because = ""
         self._on_lost: list[Callable[[], None]] = []
 
     def when_lost(self, call: Callable[[], None]) -> None:
-        """Have something done, in another thread, once the archive is not this job's any more."""
+        """Register a function that is called, in another thread, when the right is lost; at once if it is lost now."""
         self._on_lost.append(call)
         if self._lost_because:
             call()
 
     def check(self) -> None:
-        """StoreError if the archive is not this job's any more."""
+        """Raise StoreError if the right was lost."""
         if self._lost_because:
             raise StoreError(self._lost_because)
 
@@ -56,8 +58,8 @@ class Held:
                 call()
 
 
-class Lease(Held):
-    """A lease on an archive; `acquire`, then `close`."""
+class Lease(WriterHold):
+    """A lease on an archive: call `acquire`, then `close`."""
 
     def __init__(self, location: str) -> None:
         import fsspec
@@ -68,18 +70,22 @@ class Lease(Held):
         self._token = secrets.token_hex(8)
         self._number = 0
         self._renewed = 0.0
-        """When the last write that succeeded began, by the clock of this process."""
+        """When the last successful write began, by the monotonic clock of this process."""
         self._failure = ""
+        """Error of the last renewal that failed, in parentheses."""
         self._done = threading.Event()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._renew, self._watch)]
 
     def acquire(self) -> str | None:
-        """Try once: None if the lease is held from now on, or who holds it. StoreError if the store fails."""
+        """Try once to get the lease: return None on success, otherwise the name of its holder.
+
+        Raises StoreError if the store cannot be read or written.
+        """
         try:
             owner = self._try()
         except MemvitError:
             raise
-        except Exception as error:  # stores raise errors of many kinds
+        except Exception as error:  # Stores raise exceptions of many types.
             raise self._unreachable(error) from error
         if owner is None:
             for thread in self._threads:
@@ -87,7 +93,10 @@ class Lease(Held):
         return owner
 
     def owner(self) -> str | None:
-        """Who holds it, without trying to get it; None if nobody does, as far as this machine's clock can tell."""
+        """Return the name of the holder without a try to get the lease; None if there is none.
+
+        Whether a lease has expired is judged by the clock of this machine here.
+        """
         numbers = self._numbers()
         lease = self._read(numbers[-1]) if numbers else None
         if lease is None or lease["released"] or time.time() - lease["renewed"] > LEASE_SECONDS:
@@ -95,12 +104,12 @@ class Lease(Held):
         return str(lease["owner"])
 
     def close(self) -> None:
-        """Let go of it; a lease of somebody else is never touched."""
+        """Release the lease; the lease of another job is never written."""
         self._done.set()
         for thread in self._threads:
             thread.join(LEASE_SECONDS / 2)
         if not self._lost_because:
-            with contextlib.suppress(Exception):  # then it runs out by itself
+            with contextlib.suppress(Exception):  # If this fails, the lease expires by itself.
                 self._write(self._number, released=True)
 
     def _try(self) -> str | None:
@@ -113,7 +122,7 @@ class Lease(Held):
         failure: Exception | None = None
         try:
             self._create(number)
-        except Exception as error:  # it was there already, or the answer was lost: reading back tells
+        except Exception as error:  # It exists already, or the response was lost: reading it back tells which.
             failure = error
         time.sleep(POLL_SECONDS)
         found = self._read(number)
@@ -137,11 +146,11 @@ class Lease(Held):
                 if not self._lost_because:
                     self._write(self._number, released=False)
                     self._renewed = began
-            except Exception as error:  # tried again until the lease is nearly over
+            except Exception as error:  # It is tried again until `_watch` gives the lease up.
                 self._failure = f" ({error})"
 
     def _lose(self, reason: str) -> None:
-        self._done.set()  # nothing that is lost is renewed
+        self._done.set()  # A lost lease must not be renewed.
         super()._lose(reason)
 
     def _watch(self) -> None:
@@ -171,17 +180,17 @@ class Lease(Held):
             return {"owner": "another process", "token": "", "renewed": 0.0, "released": False, **content}
         except FileNotFoundError:
             return None
-        except (TypeError, ValueError):  # half of it, or something else: whoever wrote it may be at work
+        except (TypeError, ValueError):  # It is incomplete or damaged; its writer may still be running.
             return {"owner": "another process", "token": "", "renewed": time.time(), "released": False}
 
     def _content(self, *, released: bool) -> bytes:
-        content = {"owner": me(), "token": self._token, "renewed": time.time(), "released": released}
+        content = {"owner": process_name(), "token": self._token, "renewed": time.time(), "released": released}
         return json.dumps(content).encode()
 
     def _create(self, number: int) -> None:
         try:
             self._files.pipe_file(self._path(number), self._content(released=False), mode="create")
-        except TypeError:  # a file system that knows no conditions
+        except TypeError:  # This file system has no conditional creation.
             if self._read(number) is None:
                 self._write(number, released=False)
 
@@ -189,7 +198,7 @@ class Lease(Held):
         self._files.pipe_file(self._path(number), self._content(released=released))
 
     def _age(self, number: int, lease: dict[str, Any]) -> float:
-        """Seconds since a lease was renewed, by the clock of the store, which a new object of ours tells."""
+        """Return the seconds since a lease was renewed, by the clock of the store, which the time of a new object tells."""
         probe = f"{self._folder}/{self._token}"
         try:
             self._files.pipe_file(probe, b"now")
@@ -204,6 +213,6 @@ class Lease(Held):
         return StoreError(f"{self._shown}: the store does not take a lease on it ({error}); check address and access")
 
 
-def me() -> str:
-    """This process, for people."""
+def process_name() -> str:
+    """Return the name of this process and its machine, for messages."""
     return f"process {os.getpid()} on {socket.gethostname()}"

@@ -1,4 +1,4 @@
-"""One writer an archive: a lock that the system lets go of when its process dies, or a lease that runs out."""
+"""Ensures one writer for each archive: by a lock of the operating system, or by a lease on an object store."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memvit.store.errors import StoreError, store_errors
-from memvit.store.lease import POLL_SECONDS, Held, Lease, me
+from memvit.store.lease import POLL_SECONDS, Lease, WriterHold, process_name
 from memvit.video.sources.location import is_url, redact
 
 
 @contextmanager
 def writer_lock(
     location: str, *, wait: bool = False, on_wait: Callable[[str], None] = lambda owner: None
-) -> Iterator[Held]:
-    """Hold an archive alone.
+) -> Iterator[WriterHold]:
+    """Hold the exclusive right to write an archive.
 
-    On a local path this is a lock of the operating system on LOCATION.lock, gone with its process. Elsewhere it is a
-    lease (see `memvit.store.lease`), which may be lost: whoever writes asks to be told, and checks at the end.
+    For a local path this is a lock of the operating system on LOCATION.lock, which ends with its process. For a URL it
+    is a lease (`memvit.store.lease`), which can be lost: the writer registers with `when_lost` and calls `check` at the
+    end.
 
-    StoreError if another job has it, unless `wait`.
+    Raises StoreError if another job holds it, unless `wait`.
     """
     holder = _leased(location, wait, on_wait) if is_url(location) else _local(location, wait, on_wait)
     with holder as held:
@@ -30,7 +31,7 @@ def writer_lock(
 
 
 def writer_of(location: str) -> str | None:
-    """Who is writing to an archive now; None if nobody is, or that cannot be found out."""
+    """Return who is writing to an archive now; None if nobody is, or if that cannot be found out."""
     try:
         if is_url(location):
             return Lease(location).owner()
@@ -40,12 +41,12 @@ def writer_of(location: str) -> str | None:
                 return None
             except BlockingIOError:
                 return file.read().strip() or "another process"
-    except Exception:  # no lock was ever there, or the store does not say
+    except Exception:  # There never was a lock, or the store cannot be reached.
         return None
 
 
 @contextmanager
-def _local(location: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[Held]:
+def _local(location: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[WriterHold]:
     path = Path(location.rstrip("/") + ".lock")
     with store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +63,13 @@ def _local(location: str, wait: bool, on_wait: Callable[[str], None]) -> Iterato
             fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         file.truncate()
-        file.write(me())
+        file.write(process_name())
         file.flush()
-        yield Held()
+        yield WriterHold()
 
 
 @contextmanager
-def _leased(location: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[Held]:
+def _leased(location: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[WriterHold]:
     lease, told = Lease(location), False
     while (owner := lease.acquire()) is not None:
         if not wait:

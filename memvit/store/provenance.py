@@ -1,4 +1,4 @@
-"""What the results of an archive were made with, and whether a run may add to them."""
+"""What the results of an archive were made with, and the check that a run may add to them."""
 
 from __future__ import annotations
 
@@ -12,43 +12,52 @@ from typing import Any
 from memvit.store.errors import StoreError
 
 LAYOUT = 1
+"""Version of the layout of an archive."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What every result of an archive was made with; a run with anything else needs another archive."""
+    """Everything that the results of an archive depend on; a run with other values needs another archive."""
 
     model: str
-    """Its name in the zoo, or what the checkpoint says."""
+    """Name of the model in the zoo, or in its checkpoint."""
     weights_sha256: str
+    """SHA-256 of the parameters."""
     config: dict[str, Any]
+    """Configuration of the network."""
     sampling: dict[str, Any]
-    """Frames of a clip, their interval, the hop in seconds, the image size."""
+    """Number and interval of the frames of a clip, hop in seconds, size of the images."""
     boxes: str
-    """Where the people come from; empty where whole clips are classified."""
+    """The source of the boxes; empty if whole clips are classified."""
     precision: str
-    """That the model computes in."""
+    """Type in which the model computes."""
     stored_as: str
-    """float32 or float16: features and scores on disk."""
+    """Type in which features and scores are written: float32 or float16."""
     remember: bool
+    """Whether the model uses its memory."""
     receptive_field: int
-    """Clips: how far back a result can depend on the past."""
+    """Number of earlier clips that a result can depend on."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     first_id: int
+    """Id of the first class: AVA counts from 1, others from 0."""
 
     def plain(self) -> dict[str, Any]:
-        """As JSON gives it back."""
+        """Return all fields as JSON values; tuples become lists."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return found
 
     @cached_property
     def digest(self) -> str:
-        """Of all of it."""
+        """Digest of all fields."""
         return hashlib.blake2b(json.dumps(self.plain(), sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def provenance_from(content: Mapping[str, Any]) -> Provenance:
-    """The inverse of `Provenance.plain`, among other keys. KeyError or TypeError if the content is something else."""
+    """Return the provenance that `Provenance.plain` wrote; `content` may have further keys.
+
+    Raises KeyError if a field is missing and TypeError if one has another type.
+    """
     values = {field.name: content[field.name] for field in fields(Provenance)}
     kinds: dict[str, type] = {
         "config": dict,
@@ -64,7 +73,7 @@ def provenance_from(content: Mapping[str, Any]) -> Provenance:
 
 
 def check_provenance(shown: str, content: Mapping[str, Any], provenance: Provenance) -> None:
-    """StoreError, in words that a person knows, if an archive was made with anything else."""
+    """Raise a StoreError that names the difference if an archive was made with another provenance."""
     if content.get("layout") != LAYOUT:
         raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
     wanted = provenance.plain()
@@ -99,7 +108,7 @@ def _memory(remember: Any) -> str:
 
 
 def _changed_values(before: Any, now: dict[str, Any]) -> str:
-    """The first values that differ, by name."""
+    """Describe the first three values that differ, by name."""
     if not isinstance(before, dict):
         return ""
     names = [name for name in now if before.get(name) != now[name]]

@@ -1,4 +1,4 @@
-"""Results of consecutive clips as columns: what is written, one array a column."""
+"""Results of consecutive clips as columns, each of which is written as one array."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ Column = NDArray[np.generic]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Columns of the clips, and of the people in them; the first axis of every column is its row."""
+    """Columns of N clips, and of the P people in them; the first axis of every column is the row."""
 
     clips: dict[str, Column]
-    """`number` (the centre in hops), `seconds`, `span_seconds` (2), `frames_crc32`, `people` (how many), `features`
-    (C), and `action_scores` (classes) of a clip classifier."""
+    """`number` (N): the centre in hops; `seconds` (N): the centre; `span_seconds` (N, 2); `frames_crc32` (N); `people`
+    (N): number of people in the clip; `features` (N, channels); of a clip classifier also `action_scores` (N, classes).
+    """
     people: dict[str, Column]
-    """`boxes` (4), `box_scores`, `action_scores` (classes), `box_features` (C), clip by clip; empty for a clip
-    classifier."""
+    """`boxes` (P, 4), `box_scores` (P), `action_scores` (P, classes), `box_features` (P, channels), in the order of the
+    clips; empty for a clip classifier."""
 
     def __len__(self) -> int:
         return len(self.clips["number"])
 
     @property
     def num_people(self) -> int:
-        """Rows of the people's columns."""
+        """Number of rows of the columns of people."""
         return int(self.clips["people"].sum())
 
     def to_bytes(self) -> bytes:
-        """A safetensors file of all columns."""
+        """Return all columns as a safetensors file."""
         from safetensors.numpy import save
 
         named = {f"clips.{name}": column for name, column in self.clips.items()}
@@ -43,7 +44,7 @@ class Rows:
 
     @staticmethod
     def from_bytes(content: bytes) -> Rows:
-        """The inverse of `to_bytes`."""
+        """Return the columns that `to_bytes` wrote."""
         from safetensors.numpy import load
 
         found: dict[str, dict[str, Column]] = {"clips": {}, "people": {}}
@@ -56,10 +57,10 @@ class Rows:
 def rows_of(
     results: Sequence[Result], checksums: Sequence[int], *, hop_seconds: float, stored_as: type[np.floating]
 ) -> Rows:
-    """Columns of the results of consecutive clips.
+    """Return the columns of the results of consecutive clips.
 
-    `checksums` are those of the clips' frames. Scores and features are stored as float16 or float32; a half cannot hold
-    a feature beyond 65504, which becomes that.
+    `checksums` holds the CRC-32 of the frames of each clip. Scores and features are converted to `stored_as`, float16
+    or float32; values beyond the range of the type (65504 for float16) are clipped to it.
     """
     centres = np.array([result.centre_seconds for result in results], dtype=np.float64)
     clips: dict[str, Column] = {
@@ -78,18 +79,18 @@ def rows_of(
         clips["action_scores"] = _stored(np.concatenate([result.scores for result in results]), stored_as)
         return Rows(clips, {})
     boxes = [result.boxes for result in results if result.boxes is not None]
-    of_boxes = [result.box_features for result in results if result.box_features is not None]
+    box_features = [result.box_features for result in results if result.box_features is not None]
     people: dict[str, Column] = {
         "boxes": np.concatenate([box.xyxy for box in boxes]).astype(np.float32),
         "box_scores": np.concatenate([box.scores for box in boxes]).astype(np.float32),
         "action_scores": _stored(np.concatenate([result.scores for result in results]), stored_as),
-        "box_features": _stored(np.concatenate(of_boxes), stored_as),
+        "box_features": _stored(np.concatenate(box_features), stored_as),
     }
     return Rows(clips, people)
 
 
 def checksum_of(content: bytes | Column) -> str:
-    """A short digest, to notice what was damaged."""
+    """Return a digest of 16 bytes, as hexadecimal digits, which tells whether the content was damaged."""
     data = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

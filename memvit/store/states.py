@@ -1,4 +1,4 @@
-"""What an archive knows of one video, and how that is written into the attributes of the video's group."""
+"""The state of one video in an archive, and how it is written into the attributes of the video's group."""
 
 from __future__ import annotations
 
@@ -14,36 +14,41 @@ STATES = ("running", "done", "failed")
 
 @dataclass(frozen=True)
 class VideoState:
-    """What an archive knows of one video."""
+    """The state of one video in an archive."""
 
     id: str
+    """Name of its group."""
     location: str
-    """As it was given; free of credentials."""
+    """Path or URL as the user gave it, without credentials."""
     state: str
-    """running, done or failed; damaged where the archive's own description of the video cannot be read."""
+    """`running`, `done` or `failed`; `damaged` if the attributes of the video cannot be read."""
     reason: str = ""
     """Why it failed, or what is damaged: one sentence."""
     fingerprint: Fingerprint | None = None
+    """Identifies the content of the file; None for a URL, or before the video was opened."""
     duration_seconds: float | None = None
+    """Length of the video; None if it is unknown."""
     clips: int = 0
+    """Number of clips that are committed."""
     people: int = 0
+    """Number of rows of people, once the video is done."""
     note: str = ""
-    """What was skipped or mended while reading."""
+    """What was skipped or repaired while reading."""
     segments: tuple[tuple[int | None, int | None], ...] = ((None, None),)
-    """First clip's number and the one after the last, of the parts that are worked on apart."""
+    """Number of the first clip, and of the one after the last, of each segment; None is the beginning or the end."""
     attempts: int = 0
-    """Jobs that began it and ended without a word about it or any progress, the present one among them. Jobs are killed
-    for many reasons, so this never makes a video fail: from the third on it is read in a process of its own."""
+    """Number of jobs, with the present one, that opened the video and then ended without progress or a reason. Jobs are
+    killed for many reasons, so this never makes a video fail: from the third on it is read in a process of its own."""
     digests: dict[str, str] | None = None
-    """Of the content of each array, and of the document that describes it (NAME/zarr.json)."""
+    """Digest of the content of each array, and of the document that describes it (NAME/zarr.json)."""
     replaces: bool = False
-    """It is being done again, and the finished result from before stays until this one is complete."""
+    """Whether it is being processed again, while the finished result from before counts until this one is complete."""
     made_with: str = ""
-    """Digest of the archive's provenance when the video was done."""
+    """Digest of the archive's provenance when the video was finished."""
 
 
 def to_attributes(state: VideoState) -> dict[str, Any]:
-    """Plain JSON values with a checksum; the id is the name of the group."""
+    """Return the state as JSON values with a checksum, without the id, which is the name of the group."""
     content = asdict(state)
     del content["id"]
     content["segments"] = [list(segment) for segment in state.segments]
@@ -51,18 +56,18 @@ def to_attributes(state: VideoState) -> dict[str, Any]:
 
 
 def from_attributes(video_id: str, attributes: Mapping[str, Any]) -> VideoState:
-    """The inverse of `to_attributes`. ValueError if the attributes were altered since they were written."""
+    """Return the state that `to_attributes` wrote. Raises ValueError if the attributes were altered since."""
     if "state" not in attributes:
         return VideoState(video_id, "", "running")
     if not is_intact(attributes):
         raise ValueError("its attributes do not fit their checksum")
     names = {field.name for field in fields(VideoState)} - {"id"}
     content = {name: value for name, value in attributes.items() if name in names}
-    mark, segments = content.pop("fingerprint", None), content.pop("segments", [[None, None]])
+    stored, segments = content.pop("fingerprint", None), content.pop("segments", [[None, None]])
     try:
         state = VideoState(
             video_id,
-            fingerprint=Fingerprint(**mark) if mark else None,
+            fingerprint=Fingerprint(**stored) if stored else None,
             segments=tuple((first, stop) for first, stop in segments),
             **content,
         )
@@ -74,7 +79,7 @@ def from_attributes(video_id: str, attributes: Mapping[str, Any]) -> VideoState:
 
 
 def _is_plausible(state: VideoState) -> bool:
-    """Whether every value is of its type; earlier versions wrote no checksum."""
+    """Whether every value is of its type; attributes that an earlier version wrote have no checksum that says so."""
     texts = (state.location, state.reason, state.note, state.made_with)
     bounds = [bound for segment in state.segments for bound in segment if bound is not None]
     digests = state.digests or {}

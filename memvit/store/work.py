@@ -1,8 +1,8 @@
-"""What is done of a segment that is not finished: parts that are written once, and a commit that makes them count.
+"""The committed parts of a segment that is being processed.
 
-A part is a single object, the columns of some consecutive clips. A commit is: write the part, write the memory
-snapshot, then one attribute write (which replaces a small file as a whole) that names both. What the attributes do not
-name is not there; a part that cannot be read back as it was written ends the segment before it.
+A part is a single object with the columns of some consecutive clips. A commit writes the part, then the memory
+snapshot, then the attributes, which name both and are replaced as a whole. Objects that the attributes do not name are
+ignored. A part that cannot be read back as it was written is dropped with all parts after it.
 """
 
 from __future__ import annotations
@@ -32,40 +32,41 @@ from memvit.store.rows import Rows, checksum_of
 
 @dataclass
 class SegmentWork:
-    """The committed part of a segment. One writer at a time; the same clips always make the same parts."""
+    """The committed parts of a segment. Only one writer at a time is allowed."""
 
     parent: zarr.Group
     path: str
-    """Of its group in the parent, which is there from the first commit on."""
+    """Path of its group in `parent`; the group exists from the first commit on."""
     parts: list[dict[str, Any]] = field(default_factory=list)
-    """Of each: `clips`, `people`, `checksum`, and `memory_checksum` of the memory after it."""
+    """Of each part: `clips`, `people`, `checksum`, and `memory_checksum` of the memory snapshot after it."""
     next_number: int | None = None
-    """Number of the clip after the last committed one; None before the first."""
+    """Number of the clip after the last committed one; None before the first commit."""
     warm_up: dict[int, int] = field(default_factory=dict)
-    """Clips before the segment that were only read: number → CRC-32 of the frames, to compare with whoever has them."""
+    """Number → CRC-32 of the frames, of the warm-up clips before the segment; the segment before must have the same."""
     is_finished: bool = False
+    """Whether all clips of the segment are committed."""
 
     @staticmethod
     def open(parent: zarr.Group, path: str) -> SegmentWork:
-        """What was committed so far. Parts that are damaged, and those after them, are forgotten."""
+        """Read what was committed so far. A damaged part is dropped with all parts after it."""
         work = SegmentWork(parent, path)
         try:
-            work._recall(read_attributes(parent.store, path) or {})
+            work._load_attributes(read_attributes(parent.store, path) or {})
         except (DamagedDocument, AttributeError, KeyError, TypeError, ValueError):
             remove_group(parent.store, path)
             return SegmentWork(parent, path)
         for index in range(len(work.parts)):
             if work._read(index) is None:
-                work._cut(index)
+                work._truncate(index)
                 break
         return work
 
     @staticmethod
     def damaged(parent: zarr.Group, path: str) -> list[str]:
-        """Names of what is not as it was written: the document, parts, or the memory; changes nothing."""
+        """Return the names of what differs from what was written: document, parts, memory snapshot. Changes nothing."""
         work = SegmentWork(parent, path)
         try:
-            work._recall(read_attributes(parent.store, path) or {})
+            work._load_attributes(read_attributes(parent.store, path) or {})
         except (DamagedDocument, AttributeError, KeyError, TypeError, ValueError):
             return [document_key(path)]
         found = [f"{path}/part-{index}" for index in range(len(work.parts)) if work._read(index) is None]
@@ -73,8 +74,11 @@ class SegmentWork:
             found.append(f"{path}/memory-{len(work.parts)}")
         return found
 
-    def _recall(self, attributes: dict[str, Any]) -> None:
-        """Take over what was written. ValueError, or what else altered content leads to, if it was altered since."""
+    def _load_attributes(self, attributes: dict[str, Any]) -> None:
+        """Set the fields from the attributes.
+
+        Altered attributes raise ValueError, or AttributeError, KeyError or TypeError where they have no checksum.
+        """
         if not is_intact(attributes):
             raise ValueError("the attributes do not fit their checksum")
         self.parts, self.next_number = list(attributes.get("parts", [])), attributes.get("next_number")
@@ -85,21 +89,21 @@ class SegmentWork:
 
     @cached_property
     def group(self) -> zarr.Group:
-        """Where the parts are."""
+        """The Zarr group with the parts; created if it does not exist."""
         return self.parent.require_group(self.path)
 
     @property
     def clips(self) -> int:
-        """Committed clips."""
+        """Number of committed clips."""
         return sum(part["clips"] for part in self.parts)
 
     @property
     def people(self) -> int:
-        """Committed rows of people."""
+        """Number of committed rows of people."""
         return sum(part["people"] for part in self.parts)
 
     def rows(self) -> Iterator[Rows]:
-        """The committed parts, in order. ValueError if one has become unreadable."""
+        """Yield the committed parts in order. Raises ValueError if one cannot be read any more."""
         for index in range(len(self.parts)):
             found = self._read(index)
             if found is None:
@@ -107,14 +111,14 @@ class SegmentWork:
             yield found
 
     def last_checksums(self) -> dict[int, int]:
-        """Number → CRC-32 of the frames, of the clips of the last part."""
+        """Return the number → CRC-32 of the frames, of the clips of the last part; empty without a part."""
         last = self._read(len(self.parts) - 1) if self.parts else None
         if last is None:
             return {}
         return dict(zip(last.clips["number"].tolist(), last.clips["frames_crc32"].tolist(), strict=True))
 
     def snapshot(self) -> StreamSnapshot | None:
-        """The stream's memory after the last committed clip; None if it is not there, or damaged."""
+        """Return the memory of the stream after the last committed clip; None if it is missing or damaged."""
         content = self._load(f"memory-{len(self.parts)}")
         if not self.parts or content is None:
             return None
@@ -126,7 +130,7 @@ class SegmentWork:
             return None
 
     def commit(self, rows: Rows, snapshot: StreamSnapshot, warm_up: dict[int, int]) -> None:
-        """Add clips for good. MemvitError if the store takes no more; then nothing committed before is lost."""
+        """Commit further clips. Raises StoreError if writing fails; earlier commits are not affected by that."""
         index = len(self.parts)
         content = rows.to_bytes()
         with store_errors(self.parent.store):
@@ -143,21 +147,21 @@ class SegmentWork:
             self._delete(f"memory-{index}")
 
     def finish(self) -> None:
-        """Say that the segment is complete."""
+        """Record that all clips of the segment are committed."""
         with store_errors(self.parent.store):
             self._write(self.parts, self.next_number, self.warm_up, finished=True)
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Drop all parts."""
         if self.parts or self.is_finished:
-            self._cut(0)
+            self._truncate(0)
 
-    def _cut(self, index: int) -> None:
-        kept = self.parts[:index]
+    def _truncate(self, index: int) -> None:
+        """Keep only the first `index` parts."""
         with store_errors(self.parent.store):
             last = self._read(index - 1) if index else None
             next_number = int(last.clips["number"][-1]) + 1 if last is not None else None
-            self._write(kept, next_number, {}, finished=False)
+            self._write(self.parts[:index], next_number, {}, finished=False)
 
     def _write(
         self, parts: list[dict[str, Any]], next_number: int | None, warm_up: dict[int, int], *, finished: bool
@@ -185,10 +189,10 @@ class SegmentWork:
             found = self.parent[f"{self.path}/{name}"]
             if not isinstance(found, zarr.Array):
                 return None
-            # Its document may be damaged and declare any size: no more is read than the object holds.
-            held = sync(found.store.getsize(f"{self.path}/{name}/c/0"))
-            return np.asarray(found[:]).tobytes() if found.nbytes == held else None
-        except Exception:  # whatever a damaged array leads to: its part is done again
+            # A damaged document may declare any size; the array is only read if this is the size of its object.
+            object_bytes = sync(found.store.getsize(f"{self.path}/{name}/c/0"))
+            return np.asarray(found[:]).tobytes() if found.nbytes == object_bytes else None
+        except Exception:  # A damaged array leads to exceptions of many types; its part is computed again.
             return None
 
     def _delete(self, name: str) -> None:

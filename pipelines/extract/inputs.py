@@ -1,4 +1,4 @@
-"""From what a user names (files, folders, patterns, manifests, URLs) to a list of videos."""
+"""Finds the videos that a user names by files, folders, patterns, lists and URLs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from memvit.video.sources.location import VIDEO_SUFFIXES, is_camera, is_url, red
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 COLUMNS = ("location", "path", "video", "file", "url")
+"""Names of the column of a .csv list that holds the videos, the preferred ones first."""
 
 
 def find_videos(inputs: Sequence[str], on_note: Callable[[str], None] = lambda note: None) -> list[str]:
-    """All videos that the inputs name, with absolute paths, each once, in the order given; a folder's sorted by name.
+    """Return all videos that the inputs name, each once, with absolute paths, in the order of the inputs.
 
-    A folder is searched with all below it; one of numbered images is a video itself. A manifest (.txt: a location a
-    line; .csv: a column named location, path, video, file or url, or the first one) may name what does not exist: that
-    is told of each such video when its turn comes. A file that several names lead to is one video, under the first.
-    `on_note` hears of what is left out. MemvitError if an input itself is not there or names no video.
+    A folder is searched with everything below it, sorted by name; a folder of numbered images is one video. A list is a
+    .txt file with one location per line, or a .csv file with a column named location, path, video, file or url, or the
+    videos in its first column; it may name files that do not exist, which fail when they are opened. A file with
+    several names is one video, under the name that comes first. `on_note` is called with a sentence for everything that
+    is left out. Raises MemvitError if an input does not exist or names no video.
     """
     found: dict[str, str] = {}
     for text in inputs:
@@ -41,13 +43,13 @@ def find_videos(inputs: Sequence[str], on_note: Callable[[str], None] = lambda n
 
 
 def refuse_special(location: str) -> None:
-    """MemvitError if a path is a pipe, a socket or a device: opening one may block for ever."""
+    """Raise MemvitError if a path is a pipe, a socket or a device, because opening one may block forever."""
     if is_url(location) or is_camera(location):
         return
     try:
         mode = Path(location).stat().st_mode
     except OSError:
-        return  # whoever opens it says why
+        return  # Opening it will fail with a sentence that says why.
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
         raise MemvitError(f"{location}: it is {kind} and not a video file; leave it out")
@@ -74,9 +76,9 @@ def _videos_of(text: str, on_note: Callable[[str], None]) -> Iterator[str]:
 def _in_folder(
     folder: Path, seen: set[str], on_note: Callable[[str], None], *, is_named: bool = False
 ) -> Iterator[str]:
-    """The videos in a folder; `seen` holds the folders that were searched, so that no link leads around in circles.
+    """Yield the videos in a folder; `seen` holds the folders that were searched, so that a circle of links ends.
 
-    Links come after everything else, so that what they lead to is found under its own name where it has one.
+    Links come last, so that a file is found under its own name if that is in the folder, too.
     """
     seen.add(os.path.realpath(folder))
     try:
@@ -108,7 +110,7 @@ def _in_folder(
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it lies in a folder that may be listed and not entered
+    except OSError:  # Its folder may be listed but not entered.
         return False
 
 

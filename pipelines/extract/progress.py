@@ -1,4 +1,4 @@
-"""Progress of an extraction, for people: one bar on a terminal, a line now and then elsewhere, a report at the end."""
+"""Shows the progress of an extraction: a bar on a terminal, otherwise a line at intervals, and a report at the end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from pipelines.progress import LINE_EVERY_SECONDS, clock
 from .job import JobSummary
 
 SHOWN_FAILURES = 20
+"""The report lists at most so many failed videos."""
 LONG_SECONDS = 120.0
+"""The report lists failures only after a longer run; otherwise they are still visible on the screen."""
 LABEL = "extracting"
 WIDEST_BAR = 30
+"""Largest width of the bar, in characters."""
 
 
 class ExtractProgress:
-    """Videos done, hours of video an hour, time left, failures."""
+    """Shows completed videos, hours of video per hour, remaining time and failures."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -56,7 +59,7 @@ class ExtractProgress:
         if completed is not None and completed.duration_seconds:
             self._lengths.append(completed.duration_seconds)
         text = self.text(summary)
-        # The bar gives way to the words, which are never cut.
+        # The bar gets what the text leaves of the line, so that the text is never cut.
         self._drawn.bar_width = max(1, min(WIDEST_BAR, self._console.width - len(LABEL) - len(text) - 2))
         self._bar.update(self._task, total=summary.videos, completed=summary.completed, text=text)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
@@ -64,7 +67,7 @@ class ExtractProgress:
             self._console.print(text, markup=False)
 
     def text(self, summary: JobSummary) -> str:
-        """One line: how far, how fast (hours of video an hour), how long yet."""
+        """Return one line: completed videos, hours of video per hour, remaining time."""
         rate = summary.video_seconds / max(summary.wall_seconds, 1e-9)
         failed = f", {len(summary.failed)} failed" if summary.failed else ""
         return (
@@ -73,17 +76,17 @@ class ExtractProgress:
         )
 
     def _time_left(self, summary: JobSummary, rate: float) -> str:
-        """From the mean length of the videos known so far."""
+        """Estimate the remaining time from the mean length of the videos that were completed so far."""
         left = summary.videos - summary.completed
         if not self._lengths or rate <= 0:
             return "time left unknown"
         mean = sum(self._lengths) / len(self._lengths)
-        begun = summary.video_seconds - sum(state.duration_seconds or 0 for state in summary.done.values())
-        return f"{clock(max(0.0, left * mean - max(0.0, begun)) / rate)} left"
+        of_open_videos = summary.video_seconds - sum(state.duration_seconds or 0 for state in summary.done.values())
+        return f"{clock(max(0.0, left * mean - max(0.0, of_open_videos)) / rate)} left"
 
     def report(self, summary: JobSummary, out: str) -> None:
-        """What was done, what failed, and where it is."""
-        if summary.wall_seconds > LONG_SECONDS:  # otherwise they are still on the screen
+        """Print what was done, what failed, and where the archive is."""
+        if summary.wall_seconds > LONG_SECONDS:
             for state in list(summary.failed.values())[:SHOWN_FAILURES]:
                 self._console.print(f"failed: {state.reason}", markup=False, soft_wrap=True)
             if len(summary.failed) > SHOWN_FAILURES:

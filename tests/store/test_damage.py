@@ -1,4 +1,4 @@
-"""Every file of a real store, damaged in several ways: it is named, nothing else stops, and `--verify` mends it."""
+"""Every file of a real archive is damaged in several ways: the damage is named, affects nothing else, is repaired."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIDEOS = ("a-1", "b-2")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished videos and one at work."""
+    """An archive of two finished videos and a running one."""
     path = tmp_path_factory.mktemp("whole") / "a.zarr"
     archive, part = Archive.create(str(path), MADE_WITH), rows(0, 40)
     for name in VIDEOS:
@@ -50,7 +50,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {"flip": flip, "cut": cut, "remove"
 
 
 def found_damage(archive: Path) -> dict[str, list[str]]:
-    """All that a check of an archive finds, by video; `archive` for what belongs to none."""
+    """What a check of an archive finds: video → names; under `archive` the documents that belong to no video."""
     try:
         opened = Archive.open(str(archive))
     except StoreError as error:
@@ -61,7 +61,7 @@ def found_damage(archive: Path) -> dict[str, list[str]]:
     return {name: names for name, names in found.items() if names}
 
 
-def test_every_file_of_a_finished_video_is_covered(whole: Path, tmp_path: Path) -> None:
+def test_damage_to_any_file_of_a_finished_video_is_found(whole: Path, tmp_path: Path) -> None:
     """Damage of each kind to each file of a finished video is found, and found in that video alone."""
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
@@ -80,7 +80,7 @@ def test_every_file_of_a_finished_video_is_covered(whole: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize("name", ["zarr.json", "videos/zarr.json", "work/zarr.json"])
-def test_documents_above_the_videos_are_mended(name: str, kind: str, whole: Path, tmp_path: Path) -> None:
+def test_damaged_documents_above_the_videos_are_repaired(name: str, kind: str, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
     DAMAGES[kind](out / name)
@@ -92,8 +92,8 @@ def test_documents_above_the_videos_are_mended(name: str, kind: str, whole: Path
     assert found_damage(out) == {}
 
 
-def test_a_mended_archive_does_not_count_results_of_other_settings(whole: Path, tmp_path: Path) -> None:
-    """With its description lost, only what each video says of its making tells them apart."""
+def test_a_repaired_archive_rejects_results_of_other_settings(whole: Path, tmp_path: Path) -> None:
+    """The description of the archive is lost; the digest in each video's attributes still tells how it was made."""
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
     flip(out / "zarr.json")
@@ -101,7 +101,7 @@ def test_a_mended_archive_does_not_count_results_of_other_settings(whole: Path, 
     assert [bool(archive.damaged(state)) for state in archive.videos() if state.state == "done"] == [True, True]
 
 
-def test_damage_to_work_is_found_and_costs_only_time(whole: Path, tmp_path: Path) -> None:
+def test_damaged_parts_are_found_and_never_used(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
     files = sorted(path.relative_to(out) for path in (out / "work/c-3").rglob("*/*") if path.is_file())
@@ -122,8 +122,8 @@ def test_damage_to_work_is_found_and_costs_only_time(whole: Path, tmp_path: Path
             path.write_bytes(data)
 
 
-def test_a_memory_with_altered_numbers_is_not_taken(tmp_path: Path) -> None:
-    """The file of a snapshot can be altered and still be well formed: only a checksum tells."""
+def test_a_snapshot_with_altered_values_is_rejected(tmp_path: Path) -> None:
+    """An altered snapshot can still be well formed; only its checksum shows the damage."""
     archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
     archive.work("v", 0).commit(rows(0, 8), SNAPSHOT, {})
     memory = tmp_path / "a.zarr/work/v/0/memory-1/c/0"
@@ -137,7 +137,7 @@ def test_a_memory_with_altered_numbers_is_not_taken(tmp_path: Path) -> None:
     "attributes",
     ['{"state": "done"}', '{"state": 5, "location": []}', '{"state": "done", "location": "x", "segments": 7}'],
 )
-def test_attributes_that_describe_no_video_are_damage(attributes: str, whole: Path, tmp_path: Path) -> None:
+def test_attributes_that_describe_no_video_count_as_damaged(attributes: str, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
     text = f'{{"attributes": {attributes}, "zarr_format": 3, "node_type": "group"}}'

@@ -1,4 +1,4 @@
-"""The lease on an object store: whatever the network does, two jobs never hold it, and nobody's is overwritten."""
+"""The lease on an object store: whatever the network does, two jobs never hold it and none overwrites another's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from memvit.store.lease import Lease
 from memvit.store.lock import writer_of
 
 LEASE = 0.6
+"""LEASE_SECONDS in these tests."""
 
 
 class FaultyFiles(MemoryFileSystem):
@@ -28,9 +29,9 @@ class FaultyFiles(MemoryFileSystem):
     pseudo_dirs = [""]  # noqa: RUF012
     cachable = False
     down = False
-    """Every call fails."""
+    """Whether every call fails."""
     answers_lost = 0
-    """So many writes arrive, but their answers do not."""
+    """So many writes succeed, but their response is lost."""
     lock = threading.Lock()
 
     def _check(self) -> None:
@@ -66,11 +67,11 @@ def location(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def content() -> dict[str, dict[str, Any]]:
-    """All leases that the store holds."""
+    """All leases in the store: number → content."""
     return {path[-8:]: json.loads(file.getvalue()) for path, file in FaultyFiles.store.items() if path[-8:].isdigit()}
 
 
-def test_one_job_at_a_time(location: str) -> None:
+def test_only_one_job_holds_the_lease(location: str) -> None:
     assert writer_of(location) is None
     with writer_lock(location), pytest.raises(StoreError, match="is writing to it"):
         assert "process" in (writer_of(location) or "")
@@ -82,7 +83,7 @@ def test_one_job_at_a_time(location: str) -> None:
     assert [lease["released"] for lease in content().values()] == [True]
 
 
-def test_it_is_renewed_for_as_long_as_the_job_runs(location: str) -> None:
+def test_the_lease_is_renewed_while_the_job_runs(location: str) -> None:
     with writer_lock(location) as held:
         until = time.monotonic() + 2 * LEASE
         while time.monotonic() < until:
@@ -90,9 +91,9 @@ def test_it_is_renewed_for_as_long_as_the_job_runs(location: str) -> None:
         held.check()
 
 
-def test_of_many_that_want_a_lease_that_ran_out_one_gets_it(location: str) -> None:
+def test_only_one_of_many_jobs_gets_an_expired_lease(location: str) -> None:
     dead = Lease(location)
-    dead._try()  # and it never renews
+    dead._try()  # Its threads are not started, so it is never renewed.
     time.sleep(1.2 * LEASE)
     rivals = [Lease(location) for _ in range(8)]
     owners: list[str | None] = []
@@ -118,8 +119,8 @@ def test_a_short_failure_of_the_network_does_not_end_renewal(location: str) -> N
         held.check()
 
 
-def test_a_long_failure_ends_the_job_before_another_may_begin(location: str) -> None:
-    """The job hears of it; its close leaves the successor's lease as it is."""
+def test_a_long_failure_of_the_network_ends_the_job_before_another_can_start(location: str) -> None:
+    """The job is told that its lease is lost, and its close does not change the successor's lease."""
     stopped = threading.Event()
     with (
         pytest.raises(StoreError, match=r"could not be renewed \(the network is down\)"),
@@ -138,13 +139,13 @@ def test_a_long_failure_ends_the_job_before_another_may_begin(location: str) -> 
     successor.close()
 
 
-def test_a_job_that_slept_finds_its_successor_and_leaves_it_alone(location: str) -> None:
-    """Suspended beyond its lease, it wakes up: whatever it writes then is its own object, and it ends."""
+def test_a_job_that_was_suspended_does_not_disturb_its_successor(location: str) -> None:
+    """It wakes up after its lease expired: it writes only its own object, sees the successor's, and ends."""
     sleeper = Lease(location)
     assert sleeper._try() is None
     time.sleep(1.2 * LEASE)
     with writer_lock(location) as held:
-        sleeper._write(sleeper._number, released=False)  # a renewal that was under way
+        sleeper._write(sleeper._number, released=False)  # The renewal during which it was suspended.
         sleeper._renewed = time.monotonic()
         for thread in sleeper._threads:
             thread.start()
@@ -158,13 +159,13 @@ def test_a_job_that_slept_finds_its_successor_and_leaves_it_alone(location: str)
         assert writer_of(location) is not None
 
 
-def test_a_lost_answer_is_cleared_up_by_reading_back(location: str) -> None:
+def test_a_lost_response_is_resolved_by_reading_back(location: str) -> None:
     FaultyFiles.answers_lost = 1
     with writer_lock(location) as held:
         held.check()
 
 
-def test_a_store_that_cannot_be_reached_is_a_sentence(location: str) -> None:
+def test_an_unreachable_store_is_reported_in_one_sentence(location: str) -> None:
     FaultyFiles.down = True
     with pytest.raises(StoreError, match=r"does not take a lease on it.*the network is down"), writer_lock(location):
         pass

@@ -1,4 +1,4 @@
-"""The store: parts and commits, final arrays, what is refused, what a crash leaves behind."""
+"""The archive: parts and commits, final arrays, what is refused, what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MADE_WITH = Provenance(
 
 
 def result(second: int, people: int) -> Result:
-    """Of a clip with random numbers that follow from its second."""
+    """The result of a clip with `people` people; its random numbers depend on its second only."""
     random = np.random.default_rng(second)
     boxes = PersonBoxes(random.random((people, 4), np.float32), random.random(people, np.float32))
     scores, features = random.random((people, 2), np.float32), random.random(8, np.float32)
-    of_boxes = random.random((people, 8), np.float32)
-    span = float(second), second - 1.0, second + 1.0
-    return Result("v", second, *span, boxes, scores, features=features, box_features=of_boxes)
+    box_features = random.random((people, 8), np.float32)
+    times = float(second), second - 1.0, second + 1.0
+    return Result("v", second, *times, boxes, scores, features=features, box_features=box_features)
 
 
 def rows(first: int, count: int) -> Rows:
@@ -45,7 +45,7 @@ def rows(first: int, count: int) -> Rows:
 SNAPSHOT = StreamSnapshot(None, 5, (1.0, 2.0))
 
 
-def test_parts_are_what_was_committed(tmp_path: Path) -> None:
+def test_committed_parts_are_read_back(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "w.zarr", mode="w")
     work = SegmentWork.open(group, "w")
     assert (work.clips, work.next_number, work.snapshot()) == (0, None, None)
@@ -61,8 +61,8 @@ def test_parts_are_what_was_committed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dies_in", ["part", "memory", "attributes"])
-def test_a_commit_counts_when_it_is_complete(dies_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a crash cuts off, the commit before it stands, and the same commit made again is whole."""
+def test_only_a_complete_commit_counts(dies_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a commit is interrupted, the commit before it stays valid, and it can be made again."""
     work = SegmentWork.open(zarr.open_group(tmp_path / "w.zarr", mode="w"), "w")
     work.commit(rows(0, 4), SNAPSHOT, {})
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -86,7 +86,7 @@ def test_a_commit_counts_when_it_is_complete(dies_in: str, tmp_path: Path, monke
 
 
 def test_final_arrays_do_not_depend_on_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards are filled across parts, so that any interruption gives the same bytes on disk."""
+    """Shards are filled across parts, so that the files are the same wherever a run was interrupted."""
     monkeypatch.setattr("memvit.store.layout.CHUNK_BYTES", 256)
     people = sum(second % 4 for second in range(1000))
     for name, size in {"one": 1000, "many": 7}.items():
@@ -104,7 +104,7 @@ def test_final_arrays_do_not_depend_on_the_parts(tmp_path: Path, monkeypatch: py
     assert features.metadata.dimension_names == ("seconds", "channel")
 
 
-def test_a_video_without_people(tmp_path: Path) -> None:
+def test_a_video_without_people_is_written(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "v.zarr", mode="w")
     results = [result(second, 0) for second in range(3)]
     part = rows_of(results, [1, 2, 3], hop_seconds=1.0, stored_as=np.float16)
@@ -114,13 +114,13 @@ def test_a_video_without_people(tmp_path: Path) -> None:
     assert damaged_arrays(group, digests, 3, 0, ["a", "b"]) == []
 
 
-def test_half_precision_holds_what_it_can() -> None:
+def test_values_beyond_float16_are_clipped() -> None:
     whole = replace(result(3, 1), features=np.array([1e6, -1e6, 0.1], np.float32))
     stored = rows_of([whole], [0], hop_seconds=1.0, stored_as=np.float16).clips["features"]
     assert np.array_equal(stored, np.array([[65504, -65504, 0.1]], np.float16))
 
 
-def test_states_survive(tmp_path: Path) -> None:
+def test_a_state_is_read_back(tmp_path: Path) -> None:
     video = tmp_path / "v.mp4"
     video.write_bytes(b"x" * 100_000)
     archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
@@ -133,8 +133,8 @@ def test_states_survive(tmp_path: Path) -> None:
     assert list(again.videos()) == [state] and again.provenance == MADE_WITH
 
 
-def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
-    """Half an array, and half a file of attributes, lie where a video is to be put together."""
+def test_incomplete_arrays_of_a_crash_are_replaced(tmp_path: Path) -> None:
+    """Half an array, and a half-written file of attributes, are in the group of a video that is to be finalized."""
     archive, state = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH), VideoState("v-1", "v", "running")
     archive.put(state)
     folder = tmp_path / "a.zarr" / "videos" / "v-1"
@@ -147,8 +147,8 @@ def test_what_a_crash_left_is_cleared_away(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["zarr.json"]
 
 
-def test_files_that_a_kill_left_unfinished_are_swept(tmp_path: Path) -> None:
-    """Zarr writes a file under another name and renames it; killed in between, it leaves that."""
+def test_unfinished_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    """Zarr writes a file under a temporary name and renames it; killed in between, it leaves the temporary file."""
     out = tmp_path / "a.zarr"
     out.mkdir()
     (out / "zarr.0.partial").write_bytes(b"{")
@@ -178,14 +178,14 @@ def test_files_that_a_kill_left_unfinished_are_swept(tmp_path: Path) -> None:
         ("classes", ("x",), "other names of the classes"),
     ],
 )
-def test_results_of_two_makings_do_not_mix(key: str, value: object, said: str, tmp_path: Path) -> None:
+def test_results_of_different_settings_do_not_mix(key: str, value: object, said: str, tmp_path: Path) -> None:
     Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
     with pytest.raises(StoreError, match=f"it was made with {said}; name another --out") as caught:
         Archive.create(str(tmp_path / "a.zarr"), replace(MADE_WITH, **{key: value}))  # type: ignore[arg-type]
     assert "abc" not in str(caught.value).replace(str(tmp_path), "")
 
 
-def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+def test_an_archive_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
     content = {**archive.root.attrs["memvit"], "layout": 99}  # type: ignore[dict-item]
     archive.root.attrs["memvit"] = with_checksum(content)
@@ -194,13 +194,13 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
             opened()
 
 
-def test_ids_are_unlike(tmp_path: Path) -> None:
+def test_video_ids_are_unique_and_free_of_credentials(tmp_path: Path) -> None:
     names = {video_id(str(tmp_path / place / "film one.mp4")) for place in ("a", "b")}
     assert len(names) == 2 and all(name.startswith("film_one-") for name in names)
     assert "secret" not in video_id("https://user:secret@host/film.mp4?token=secret")
 
 
-def test_fingerprints(tmp_path: Path) -> None:
+def test_a_fingerprint_changes_with_the_content_only(tmp_path: Path) -> None:
     file = tmp_path / "v.mp4"
     file.write_bytes(bytes(range(256)) * 8000)
     before = fingerprint(str(file))
@@ -219,8 +219,8 @@ def test_fingerprints(tmp_path: Path) -> None:
     assert one is not None and two is not None and not one.is_same(two)
 
 
-def test_a_snapshot_goes_on_bit_by_bit() -> None:
-    """Five clips, a snapshot as bytes, another engine: the sixth answer is the very same."""
+def test_a_restored_snapshot_gives_identical_results() -> None:
+    """After five clips, a snapshot moves to another engine as bytes; the sixth result is the same in every bit."""
     entry, random = MODELS["memvit_tiny_8x4"], np.random.default_rng(0)
     torch.manual_seed(0)
     model = create_model("memvit_tiny_8x4")
