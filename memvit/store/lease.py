@@ -198,7 +198,7 @@ class Lease(WriterHold):
         self._files.pipe_file(self._path(number), self._content(released=released))
 
     def _age(self, number: int, lease: dict[str, Any]) -> float:
-        """Return the seconds since a lease was renewed, by the clock of the store: a new object tells its present time."""
+        """Return the seconds since a lease was renewed, by the clock of the store, read from a new object."""
         probe = f"{self._folder}/{self._token}"
         try:
             self._files.pipe_file(probe, b"now")

@@ -1,4 +1,4 @@
-"""Archives for tests: small real videos to extract, jobs as processes, stores compared array by array."""
+"""Helpers of the tests of archives: small real videos, extractions as processes, comparison of two archives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.processes import Command, wait_for
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    """Exit code of `memvit …` in this process, and everything printed, on one line."""
+    """Run `memvit …` in this process; return its exit code and its whole output on one line."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -22,35 +22,38 @@ def run(*arguments: object) -> tuple[int, str]:
 
 
 def arguments(tiny_file: Path, out: object, *inputs: object) -> list[str]:
-    """Of `memvit extract` with the tiny model on whole frames."""
+    """The arguments of `memvit extract` with the tiny model and one box for each whole frame."""
     words = ["extract", *inputs, "--out", out, "--model", "memvit_tiny_8x4", "--checkpoint", tiny_file]
     return [str(word) for word in [*words, "--boxes", "full"]]
 
 
 def committed(archive: Path) -> int:
-    """Parts that are on disk now."""
+    """The number of parts of running videos that are on disk now."""
     while True:
         try:
             return len(list(archive.glob("work/*/*/part-*/c/0")))
-        except FileNotFoundError:  # a video was finished, and its parts removed, while this looked
+        except FileNotFoundError:  # A video was finished, and its parts removed, meanwhile.
             continue
 
 
 def kill_after(command: Command, archive: Path, parts: int) -> None:
-    """SIGKILL once so many more parts are there."""
+    """Kill the command with SIGKILL once so many more parts are on disk."""
     wanted = committed(archive) + parts
     wait_for(lambda: committed(archive) >= wanted or not command.is_running)
     command.kill()
 
 
 def small_video(path: Path, seed: int = 0, seconds: float = 20, rate: float = 12) -> Path:
-    """Real H.264, 96 × 64 pixels."""
+    """Write a real H.264 video of 96 × 64 pixels."""
     write_video(Scene(seed=seed, seconds=seconds, width=96, height=64, frames_per_second=rate), path)
     return path
 
 
 def differences(one: Path | str, other: Path | str, tolerance: float = 0.0) -> list[str]:
-    """Names of what is not equal in two archives: videos, their attributes, every array."""
+    """Names of what differs between two archives: videos, their attributes, every array.
+
+    Floating-point arrays may differ by `tolerance`.
+    """
     first, second = (zarr.open_group(str(path), mode="r") for path in (one, other))
     found: list[str] = []
     ids = [sorted(store["videos"].keys()) for store in (first, second)]  # type: ignore[union-attr]

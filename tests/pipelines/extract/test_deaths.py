@@ -1,4 +1,4 @@
-"""Which deaths count against a video: those of a process that worked on it while the job lived, never the job's own."""
+"""Deaths that count against a video: those of a process that read it while the job was alive, not those of the job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from memvit.store import Archive
+from memvit.store import Archive, Provenance
 from pipelines.extract.apart import ProcessDied, in_own_process
 from pipelines.extract.resume import MAX_ATTEMPTS, Planner, ResumePolicy
 from pipelines.extract.tasks import ExtractOptions
@@ -36,41 +36,42 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def killed_jobs(archive: Archive, folder: Path, times: int) -> None:
-    """What that many jobs leave that were killed soon after they had planned all videos."""
+@pytest.fixture(scope="module")
+def made_with(videos: Path, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Provenance:
+    """The provenance of archives that the command in these tests writes."""
+    out = tmp_path_factory.mktemp("out") / "a.zarr"
+    assert run(*arguments(tiny_file, out, videos / "good.mp4"))[0] == 0
+    return Archive.open(str(out)).provenance
+
+
+def plan_in_killed_jobs(archive: Archive, folder: Path, times: int) -> None:
+    """Leave the archive as after so many jobs that were killed soon after they had planned all videos."""
     for _ in range(times):
         planner = Planner(archive, [], ExtractOptions(), ResumePolicy())
         assert all(planner.plan(str(path)).tasks for path in sorted(folder.iterdir()))
 
 
-def test_kills_of_the_whole_job_cost_no_video(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+def test_deaths_of_the_whole_job_never_make_a_video_fail(
+    videos: Path, made_with: Provenance, tiny_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "a.zarr"
-    words = arguments(tiny_file, out, videos)
-    assert run(*words, "--commit", 1)[0] == 0
-    archive = Archive.open(str(out))
-    archive = Archive.create(str(out), archive.provenance)
-    for state in list(archive.videos()):
-        archive.forget(state.id)
-    killed_jobs(archive, videos, 8)
-    code, output = run(*words)
+    archive = Archive.create(str(out), made_with)
+    plan_in_killed_jobs(archive, videos, 8)
+    code, output = run(*arguments(tiny_file, out, videos))
     assert code == 0 and "2 videos done, 0 failed" in output, output
     assert {state.attempts for state in archive.videos()} == {0}
 
 
-def test_a_video_that_kills_whoever_reads_it_is_given_up(
-    videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_video_that_kills_every_process_that_opens_it_fails(
+    videos: Path, made_with: Provenance, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Jobs died with it at hand, so it is opened in processes of their own; real ones, that really are killed."""
+    """Two jobs died while it was open, so it is opened in processes of its own, which SIGKILL really kills."""
     out = tmp_path / "a.zarr"
-    words = arguments(tiny_file, out, videos)
     (tmp_path / "sitecustomize.py").write_text(POISON.replace("POISON", "poison.mp4"))
-    assert run(*arguments(tiny_file, out, videos / "good.mp4"))[0] == 0
-    archive = Archive.create(str(out), Archive.open(str(out)).provenance)
-    for state in list(archive.videos()):
-        archive.forget(state.id)
-    killed_jobs(archive, videos, 2)
+    archive = Archive.create(str(out), made_with)
+    plan_in_killed_jobs(archive, videos, 2)
     monkeypatch.syspath_prepend(str(tmp_path))
-    code, output = run(*words)
+    code, output = run(*arguments(tiny_file, out, videos))
     assert code == 1 and "1 videos done, 1 failed" in output, output
     assert f"poison.mp4: what opened it died {MAX_ATTEMPTS} times (killed by SIGKILL)" in output, output
 
@@ -83,7 +84,7 @@ def test_a_video_that_kills_whoever_reads_it_is_given_up(
         (partial(map, os._exit, [3]), [], ProcessDied),
     ],
 )
-def test_another_process_gives_its_items_and_its_end(
+def test_another_process_passes_on_its_items_and_its_exception(
     make: Callable[[], Iterator[int]], items: list[int], raised: type[Exception] | None
 ) -> None:
     found: list[int] = []

@@ -1,10 +1,11 @@
-"""`memvit extract`: what it writes is what a plain loop computes, whole or in segments; what fails is told."""
+"""`memvit extract`: it writes what a plain loop computes, whole or in segments, and reports what fails."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from .archives import arguments, differences, run, small_video
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A long one and a short one; two of the same stem; a folder of frames; a broken one."""
+    """A long video, two short ones with the same stem, a folder of frames, and a broken file."""
     folder = tmp_path_factory.mktemp("archive")
     small_video(folder / "long.mp4", seed=1, seconds=70)
     for index, place in enumerate(("a", "b")):
@@ -39,7 +40,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def archive(videos: Path, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of them, in one undisturbed run."""
+    """The archive of all these videos, from one run without interruption."""
     out = tmp_path_factory.mktemp("out") / "archive.zarr"
     report = out.parent / "report.json"
     code, output = run(*arguments(tiny_file, out, videos), "--report", report)
@@ -52,7 +53,7 @@ def archive(videos: Path, tiny_file: Path, tmp_path_factory: pytest.TempPathFact
 
 
 def plain_loop(path: Path, model: nn.Module) -> list[Result]:
-    """What there is to compute, without any pipeline."""
+    """The results of a video, computed without any pipeline."""
     entry = MODELS["memvit_tiny_8x4"]
     engine, people = Engine(model, entry.preprocessing), open_boxes("full")  # type: ignore[arg-type]
     with open_source(path) as source:
@@ -61,7 +62,7 @@ def plain_loop(path: Path, model: nn.Module) -> list[Result]:
 
 
 def only(archive: Path, name: str) -> str:
-    """The id of the video whose id begins so."""
+    """The id of the only video whose id starts with `name`."""
     (found,) = (path.name for path in (archive / "videos").iterdir() if path.name.startswith(name))
     return found
 
@@ -91,7 +92,7 @@ def test_xarray_opens_a_video_with_labels(archive: Path) -> None:
     assert np.array_equal(ages, np.arange(70))
 
 
-def test_same_stem_in_two_folders(archive: Path) -> None:
+def test_videos_of_the_same_stem_in_two_folders_are_told_apart(archive: Path) -> None:
     states = dict(zarr.open_group(archive, mode="r")["videos"].groups())  # type: ignore[union-attr]
     same = [group.attrs for name, group in states.items() if name.startswith("same")]
     assert len(same) == 2 and same[0]["digests"] != same[1]["digests"]
@@ -102,7 +103,7 @@ def test_same_stem_in_two_folders(archive: Path) -> None:
 def test_segments_give_the_results_of_one_run(
     count: int, archive: Path, videos: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
-    """Bit by bit: each segment is warmed up on the 12 clips before it, which is as far as this model can look back."""
+    """They are equal in every bit: each segment is warmed up on the 12 clips before it, the model's receptive field."""
     whole, cut_up = tmp_path / "whole.zarr", tmp_path / "segments.zarr"
     words = arguments(tiny_file, cut_up, videos / "long.mp4")
     assert run(*words, "--segment", 70 / count, "--commit", 5)[0] == 0
@@ -115,23 +116,23 @@ def test_segments_give_the_results_of_one_run(
 def test_without_its_warm_up_a_segment_would_differ(
     videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memvit.engine.Engine.reach_clips", 0, raising=False)
-    monkeypatch.setattr("memvit.engine.Engine.__setattr__", _keep_reach, raising=False)
+    build = Engine.__init__
+
+    def build_without_reach(self: Engine, *arguments: Any, **options: Any) -> None:
+        build(self, *arguments, **options)
+        self.reach_clips = 0
+
+    monkeypatch.setattr(Engine, "__init__", build_without_reach)
     whole, cut_up = tmp_path / "whole.zarr", tmp_path / "segments.zarr"
     assert run(*arguments(tiny_file, whole, videos / "long.mp4"))[0] == 0
     assert run(*arguments(tiny_file, cut_up, videos / "long.mp4"), "--segment", 35)[0] == 0
     assert [line.split(": ")[1] for line in differences(whole, cut_up)] != []
 
 
-def _keep_reach(self: object, name: str, value: object) -> None:
-    if name != "reach_clips":
-        object.__setattr__(self, name, value)
-
-
-def test_segments_of_a_video_with_gaps(tiny_file: Path, tmp_path: Path) -> None:
-    """Drop-outs right before a boundary: clips that are left out do not count as warm-up, so reading begins earlier."""
-    kept = [index for index in range(400) if not (60 <= index < 160 or 230 <= index < 250)]
-    video = write(tmp_path / "gaps.mkv", busy(len(kept), 64, 48), rate=8, pts=kept)
+def test_segments_of_a_video_with_gaps_are_warmed_up_from_further_back(tiny_file: Path, tmp_path: Path) -> None:
+    """Clips are missing right before a boundary; they do not count as warm-up, so reading begins earlier."""
+    frames = [index for index in range(400) if not (60 <= index < 160 or 230 <= index < 250)]
+    video = write(tmp_path / "gaps.mkv", busy(len(frames), 64, 48), rate=8, pts=frames)
     assert run(*arguments(tiny_file, tmp_path / "whole.zarr", video))[0] == 0
     assert run(*arguments(tiny_file, tmp_path / "cut.zarr", video), "--segment", 12)[0] == 0
     assert differences(tmp_path / "whole.zarr", tmp_path / "cut.zarr") == []
@@ -145,7 +146,7 @@ def test_a_batch_changes_nothing_but_rounding(archive: Path, videos: Path, tiny_
     assert differences(archive, out, tolerance=1e-5) == []
 
 
-def test_run_again_nothing_is_done_twice(archive: Path, videos: Path, tiny_file: Path) -> None:
+def test_a_second_run_writes_nothing_again(archive: Path, videos: Path, tiny_file: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in archive.rglob("*") if path.is_file() and "videos/" in str(path)}
     code, output = run(*arguments(tiny_file, archive, videos))
     assert code == 1 and "0 videos done, 4 were done before, 1 failed" in output, output
@@ -153,7 +154,7 @@ def test_run_again_nothing_is_done_twice(archive: Path, videos: Path, tiny_file:
     assert before == after
 
 
-def test_another_model_or_sampling_is_refused(archive: Path, videos: Path, tiny_file: Path) -> None:
+def test_a_run_with_another_model_or_sampling_is_refused(archive: Path, videos: Path, tiny_file: Path) -> None:
     code, output = run(*arguments(tiny_file, archive, videos), "--hop", 2)
     assert code == 1 and "made with another sampling" in output and "name another --out" in output
     code, output = run(*arguments(tiny_file, archive, videos), "--no-memory")
@@ -163,7 +164,7 @@ def test_another_model_or_sampling_is_refused(archive: Path, videos: Path, tiny_
     assert code == 1 and "made with other weights of the model memvit_tiny_8x4" in output
 
 
-def test_a_mended_video_is_done_on_request(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+def test_a_failed_video_is_tried_again_only_on_request(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
     video, out = tmp_path / "clip.mp4", tmp_path / "a.zarr"
     content = (videos / "a" / "same.mp4").read_bytes()
     video.write_bytes(content[:200])
@@ -176,7 +177,7 @@ def test_a_mended_video_is_done_on_request(videos: Path, tiny_file: Path, tmp_pa
     assert code == 0 and "done 1 videos" in output and "failed" not in output
 
 
-def test_a_changed_input_is_noticed(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+def test_a_changed_video_is_processed_again_only_on_request(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
     video, out = tmp_path / "clip.mp4", tmp_path / "a.zarr"
     video.write_bytes((videos / "a" / "same.mp4").read_bytes())
     assert run(*arguments(tiny_file, out, video))[0] == 0
@@ -186,15 +187,15 @@ def test_a_changed_input_is_noticed(videos: Path, tiny_file: Path, tmp_path: Pat
     code, output = run(*arguments(tiny_file, out, video))
     assert code == 1 and "it changed since it was extracted; do it again with --redo-changed" in output
     assert run(*arguments(tiny_file, out, video), "--redo-changed")[0] == 0
-    fresh = tmp_path / "fresh.zarr"
-    assert run(*arguments(tiny_file, fresh, video))[0] == 0
-    assert differences(out, fresh) == []
+    other = tmp_path / "other.zarr"
+    assert run(*arguments(tiny_file, other, video))[0] == 0
+    assert differences(out, other) == []
 
 
-def test_damaged_files_of_a_store_are_named_and_done_again(
+def test_damaged_files_of_an_archive_are_named_and_repaired(
     archive: Path, videos: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
-    """A shard, the names of the classes, a video's description and the whole archive's: nothing else stops for them."""
+    """A shard, the names of the classes, the attributes of a video and of the archive: only what they concern fails."""
     out, words = tmp_path / "a.zarr", arguments(tiny_file, tmp_path / "a.zarr", videos)
     shutil.copytree(archive, out)
     long, same, frames = (
@@ -231,21 +232,21 @@ def test_a_changed_video_keeps_its_result_until_the_new_one_is_complete(
     video.write_bytes((videos / "a" / "same.mp4").read_bytes())
     words = arguments(tiny_file, out, video)
     assert run(*words)[0] == 0
-    kept = tmp_path / "kept.zarr"
-    shutil.copytree(out, kept)
-    video.write_bytes(video.read_bytes()[:200])  # a file that cannot be opened
+    before = tmp_path / "before.zarr"
+    shutil.copytree(out, before)
+    video.write_bytes(video.read_bytes()[:200])  # It cannot be opened any more.
     code, output = run(*words, "--redo-changed")
     assert code == 1 and "1 failed" in output, output
-    assert differences(kept, out) == []
+    assert differences(before, out) == []
     code, output = run("info", out, "--verify")
     assert code == 0 and "done 1 videos" in output, output
     video.write_bytes((videos / "b" / "same.mp4").read_bytes())
     assert run(*words, "--redo-changed")[0] == 0
-    assert differences(kept, out) != [] and not (out / "work").exists()
+    assert differences(before, out) != [] and not (out / "work").exists()
 
 
-def test_damaged_and_odd_videos(tiny_file: Path, tmp_path: Path) -> None:
-    """One bad video never stops the others, and what can be read of it is kept."""
+def test_damaged_videos_fail_alone_or_give_what_can_be_read(tiny_file: Path, tmp_path: Path) -> None:
+    """One damaged video never stops the others, and the results of its readable part are written."""
     videos = tmp_path / "videos"
     videos.mkdir()
     write(videos / "tail.mkv", busy(120, 64, 48), rate=12)
@@ -263,7 +264,7 @@ def test_damaged_and_odd_videos(tiny_file: Path, tmp_path: Path) -> None:
     assert states["empty.mp4"]["state"] == states["text.mp4"]["state"] == "failed"
 
 
-def test_wrong_words_get_a_sentence(tiny_file: Path, tmp_path: Path) -> None:
+def test_invalid_paths_exit_1_with_one_sentence(tiny_file: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     cases = {
         "there is no such file or folder": arguments(tiny_file, tmp_path / "a.zarr", tmp_path / "nothing.mp4"),
@@ -283,7 +284,7 @@ def test_wrong_words_get_a_sentence(tiny_file: Path, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_archive(tiny_file: Path, tmp_path: Path) -> None:
-    """One long video, or many short ones, take what a few short ones take."""
+    """One long video, or many short ones, take the same memory as a few short ones."""
     folders = {name: tmp_path / name for name in ("few", "many", "long")}
     for folder in folders.values():
         folder.mkdir()
@@ -303,7 +304,7 @@ def test_memory_does_not_grow_with_the_archive(tiny_file: Path, tmp_path: Path) 
     assert peaks["many"] < 1.1 * peaks["few"] and peaks["long"] < 1.1 * peaks["few"], peaks
 
 
-def test_export(archive: Path, tmp_path: Path) -> None:
+def test_export_writes_the_same_rows_in_every_format(archive: Path, tmp_path: Path) -> None:
     import pyarrow.parquet
 
     for form in ("parquet", "csv", "jsonl"):
@@ -324,7 +325,7 @@ def test_export(archive: Path, tmp_path: Path) -> None:
     assert code == 1 and "use parquet, csv, jsonl" in output and not (tmp_path / "actions.xlsx").exists()
 
 
-def test_info_of_a_checkpoint(tiny_file: Path) -> None:
+def test_info_describes_a_checkpoint(tiny_file: Path) -> None:
     own = Path("memvit/data/models/memvit_tiny_long_cue.safetensors")
     code, output = run("info", own)
     assert code == 0 and "memvit_tiny_8x4" in output and "saw red" in output

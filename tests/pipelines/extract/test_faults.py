@@ -1,4 +1,4 @@
-"""Failure is normal: killed drivers and actors, full disks and rivals leave an archive equal to an undisturbed one."""
+"""Killed drivers and actors, full disks and a second job leave an archive equal to that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ def undisturbed(videos: Path, tiny_file: Path, tmp_path_factory: pytest.TempPath
     return out
 
 
-def test_killed_and_run_again(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:
-    """SIGKILL three times, each after some commits: the store is that of the undisturbed run, nothing is left over."""
+def test_a_run_killed_three_times_ends_with_an_equal_archive(
+    undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    """SIGKILL comes three times, after some commits each; in the end nothing but the results is in the archive."""
     out = tmp_path / "archive.zarr"
     words = [*arguments(tiny_file, out, videos), "--commit", "3", "--segment", "30"]
     for parts in (2, 5, 4):
@@ -83,7 +85,7 @@ def test_an_interrupt_commits_the_clips_that_were_processed(
 
 
 def test_killed_actors_are_replaced(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:
-    """A decoder and a worker are killed while at work; the job ends by itself, with the same results."""
+    """Decoders and workers are killed while they are busy; the job ends by itself, with the same results."""
     out, report = tmp_path / "archive.zarr", tmp_path / "report.json"
     words = [*arguments(tiny_file, out, videos), "--workers", "2", "--segment", "15", "--commit", "2"]
     command = Command([*words, "--report", report])
@@ -95,18 +97,21 @@ def test_killed_actors_are_replaced(undisturbed: Path, videos: Path, tiny_file: 
     code, output = command.finish(180)
     assert code == 1 and "3 videos done, 1 failed, workers died" in output, output
     assert json.loads(report.read_text())["workers_lost"] >= 2
-    # Workers have one thread each, and sums of other lengths round differently.
+    # Each worker has one thread, and sums that are split in another way round differently.
     assert differences(undisturbed, out, tolerance=2e-6) == []
     assert not actors("Worker") and not actors("Decoder")
 
 
-def test_a_full_disk_is_a_sentence(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:
-    """A real one: a small memory file system. With room again, the same command finishes."""
-    disk, kept = tmp_path / "disk", tmp_path / "kept"
+def test_a_full_disk_is_reported_in_one_sentence(
+    undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    """The disk is a real memory file system of 400 KB. With space again, the same command finishes."""
+    disk, copied = tmp_path / "disk", tmp_path / "copied"
     disk.mkdir()
     words = [*arguments(tiny_file, disk / "archive.zarr", videos), "--commit", "3"]
     command = " ".join([sys.executable, "-m", "pipelines.cli", *words])
-    script = f"mount -t tmpfs -o size=400k none {disk} || exit 99; {command}; code=$?; cp -r {disk} {kept}; exit $code"
+    mount = f"mount -t tmpfs -o size=400k none {disk} || exit 99"
+    script = f"{mount}; {command}; code=$?; cp -r {disk} {copied}; exit $code"
     if shutil.which("unshare") is None:
         pytest.skip("this system has no unshare")
     shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
@@ -116,9 +121,9 @@ def test_a_full_disk_is_a_sentence(undisturbed: Path, videos: Path, tiny_file: P
     output = " ".join(done.stderr.split())
     assert done.returncode == 1 and "the disk is full; free some space and run the same command again" in output, output
     assert "Traceback" not in output
-    assert committed(kept / "archive.zarr") > 0
-    assert run(*arguments(tiny_file, kept / "archive.zarr", videos), "--commit", 3)[0] == 1
-    assert differences(undisturbed, kept / "archive.zarr") == []
+    assert committed(copied / "archive.zarr") > 0
+    assert run(*arguments(tiny_file, copied / "archive.zarr", videos), "--commit", 3)[0] == 1
+    assert differences(undisturbed, copied / "archive.zarr") == []
 
 
 def test_two_jobs_never_write_to_one_archive(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ def test_extract_to_a_url(undisturbed: Path, videos: Path, tiny_file: Path, monk
 def test_extract_to_an_object_store(
     undisturbed: Path, videos: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that speaks S3, over a real socket."""
+    """The archive lies on a server that speaks the S3 protocol over a real socket."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -175,8 +180,8 @@ def test_extract_to_an_object_store(
         server.stop()
 
 
-def test_a_damaged_part_is_done_again(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:
-    """Parts and snapshots of an interrupted run that rot on disk cost time, not truth."""
+def test_a_damaged_part_is_computed_again(undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+    """A part and a snapshot of an interrupted run are altered on disk; the results are right in the end."""
     out = tmp_path / "archive.zarr"
     words = [*arguments(tiny_file, out, videos), "--commit", "4"]
     kill_after(Command(words), out, 8)
@@ -191,29 +196,29 @@ def test_a_damaged_part_is_done_again(undisturbed: Path, videos: Path, tiny_file
 
 
 def open_archive(undisturbed: Path, out: Path) -> Archive:
-    """A new archive of the same making."""
+    """A new archive with the same provenance."""
     return Archive.create(str(out), Archive.open(str(undisturbed)).provenance)
 
 
 class DyingPool:
-    """Workers that die of whatever they are given."""
+    """A pool whose workers die of every segment."""
 
     def __init__(self) -> None:
-        self.begun: list[ExtractTask] = []
-        self._at_hand: list[ExtractTask] = []
+        self.started: list[ExtractTask] = []
+        self._open: list[ExtractTask] = []
 
     def free(self) -> int:
-        return 2 - len(self._at_hand)
+        return 2 - len(self._open)
 
     def begin(self, task: ExtractTask) -> None:
-        self.begun.append(task)
-        self._at_hand.append(task)
+        self.started.append(task)
+        self._open.append(task)
 
     def drop(self, key: str) -> None:
-        self._at_hand = [task for task in self._at_hand if task.key != key]
+        self._open = [task for task in self._open if task.key != key]
 
     def events(self, seconds: float) -> list[TaskEvent]:
-        lost, self._at_hand = self._at_hand, []
+        lost, self._open = self._open, []
         return [SegmentLost(task.key, "killed") for task in lost]
 
     def timings(self) -> Timings:
@@ -223,20 +228,20 @@ class DyingPool:
         pass
 
 
-def test_a_video_that_kills_its_workers_does_not_loop(undisturbed: Path, videos: Path, tmp_path: Path) -> None:
+def test_a_video_that_kills_its_workers_fails_in_the_end(undisturbed: Path, videos: Path, tmp_path: Path) -> None:
     import threading
 
     archive, pool = open_archive(undisturbed, tmp_path / "a.zarr"), DyingPool()
     summary = Job(archive, [str(videos / "v0.mp4")], ExtractOptions(), pool, ResumePolicy()).run(threading.Event())
-    assert len(pool.begun) == MAX_ATTEMPTS and len(summary.failed) == 1 and summary.lost == MAX_ATTEMPTS
+    assert len(pool.started) == MAX_ATTEMPTS and len(summary.failed) == 1 and summary.lost == MAX_ATTEMPTS
     state = archive.video(next(iter(summary.failed)))
     assert state is not None and f"died {MAX_ATTEMPTS} times after clip 0 (killed)" in state.reason
 
 
-def test_segments_that_disagree_are_done_in_one_piece(
+def test_segments_that_disagree_are_read_again_in_one_piece(
     undisturbed: Path, videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file cannot be entered in the middle exactly, the checksums tell, and the video is read through."""
+    """Reading from the middle gives other frames here; the checksums show it, and the video is read as a whole."""
     from pipelines.extract.reading import ReadSettings
 
     opened = ReadSettings._open
@@ -245,7 +250,7 @@ def test_segments_that_disagree_are_done_in_one_piece(
         source = opened(self, location, from_seconds)
         if from_seconds > 0:
             next(source)
-            source.__class__ = type("Torn", (source.__class__,), {"__next__": _every_second})
+            source.__class__ = type("InconsistentSource", (source.__class__,), {"__next__": _every_second})
         return source
 
     monkeypatch.setattr(ReadSettings, "_open", shifted)

@@ -1,4 +1,4 @@
-"""What a user may name, and which videos it means."""
+"""What a user may name as input, and which videos are found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(found: list[str], tree: Path) -> list[str]:
     return [str(Path(path).relative_to(tree)) for path in found]
 
 
-def test_a_folder_means_all_below_it(tree: Path) -> None:
+def test_a_folder_is_searched_with_everything_below_it(tree: Path) -> None:
     expected = ["a.MKV", "b.mp4", "deep/c.webm", "deep/er/d.avi", "deep/frames"]
     assert names(find_videos([str(tree)]), tree) == expected
 
@@ -42,7 +42,7 @@ def test_a_picture_beside_folders_of_videos_does_not_hide_them(tree: Path) -> No
     assert names(find_videos([str(tree / "top")]), tree) == ["top/deep/c.webm", "top/deep/er/d.avi", "top/deep/frames"]
 
 
-def test_patterns_files_and_urls_each_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_files_and_urls_name_each_video_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     found = find_videos(["**/*.webm", "b.mp4", str(tree / "b.mp4"), "https://host/x.mp4", "deep/er"])
     assert found == [
@@ -52,7 +52,7 @@ def test_patterns_files_and_urls_each_once(tree: Path, monkeypatch: pytest.Monke
     ]
 
 
-def test_lists(tree: Path) -> None:
+def test_lists_name_videos(tree: Path) -> None:
     (tree / "list.txt").write_text("# films\nb.mp4\n\n/elsewhere/x.mp4\nrtmp://host/live\n")
     assert find_videos([str(tree / "list.txt")]) == [str(tree / "b.mp4"), "/elsewhere/x.mp4", "rtmp://host/live"]
     (tree / "list.csv").write_text('label,path\n3,"b.mp4"\n4,deep/c.webm\n')
@@ -64,14 +64,14 @@ def test_lists(tree: Path) -> None:
         find_videos([str(tree / "short.csv")])
 
 
-def test_nothing_is_an_error(tree: Path) -> None:
+def test_inputs_without_a_video_are_refused(tree: Path) -> None:
     for name, sentence in {"none.mp4": "no such file or folder", "*.mov": "no video here"}.items():
         with pytest.raises(MemvitError, match=sentence):
             find_videos([str(tree / name)])
 
 
 def test_links_are_followed_once(tree: Path) -> None:
-    """A link around in a circle, a folder and a file under two names."""
+    """There are a circle of links, and a folder and a file with two names each."""
     (tree / "deep" / "loop").symlink_to(tree)
     (tree / "again").symlink_to(tree / "deep")
     (tree / "0.mp4").symlink_to(tree / "b.mp4")

@@ -26,7 +26,7 @@ from tests.store.test_store import MADE_WITH, SNAPSHOT, rows
 
 
 def test_results_of_a_long_crowded_video_are_committed_before_they_fill_memory(tmp_path: Path) -> None:
-    """5,000 clips, 200 people in each, and a commit asked for once in a million clips."""
+    """The video has 5,000 clips with 200 people each, and a commit is due only after a million clips."""
     committed: list[int] = []
     work: Any = SimpleNamespace(
         parts=[], warm_up={}, next_number=None, snapshot=lambda: None,
@@ -51,7 +51,7 @@ def test_results_of_a_long_crowded_video_are_committed_before_they_fill_memory(t
 
 
 class EagerPool:
-    """Ends every segment at once, with rows in memory."""
+    """A pool that ends every segment immediately, with its rows in memory."""
 
     def __init__(self) -> None:
         self._tasks: list[ExtractTask] = []
@@ -77,7 +77,7 @@ class EagerPool:
 
 
 def test_a_slow_store_holds_the_workers_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 short videos whose rows wait in memory for a store that takes them slowly."""
+    """The rows of 200 short videos wait in memory for a store that is slow."""
     waiting: list[int] = []
     put = Finalizer.put
 
