@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from memvit.models import create_model
+from memvit.models import MeMViT, create_model
+from tests import shared
 from tests.golden import fill
 from tests.processes import Command
 
@@ -24,6 +28,16 @@ LONG_FILES = (
     "pipelines/extract/test_extract.py",
     "pipelines/watch/test_watch.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the processes of pytest-xdist inherit the environment
+        os.environ[shared.FOLDER] = tempfile.mkdtemp(prefix="memvit-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(shared.FOLDER), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,9 +56,19 @@ def filled(model: nn.Module) -> nn.Module:
     return model
 
 
+def official_file(stem: str) -> Path:
+    """A full checkpoint of golden weights in an official layout. Hundreds of megabytes: made once a run."""
+
+    def make(path: Path) -> None:
+        state = fill.state_dict(json.loads((GOLDEN / f"{stem}.shapes.json").read_text()))
+        torch.save({"model_state": state, "cfg": "MODEL: MViT\n", "epoch": 29}, path)
+
+    return shared.made_once(f"{stem}.pyth", make)
+
+
 def official_state(stem: str) -> dict[str, torch.Tensor]:
-    """A full state dict in an official layout."""
-    return fill.state_dict(json.loads((GOLDEN / f"{stem}.shapes.json").read_text()))
+    """A full state dict of golden weights in an official layout."""
+    return torch.load(official_file(stem), weights_only=True, mmap=True)["model_state"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,8 +93,14 @@ def tiny_file(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def memvit_16_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def memvit_16_file() -> Path:
     """MeMViT-16 for AVA as a file in the official layout."""
-    path = tmp_path_factory.mktemp("official") / "MeMViT_16L_16x4_K400pt.pyth"
-    torch.save({"model_state": official_state("memvit_16_ava"), "cfg": "MODEL: MViT\n", "epoch": 29}, path)
-    return path
+    return official_file("memvit_16_ava")
+
+
+@pytest.fixture(scope="session")
+def memvit_16(memvit_16_file: Path) -> MeMViT:
+    """MeMViT-16 for AVA with golden weights."""
+    model = create_model("memvit_16_16x4.ava_k400", checkpoint=memvit_16_file)
+    assert isinstance(model, MeMViT)
+    return model

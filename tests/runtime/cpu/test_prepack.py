@@ -19,7 +19,7 @@ from memvit.runtime.cpu.onednn import can_pack
 from memvit.runtime.cpu.prepack import prepack
 from pipelines.demo import CHECKPOINT
 from tests.conftest import filled
-from tests.models.test_golden import memvit_scores
+from tests.models.test_golden import MEMVIT_16, cpu_runner, memvit_scores
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="this build of torch has no packed linear layers")
 BOXES = [torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]])]
@@ -69,16 +69,11 @@ def test_lower_precisions_are_near(tiny: nn.Module, int8: bool, dtype: torch.dty
     assert 0 < differences.mean() < mean and differences.max() < most
 
 
-def test_golden_scores_of_the_packed_model(memvit_16_file: Path) -> None:
-    model = create_model("memvit_16_16x4.ava_k400", checkpoint=memvit_16_file)
-    assert max(memvit_scores(prepack(model), "memvit_16_ava_wide", "memvit_16_wide", (224, 320)).values()) < 1e-5
-
-
 @pytest.mark.skipif(not can_pack(int8=True), reason="no 8-bit products")
-def test_golden_scores_in_8_bits(memvit_16_file: Path) -> None:
+def test_golden_scores_in_8_bits(memvit_16: MeMViT) -> None:
     """These weights are made to move every path as far as they can; trained ones are more forgiving."""
-    model = create_model("memvit_16_16x4.ava_k400", checkpoint=memvit_16_file)
-    differences = memvit_scores(prepack(model, int8=True), "memvit_16_ava_wide", "memvit_16_wide", (224, 320))
+    runner = cpu_runner(MEMVIT_16, memvit_16, "int8")
+    differences = memvit_scores(runner, "memvit_16_ava_wide", "memvit_16_wide", (224, 320))
     assert np.mean(list(differences.values())) < 0.04 and max(differences.values()) < 0.06, differences
 
 
