@@ -1,17 +1,22 @@
-# make demo   install, then watch a generated video and leave its results in demo/
-# make test   install with the test extra, then run the tests
-# make lint   ruff and mypy
+# make demo       install, then watch a generated video and leave its results in demo/
+# make test       install with the test extra, then run the tests except for those that are marked slow
+# make test-all   the same, with the slow ones
+# make lint       ruff and mypy
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-all lint format clean
 
 demo: $(VENV)/installed-base
 	$(BIN)/memvit demo --out demo
 
 test: $(VENV)/installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-all: $(VENV)/installed-test
+	$(PYTEST) -m ''
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

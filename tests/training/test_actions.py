@@ -154,6 +154,8 @@ def test_crop_and_flip_are_the_same_all_through_a_video(data: Path, tmp_path: Pa
     assert (stack.std(dim=(0, 2)).mean(-1) < 6).float().mean() > 0.3
 
 
+@pytest.mark.slow  # Ray and its workers take most of a minute; test_workers.py compares processes without Ray
+@pytest.mark.timeout(600)
 def test_two_workers_learn_what_one_learns(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     plain = ["model.dropout=0", "model.drop_path=0", "run.evaluate_every_epochs=0", "schedule.epochs=1"]
