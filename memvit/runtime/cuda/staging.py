@@ -80,7 +80,8 @@ class Downloads:
         if len(self._buffer) < len(flat):
             self._buffer = torch.empty(len(flat), pin_memory=self._pinned)
         here = self._buffer[: len(flat)]
-        here.copy_(flat, non_blocking=True)
+        with torch.inference_mode():  # the buffer may have been made in this mode, and only here it can be written then
+            here.copy_(flat, non_blocking=True)
         if self._pinned:
             torch.cuda.current_stream(flat.device).synchronize()
         return split_like(here.clone(), tensors)

@@ -45,3 +45,10 @@ def test_values_are_fetched_as_float32_and_are_the_callers(device: torch.device)
     assert first[0].dtype == np.float32 and first[0].tolist() == [[1.5] * 3] * 2 and first[1].tolist() == [1.0] * 4
     assert second[0].tolist() == [[0.0] * 3] * 2
     assert downloads.fetch([]) == []
+
+
+def test_values_can_be_fetched_in_and_out_of_inference_mode() -> None:
+    downloads = Downloads(pinned=False)
+    with torch.inference_mode():
+        downloads.fetch([torch.zeros(4)])
+    assert downloads.fetch([torch.ones(2)])[0].tolist() == [1.0, 1.0]
