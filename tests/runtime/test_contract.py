@@ -297,5 +297,6 @@ def test_images(make: Callable[[nn.Module], Runner]) -> None:
         logits, memory = runner(images)
         assert memory is None
         torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="neither boxes nor a memory"):
-        runner.step(images, [torch.zeros(0, 4)] * 3)
+    for given in (images, torch.zeros(3, 1, 64, 64, 3, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match="neither boxes nor a memory"):
+            runner.step(given, [torch.zeros(0, 4)] * 3)

@@ -50,6 +50,11 @@ class CudaRunner(Runner):
         self._uploads, self._downloads = Uploads(device, pinned=is_cuda), Downloads(pinned=is_cuda)
         self._graphs = GraphCache(capture or CudaCapture(device), self._position_columns)
 
+    @property
+    def captured_steps(self) -> int:
+        """How many shapes of arguments have a captured graph now."""
+        return self._graphs.captured
+
     def _position_columns(self) -> list[object]:
         attentions = [module for module in self._twin.modules() if isinstance(module, CachedAttention)]
         return [columns for attention in attentions for columns in attention.cache.held]
@@ -64,8 +69,8 @@ class CudaRunner(Runner):
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
         """See `Runner.step`."""
         with self.inference(), self._current_device():
-            if images.dtype != torch.uint8:
-                self._check(images, boxes)
+            as_clips = images.permute(0, 4, 1, 2, 3) if is_frames(images) and images.ndim == 5 else images
+            self._check(as_clips, boxes)
             people = sum(len(box) for box in boxes) if boxes is not None else 0
             images, batch = self._sent(images, boxes)
             layout = StepLayout.of(batch, memory, self._update_grids(images) if remember else None)
