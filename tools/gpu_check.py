@@ -13,6 +13,7 @@ gpu_check.json. The exit code is 1 if a check fails.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import json
 import os
@@ -23,6 +24,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a chec
 
 from memvit.models import MODELS, Memory, MeMViT, create_model
 from memvit.runtime import MemoryPool, Precision, Runner, for_device
+from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.flops import count_clip_macs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +95,13 @@ def randomised(network: nn.Module) -> nn.Module:
     return network
 
 
+def free_memory() -> None:
+    """Give back what earlier work holds. It fails after an error that lasts, which must not cost the report."""
+    gc.collect()  # a runner and its graphs refer to each other
+    with suppress(RuntimeError):
+        torch.cuda.empty_cache()
+
+
 # ---- checks
 
 
@@ -145,15 +155,16 @@ def check_streams() -> str:
             single.append(one.logits)
         if len(output.logits):
             largest = max(largest, (output.logits.sigmoid() - torch.cat(single).sigmoid()).abs().max().item())
+    assert isinstance(together, CudaRunner) and together.captured_steps, "no step was captured as a CUDA graph"
     assert largest < 1e-3, f"streams in a batch differ from streams alone by {largest:.2e}"
     return f"24 steps of up to 5 streams: largest difference {largest:.1e}"
 
 
 def check_training() -> str:
     """Steps of DistributedDataParallel over NCCL in one process: losses fall, every parameter has a gradient."""
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", "29577")
-    torch.distributed.init_process_group("nccl", world_size=1, rank=0)
+    # On a port that is free.
+    store = torch.distributed.TCPStore("127.0.0.1", 0, 1, is_master=True)  # type: ignore[attr-defined]
+    torch.distributed.init_process_group("nccl", store=store, world_size=1, rank=0)
     try:
         network = create_model("memvit_tiny_8x4").train().cuda()
         assert isinstance(network, MeMViT)
@@ -185,7 +196,8 @@ def check_tests() -> str:
     if importlib.util.find_spec("pytest") is None:
         return "left out: pytest is not installed here"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "tests/runtime"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=540)
+    exact = os.environ | {"NVIDIA_TF32_OVERRIDE": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=exact, capture_output=True, text=True, timeout=540)
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1]
     assert done.returncode in (0, 5), last
     return last
@@ -211,7 +223,7 @@ def run_checks(report: Report) -> None:
             traceback.print_exc()
             report.checks.append(Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0]))
         print(report.checks[-1], flush=True)
-        torch.cuda.empty_cache()
+        free_memory()
 
 
 # ---- speeds
@@ -261,6 +273,7 @@ def torchvision_step(batch: int) -> Callable[[], object]:
     """torchvision's `mvit_v2_s` as fast as it gets: bfloat16 weights, compiled with captured graphs."""
     from torchvision.models.video import mvit_v2_s
 
+    torch.compiler.reset()  # after 8 batch sizes torch would stop compiling without an error
     network = mvit_v2_s(weights=None).eval().cuda().to(torch.bfloat16)
     compiled: Any = torch.compile(network, mode="reduce-overhead", dynamic=False)
     clips = torch.randn(batch, 3, 16, 224, 224, device="cuda", dtype=torch.bfloat16)
@@ -285,7 +298,7 @@ def measure(report: Report, name: str, make: Callable[[int], Callable[[], object
             report.notes.append(f"{name}, batch {batch}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
             break
         finally:
-            torch.cuda.empty_cache()
+            free_memory()
         share = macs * batch / taken / (report.matmul_tflops * 1e12 / 2)
         report.speeds.append(Speed(name, batch, batch / taken, taken * 1e3, share))
         print(report.speeds[-1], flush=True)
@@ -342,6 +355,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("torch finds no CUDA device on this machine", file=sys.stderr)
         return 2
+    torch.backends.cudnn.allow_tf32 = False  # convolutions of float32 are rounded to 10 bits by default
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, CUDA {torch.version.cuda}"
     report = Report(torch.cuda.get_device_name(), versions)
     run_checks(report)
