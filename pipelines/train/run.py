@@ -98,7 +98,7 @@ def train(
     """
     world = World.join()
     device = device or world.device(choose_device(recipe.run.device))
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:  # torch refuses `cuda` here, which is the current device
         torch.cuda.set_device(device)  # where libraries put what has no device of its own
     task, note = build_task(recipe, world)
     labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it

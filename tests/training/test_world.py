@@ -142,6 +142,24 @@ def test_a_worker_on_ray_trains_on_the_device_that_ray_assigned(
     assert used == [torch.device(expected)]
 
 
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_one_process_trains_on_the_gpu_that_is_chosen(device: str, index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cuda` has no number, and torch takes only numbers for the current device."""
+    current = [0]
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", current.append, raising=False)
+    monkeypatch.setattr(torch.cuda, "_check_stray_context", lambda index: None, raising=False)
+    monkeypatch.setattr(pipelines.train.run, "choose_device", torch.device)
+
+    def build(recipe: object, world: World) -> None:
+        raise MemvitError("far enough")
+
+    monkeypatch.setattr(pipelines.train.run, "build_task", build)
+    recipe: Any = SimpleNamespace(run=SimpleNamespace(device=device))
+    with pytest.raises(MemvitError, match="far enough"):
+        pipelines.train.run.train(recipe, lambda event: None, lambda note: None)
+    assert current[-1] == index
+
+
 def test_of_failed_workers_the_one_that_explains_itself_is_quoted() -> None:
     closed, explained, wrapped, failed = (
         RuntimeError("Connection closed"),
