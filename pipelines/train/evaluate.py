@@ -16,6 +16,7 @@ from memvit.training.recipe import ClassificationRecipe
 from memvit.types import MemvitError
 from pipelines.stopping import stop_requested
 
+from .data_paths import check_data_paths
 from .run import adjusted
 
 
@@ -41,6 +42,7 @@ def evaluate_classification(
     entry, choice = model_entry(recipe.model.name), recipe.model
     if checkpoint is None and not choice.pretrained and choice.checkpoint is None:
         raise MemvitError("nothing to evaluate: pass --checkpoint FILE, or model.pretrained=true")
+    check_data_paths(recipe, only_test=True)
     path = checkpoint or (Path(choice.checkpoint) if choice.checkpoint else None)
     model, report = load_model(
         choice.name,

@@ -19,6 +19,7 @@ from memvit.training.actions import open_footage
 from memvit.training.recipe import ActionRecipe
 from memvit.types import MemvitError
 
+from .data_paths import check_data_paths
 from .run import open_model
 
 
@@ -37,6 +38,7 @@ def evaluate_actions(
         choice = replace(choice, checkpoint=str(checkpoint), pretrained=False, inflate=None)
     if choice.checkpoint is None and not choice.pretrained:
         raise MemvitError("nothing to evaluate: pass --checkpoint FILE, or model.pretrained=true")
+    check_data_paths(recipe, only_test=True)
     model, entry, report = open_model(choice)
     if not isinstance(model, MeMViT) or model.config.head.kind != "action":
         raise MemvitError(f"{choice.name} does not answer for people; choose a memvit_*.ava_* model")

@@ -25,6 +25,8 @@ from memvit.training.world import STEP_TIMEOUT
 from memvit.types import MemvitError
 from pipelines.stopping import stop_requested
 
+from .data_paths import check_data_paths
+
 POLL_SECONDS = 0.3
 """Pause between two times that the driver reads the workers' messages."""
 
@@ -83,6 +85,7 @@ def train_on_ray(
         from pipelines.cluster import Cluster
     except ImportError as error:
         raise MemvitError("several workers need Ray: pip install 'memvit[ray]'") from error
+    check_data_paths(recipe)
     storage = Path(recipe.run.out).absolute() / "ray"  # Ray needs a folder that all machines see
     started_here = not ray.is_initialized()
     cluster = Cluster.join(address) if started_here else Cluster.joined()

@@ -32,6 +32,8 @@ from memvit.training.world import World
 from memvit.types import MemvitError
 from pipelines.stopping import stop_requested
 
+from .data_paths import check_data_paths
+
 BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
 
 
@@ -96,6 +98,7 @@ def train(
     `device` is that of this process, where whatever started it knows it. Returns how far it came, and whether it was
     interrupted.
     """
+    check_data_paths(recipe)
     world = World.join()
     device = device or world.device(choose_device(recipe.run.device))
     if device.type == "cuda" and device.index is not None:  # torch refuses `cuda` here, which is the current device

@@ -101,9 +101,11 @@ def test_a_broken_video_is_listed_and_counts_as_wrong(
         (["train", CONFIG, "model.reads=[1]"], "has no memory"),
     ],
 )
-def test_mistakes_get_one_sentence(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_input_exits_1_with_one_sentence(
+    arguments: list[str], message: str, data: list[str], tmp_path: Path
+) -> None:
     extra = ["--out", str(tmp_path)] if arguments[0] == "evaluate" else [f"run.out={tmp_path}"]
-    result = CliRunner().invoke(app, [*arguments, *extra])
+    result = CliRunner().invoke(app, [*arguments[:2], *data, *arguments[2:], *extra])
     assert result.exit_code == 1
     assert "error:" in result.stderr and message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
