@@ -17,7 +17,7 @@ from memvit.datasets.ava_files import AvaTable, read_label_map, read_table
 from memvit.evaluation.actions import detections_table, score_keyframes
 from memvit.evaluation.ava import evaluate, select_boxes
 from memvit.models import MeMViT
-from memvit.training.recipe import load_recipe
+from memvit.training.recipe_file import load_recipe
 from memvit.training.run_state import run_checkpoints
 from pipelines.train.run import open_model
 

@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from memvit.datasets.sampling import mixed_seed
 from memvit.training.log import RunLog
 from memvit.training.optimizer import build_optimizer, learning_rate
-from memvit.training.recipe import Recipe, recipe_yaml
+from memvit.training.recipe import Recipe
+from memvit.training.recipe_file import recipe_yaml
 from memvit.training.run_state import RunState, check_same_recipe, last_run, save_run
 from memvit.training.world import World
 from memvit.types import MemvitError

@@ -1,4 +1,4 @@
-"""The keys of a recipe, read from its dataclasses: their names, types in words, defaults, and what they mean."""
+"""Reads the keys of a recipe from its dataclasses: their names, types in words, defaults and meanings."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ PLURALS = {str: "texts", int: "whole numbers", float: "numbers"}
 
 @dataclass(frozen=True)
 class RecipeKey:
-    """One key."""
+    """A key of a recipe, such as `run.batch_size`."""
 
     name: str
-    """With its section, for example `run.batch_size`."""
+    """The key with its section, for example `run.batch_size`."""
     kind: str
-    """What its value must be, in words."""
+    """The type of its value in words, for example "a whole number"."""
     default: Any
 
 
 def keys_of(recipe_class: type) -> dict[str, RecipeKey]:
-    """All keys of a class of recipes by name, section by section."""
+    """All keys of a class of recipes by name, ordered by section."""
     return {key.name: key for key in _keys(recipe_class, recipe_class(), "")}
 
 
 def meanings_of(recipe_class: type, prefix: str = "") -> dict[str, str]:
-    """Key → what it means: the text that stands below its field in the source."""
+    """Key → its meaning, which is the text below its field in the source."""
     texts, defaults, found = _texts(recipe_class), recipe_class(), dict[str, str]()
     for field in fields(recipe_class):
         default, name = getattr(defaults, field.name), prefix + field.name
@@ -46,8 +46,10 @@ def meanings_of(recipe_class: type, prefix: str = "") -> dict[str, str]:
 
 
 def set_values(recipe: Any, change: Any, recipes: Mapping[str, type], where: str = "") -> None:
-    """Put all values of `change` into a recipe, both as OmegaConf's nodes. MemvitError, which begins with `where`,
-    with the key that does not exist or whose value does not fit."""
+    """Put all values of `change` into a recipe; both are OmegaConf nodes.
+
+    MemvitError, beginning with `where`, if a key does not exist or its value has the wrong type.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -62,14 +64,14 @@ def set_values(recipe: Any, change: Any, recipes: Mapping[str, type], where: str
 
 
 def value_of(recipe: Any, name: str) -> Any:
-    """What a recipe says for a key."""
+    """The value of a key in a recipe."""
     for part in name.split("."):
         recipe = getattr(recipe, part)
     return recipe
 
 
 def nearest_keys(name: str, known: Iterable[str]) -> list[str]:
-    """The keys that `name` may have been meant to be: the same one in its section, or one that is spelled alike."""
+    """Keys that `name` may stand for: the same key with its section, or one with a similar spelling."""
     known = list(known)
     leaves = {key: key.rpartition(".")[2] for key in known}
     leaf = name.rpartition(".")[2]
@@ -82,7 +84,7 @@ def nearest_keys(name: str, known: Iterable[str]) -> list[str]:
 
 
 def written(value: Any) -> str:
-    """A value as a recipe writes it."""
+    """A value in the notation of a recipe."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -140,7 +142,7 @@ def _no_such_key(name: str, task: str, recipes: Mapping[str, type]) -> str:
 
 
 def _texts(section: type) -> dict[str, str]:
-    """Field → the text that stands below it."""
+    """Field → the text below it in the source."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     assert isinstance(tree, ast.ClassDef)
     found = {}

@@ -98,7 +98,7 @@ def check_same_recipe(written: str, recipe: Recipe, folder: Path) -> None:
     """MemvitError with the keys that differ, if the run in `folder` was started with another recipe."""
     from omegaconf import OmegaConf
 
-    from memvit.training.recipe import recipe_yaml
+    from memvit.training.recipe_file import recipe_yaml
 
     before, now = _flat(OmegaConf.create(written)), _flat(OmegaConf.create(recipe_yaml(recipe)))
     for key in FREE_TO_CHANGE:

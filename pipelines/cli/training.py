@@ -48,7 +48,7 @@ def train_command(
     if dry:
         _print_dry_run(recipe, overrides, workers, as_json=as_json)
         return
-    from memvit.training.recipe import load_recipe
+    from memvit.training.recipe_file import load_recipe
     from pipelines.outputs import check_folder
     from pipelines.train.progress import TrainProgress
     from pipelines.train.run import train
@@ -75,7 +75,7 @@ def train_command(
 
 
 def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> None:
-    from memvit.training.recipe import load_recipe
+    from memvit.training.recipe_file import load_recipe
     from pipelines.train.recipe_help import key_rows, key_text
 
     with one_sentence():
@@ -84,7 +84,7 @@ def _print_keys(recipe: Path, overrides: list[str] | None, *, as_json: bool) -> 
 
 
 def _print_dry_run(recipe: Path, overrides: list[str] | None, workers: int, *, as_json: bool) -> None:
-    from memvit.training.recipe import load_recipe
+    from memvit.training.recipe_file import load_recipe
     from pipelines.train.dry_run import dry_run
 
     with one_sentence():
@@ -107,7 +107,8 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Measure a model on a recipe's test data: top-1 and top-5 of a classifier, the official mAP of an action model."""
-    from memvit.training.recipe import ActionRecipe, load_recipe
+    from memvit.training.recipe import ActionRecipe
+    from memvit.training.recipe_file import load_recipe
     from pipelines.outputs import check_folder
 
     with one_sentence(out):

@@ -18,7 +18,7 @@ ACTION_PATHS = ("train_boxes", "train_predicted", *ACTION_TEST_PATHS, "labels")
 def check_data_paths(recipe: Recipe, *, only_test: bool = False) -> None:
     """MemvitError with the key and the path if one does not exist. With `only_test` training data may be missing."""
     if isinstance(recipe, ActionRecipe):
-        names = ACTION_TEST_PATHS if only_test else ACTION_PATHS
+        names: tuple[str, ...] = ACTION_TEST_PATHS if only_test else ACTION_PATHS
     else:
         names = CLASSIFICATION_TEST_PATHS if only_test else CLASSIFICATION_PATHS
     for name in names:

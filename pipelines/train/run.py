@@ -26,7 +26,8 @@ from memvit.models import (
 from memvit.training.actions import ActionTask
 from memvit.training.classification import ClassificationTask
 from memvit.training.loop import Started, Trainer, TrainingEvent, TrainingTask
-from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe, recipe_yaml
+from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe
+from memvit.training.recipe_file import recipe_yaml
 from memvit.training.run_state import RunState
 from memvit.training.world import World
 from memvit.types import MemvitError

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from memvit.datasets.ava import read_annotations
 from memvit.datasets.ava_files import read_label_map
 from memvit.datasets.cvat import read_cvat
-from memvit.training.recipe import load_recipe
+from memvit.training.recipe_file import load_recipe
 from memvit.types import MemvitError
 from pipelines.cli.app import app
 from tests.video.make import busy, write

@@ -19,7 +19,8 @@ from memvit.models.zoo import VIDEO
 from memvit.training.actions import ActionTask
 from memvit.training.lane_augment import LaneAugmentation
 from memvit.training.loop import StepDone
-from memvit.training.recipe import ActionAugmentation, ActionRecipe, ModelChoice, load_recipe
+from memvit.training.recipe import ActionAugmentation, ActionRecipe, ModelChoice
+from memvit.training.recipe_file import load_recipe
 from memvit.training.run_state import last_run, run_checkpoints
 from memvit.training.world import World
 from memvit.types import Clip, MemvitError, PersonBoxes

@@ -11,7 +11,8 @@ import torch
 
 from memvit.datasets.motion import DIRECTIONS, write_motion_set
 from memvit.training.loop import Resumed, Started, StepDone
-from memvit.training.recipe import ClassificationRecipe, load_recipe
+from memvit.training.recipe import ClassificationRecipe
+from memvit.training.recipe_file import load_recipe
 from memvit.training.run_state import run_checkpoints
 from memvit.types import MemvitError
 from pipelines.train.run import train

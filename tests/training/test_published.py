@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from memvit.models import model_entry
-from memvit.training.recipe import Recipe, load_recipe
+from memvit.training.recipe import Recipe
+from memvit.training.recipe_file import load_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

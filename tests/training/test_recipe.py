@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from memvit.training.recipe import RECIPES, load_recipe, recipe_yaml
+from memvit.training.recipe import RECIPES
+from memvit.training.recipe_file import load_recipe, recipe_yaml
 from memvit.training.recipe_keys import keys_of, meanings_of
 from memvit.types import MemvitError
 

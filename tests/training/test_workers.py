@@ -13,7 +13,8 @@ from memvit.datasets.long_cue import Scene, write_long_cue
 from memvit.models import Memory
 from memvit.training import actions
 from memvit.training.loop import StepDone
-from memvit.training.recipe import ActionRecipe, load_recipe
+from memvit.training.recipe import ActionRecipe
+from memvit.training.recipe_file import load_recipe
 from memvit.training.world import World
 from memvit.types import MemvitError
 from pipelines.train.run import build_task, train
