@@ -1,7 +1,7 @@
 """Recipes: frozen dataclasses with every value that decides a training run.
 
-`memvit train RECIPE --keys` prints the text below a field as the help of its key. `recipe_file` reads recipes from YAML;
-`configs/` holds the published ones.
+`memvit train RECIPE --keys` prints the text below a field as the help of its key. `recipe_file` reads recipes from
+YAML; `configs/` holds the published ones.
 """
 
 from __future__ import annotations

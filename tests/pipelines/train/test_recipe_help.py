@@ -23,7 +23,7 @@ def test_every_key_is_listed_in_lines_of_80_characters(name: str, task: str) -> 
     assert max(map(len, lines)) <= 80
     assert [line.split("=")[0] for line in lines if not line.startswith(" ")] == list(keys_of(RECIPES[task]))
     assert "run.batch_size=7  (a whole number; default 16)" in lines
-    assert lines[lines.index("run.batch_size=7  (a whole number; default 16)") + 1].startswith("    Samples a step")
+    assert lines[lines.index("run.batch_size=7  (a whole number; default 16)") + 1].startswith("    Samples in a batch")
 
 
 def test_keys_as_json() -> None:
