@@ -26,21 +26,21 @@ class ClipSteps:
     """The last S clips of B streams, oldest first, as one layer keeps them."""
 
     keys: Tensor
-    """(B, S, tokens, C)."""
+    """(B, S, tokens, C), the cls token first where there is one."""
     values: Tensor
+    """(B, S, tokens, C)."""
     grid: Grid
+    """The grid of one clip's tokens."""
 
-    def pushed(self, fresh: PooledKV) -> ClipSteps:
-        """Append a clip and let go of the oldest."""
-        keys, values = (
-            torch.cat((kept[:, 1:], new[:, None]), dim=1)
-            for kept, new in ((self.keys, fresh.keys), (self.values, fresh.values))
-        )
+    def appended(self, clip: PooledKV) -> ClipSteps:
+        """The last S clips after one more: the oldest is dropped."""
+        keys = torch.cat((self.keys[:, 1:], clip.keys[:, None]), dim=1)
+        values = torch.cat((self.values[:, 1:], clip.values[:, None]), dim=1)
         return replace(self, keys=keys, values=values)
 
     @staticmethod
     def blank(like: PooledKV, steps: int) -> ClipSteps:
-        """Room for `steps` clips shaped like a fresh one."""
+        """Zeros in the place of `steps` clips of this shape."""
         batch, tokens, channels = like.keys.shape
         keys, values = (like.keys.new_zeros(batch, steps, tokens, channels) for _ in range(2))
         return ClipSteps(keys, values, like.grid)
@@ -48,10 +48,12 @@ class ClipSteps:
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """What one layer remembers of B streams: the nearest clips as they were (training only), the others compressed."""
+    """What one layer remembers of B streams."""
 
     compressed: ClipSteps
+    """All clips, or those that are old enough to be read where there are uncompressed ones."""
     raw: ClipSteps | None = None
+    """The newest clips, uncompressed, of a model in training; None of one that is not."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,7 @@ class Memory:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
         """Move, and convert what is not a count."""
-        moved = self._map(lambda tensor: tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device))
-        return moved
+        return self._map(lambda tensor: tensor.to(device, dtype if tensor.is_floating_point() else None))
 
     def detach(self) -> Memory:
         """The same values, cut off from any graph."""
@@ -172,7 +173,7 @@ class MemoryView:
 
 @dataclass(frozen=True)
 class MemoryUpdate:
-    """What B streams keep of one clip, compressed."""
+    """What B streams add to their memories after one clip, compressed."""
 
     layers: tuple[PooledKV, ...]
     """One a memory layer."""
@@ -197,75 +198,71 @@ def clips_read(steps: Tensor, config: MemoryConfig) -> Tensor:
 
 
 def view_of(memory: Memory, config: MemoryConfig) -> MemoryView:
-    """What is read now of a memory that is not in training; ValueError if it keeps clips uncompressed."""
+    """What B streams read now of a memory that keeps no clip uncompressed; ValueError if it does."""
     if any(layer.raw is not None for layer in memory.layers):
         raise ValueError("this memory is of a model in training; start the stream with memory=None")
+    return view_of_layers([layer.compressed for layer in memory.layers], memory, config)
+
+
+def view_of_layers(layers: Sequence[ClipSteps], memory: Memory, config: MemoryConfig) -> MemoryView:
+    """What is read of these compressed clips, one entry per memory layer, with the ages and boxes of `memory`."""
     valid_mask = valid_clips(memory.ages, config.reads)
-    layers = tuple(
-        MemoryKV(
-            clips_read(layer.compressed.keys, config),
-            clips_read(layer.compressed.values, config),
-            layer.compressed.grid,
-            valid_mask,
-        )
-        for layer in memory.layers
+    read = tuple(
+        MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, valid_mask)
+        for steps in layers
     )
-    return MemoryView(layers, tuple(clips_read(boxes, config) for boxes in memory.boxes), valid_mask)
+    return MemoryView(read, tuple(clips_read(boxes, config) for boxes in memory.boxes), valid_mask)
 
 
 def updated(memory: Memory | None, update: MemoryUpdate, config: MemoryConfig) -> Memory:
-    """The memory after a step that returned `update`; `memory` None at the start of the streams."""
+    """The memory after a step that returned `update`; `memory` is None at the start of the streams."""
     layers = tuple(
-        LayerMemory((memory.layers[place].compressed if memory else ClipSteps.blank(new, config.steps)).pushed(new))
-        for place, new in enumerate(update.layers)
+        LayerMemory((memory.layers[place].compressed if memory else ClipSteps.blank(clip, config.steps)).appended(clip))
+        for place, clip in enumerate(update.layers)
     )
-    batch = len(update.layers[0].keys)
-    ages = memory.ages if memory else torch.zeros(batch, dtype=torch.long, device=update.layers[0].keys.device)
-    return Memory(layers, remember_boxes(memory, update.boxes, config), ages + 1)
+    return with_clip(memory, layers, update.boxes, config)
 
 
-def remember_boxes(memory: Memory | None, pooled: Sequence[Tensor], config: MemoryConfig) -> tuple[Tensor, ...]:
-    """Past boxes of every box block with this clip's, (B, slots, C), at the end."""
-    olds = memory.boxes if memory else [new.new_zeros(len(new), config.steps, *new.shape[1:]) for new in pooled]
-    return tuple(torch.cat((old[:, 1:], new.detach()[:, None]), dim=1) for old, new in zip(olds, pooled, strict=True))
+def with_clip(
+    memory: Memory | None, layers: tuple[LayerMemory, ...], pooled_boxes: Sequence[Tensor], config: MemoryConfig
+) -> Memory:
+    """The memory after a clip: `layers` as they are now, `pooled_boxes` (B, slots, C) appended, one clip older."""
+    olds = (
+        memory.boxes if memory else [clip.new_zeros(len(clip), config.steps, *clip.shape[1:]) for clip in pooled_boxes]
+    )
+    boxes = tuple(
+        torch.cat((old[:, 1:], clip.detach()[:, None]), dim=1) for old, clip in zip(olds, pooled_boxes, strict=True)
+    )
+    if memory is not None:
+        return Memory(layers, boxes, memory.ages + 1)
+    first = layers[0].compressed.keys if layers else boxes[0]
+    return Memory(layers, boxes, torch.ones(len(first), dtype=torch.long, device=first.device))
 
 
-def read_layer(
-    layer: LayerMemory, config: MemoryConfig, valid_mask: Tensor, compress: Compress
-) -> tuple[MemoryKV, LayerMemory]:
-    """What a layer attends to now, and the layer's memory with its oldest raw clip compressed, if it keeps raw ones."""
-    steps = layer.compressed
-    if layer.raw is not None:
-        now = compress(PooledKV(layer.raw.keys[:, 0], layer.raw.values[:, 0], layer.raw.grid))
-        steps = ClipSteps(
-            torch.cat((steps.keys, now.keys[:, None]), dim=1),
-            torch.cat((steps.values, now.values[:, None]), dim=1),
-            now.grid,
-        )
-    past = MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, valid_mask)
-    return past, replace(layer, compressed=steps)
-
-
-def remember_layer(
-    layer: LayerMemory | None, config: MemoryConfig, fresh: PooledKV, compress: Compress, *, raw: bool
-) -> LayerMemory:
-    """A layer's memory after a clip; `layer` is as `read_layer` returned it, or None at the start of a stream.
-
-    `raw` says, at the start only, whether clips stay uncompressed until they are read.
-    """
-    if layer is None:
-        nearest = config.reads[0] if raw else 0
-        # Shapes only: a blank clip is never read.
-        with torch.no_grad():
-            shaped = compress(fresh)
-        blank = ClipSteps.blank(shaped, config.steps - nearest)
-        layer = LayerMemory(blank, ClipSteps.blank(fresh, nearest) if raw else None)
-    elif layer.raw is not None:
-        steps = layer.compressed
-        layer = replace(
-            layer, compressed=ClipSteps(steps.keys[:, 1:].detach(), steps.values[:, 1:].detach(), steps.grid)
-        )
+def with_oldest_compressed(layer: LayerMemory, compress: Compress) -> LayerMemory:
+    """A layer of a model in training, whose oldest uncompressed clip can be read now: compressed within the graph."""
     if layer.raw is None:
-        return replace(layer, compressed=layer.compressed.pushed(compress(fresh)))
-    kept = PooledKV(fresh.keys.detach(), fresh.values.detach(), fresh.grid)
-    return replace(layer, raw=layer.raw.pushed(kept))
+        return layer
+    oldest = compress(PooledKV(layer.raw.keys[:, 0], layer.raw.values[:, 0], layer.raw.grid))
+    steps = layer.compressed
+    keys = torch.cat((steps.keys, oldest.keys[:, None]), dim=1)
+    values = torch.cat((steps.values, oldest.values[:, None]), dim=1)
+    return replace(layer, compressed=ClipSteps(keys, values, oldest.grid))
+
+
+def remember_raw(layer: LayerMemory | None, config: MemoryConfig, clip: PooledKV, compress: Compress) -> LayerMemory:
+    """The memory of a layer that keeps clips uncompressed until they are read, after one more clip.
+
+    `layer` is as `with_oldest_compressed` returned it, or None at the start of the streams.
+    """
+    detached = PooledKV(clip.keys.detach(), clip.values.detach(), clip.grid)
+    if layer is None:
+        uncompressed = config.reads[0]
+        with torch.no_grad():  # only its shape is used: a blank clip is never read
+            compressed = compress(detached)
+        blank = ClipSteps.blank(compressed, config.steps - uncompressed)
+        return LayerMemory(blank, ClipSteps.blank(detached, uncompressed).appended(detached))
+    assert layer.raw is not None
+    steps = layer.compressed
+    compressed_steps = ClipSteps(steps.keys[:, 1:].detach(), steps.values[:, 1:].detach(), steps.grid)
+    return LayerMemory(compressed_steps, layer.raw.appended(detached))

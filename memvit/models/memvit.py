@@ -6,10 +6,8 @@ Source: MeMViT, arXiv 2201.08383. The memory is an argument and a result; the mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from .attention import PooledKV, PoolingAttention
@@ -22,11 +20,11 @@ from .memory import (
     Memory,
     MemoryUpdate,
     MemoryView,
-    clips_read,
-    read_layer,
-    remember_boxes,
-    remember_layer,
-    valid_clips,
+    remember_raw,
+    updated,
+    view_of_layers,
+    with_clip,
+    with_oldest_compressed,
 )
 from .mvit import Backbone, initialise
 from .output import ModelOutput
@@ -34,7 +32,7 @@ from .pooling import pooled_grid
 
 
 class MeMViT(nn.Module):
-    """Actions of people, or the class of a clip, in the light of the clips before it."""
+    """Classifies the actions of people, or whole clips, with a memory of the clips before."""
 
     def __init__(self, config: MViTConfig) -> None:
         super().__init__()
@@ -67,8 +65,8 @@ class MeMViT(nn.Module):
 
         `clips` (B, 3, T, H, W), normalised. `boxes`: B tensors (N_i, 4), xyxy in input pixels, or a `BoxBatch` on the
         clips' device; logits are (sum N_i, classes) in that order. None for a clip classifier, whose logits are (B,
-        classes). `memory`: of these B streams, or None at their start. `remember=False` saves the work of a memory that
-        nobody will read, and returns None. ValueError if an argument does not fit the model or another argument.
+        classes). `memory`: of these B streams, or None at their start. `remember=False` saves the work of making a
+        memory that is not used, and returns None. ValueError if an argument does not fit the model or another argument.
         """
         output = self.forward_features(clips, boxes, memory, remember=remember)
         return output.logits, output.memory
@@ -87,15 +85,17 @@ class MeMViT(nn.Module):
             self.check_memory(memory, streams=len(clips), height=clips.shape[3], width=clips.shape[4])
         plan = self.config.memory
         view, layers = self._read(memory)
-        output, pooled, box_pooled = self._encode(clips, boxes, view)
+        output, pooled, pooled_boxes = self._encode(clips, boxes, view)
         if plan is None or not remember:
             return output
-        kept = tuple(
-            remember_layer(layers[place] if layers else None, plan, of_layer, compress, raw=self.training)
+        keeps_raw = self.training if memory is None else any(layer.raw is not None for layer in memory.layers)
+        if not keeps_raw:
+            return output.with_memory(updated(memory, self._update(pooled, pooled_boxes), plan))
+        remembered = tuple(
+            remember_raw(layers[place] if layers else None, plan, of_layer, compress)
             for place, (of_layer, compress) in enumerate(zip(pooled, self._compressions(), strict=True))
         )
-        ages = torch.zeros(len(clips), dtype=torch.long, device=clips.device) if memory is None else memory.ages
-        return replace(output, memory=Memory(kept, remember_boxes(memory, box_pooled, plan), ages + 1))
+        return output.with_memory(with_clip(memory, remembered, pooled_boxes, plan))
 
     def step(
         self,
@@ -105,46 +105,47 @@ class MeMViT(nn.Module):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """One clip of each of B streams, for whoever keeps the memory: reads a view of it, returns what to add to it.
+        """One clip of each of B streams: reads a view of a memory that the caller holds, returns what to add to it.
 
         `images` (B, 3, T, H, W), normalised; `boxes` as in `forward`, or as a batch on the images' device. The update
         is None for a model without memory, and with `remember=False`. ValueError for an argument that does not fit.
         """
         self.check_inputs(images, boxes)
-        output, pooled, box_pooled = self._encode(images, boxes, memory)
+        output, pooled, pooled_boxes = self._encode(images, boxes, memory)
         if self.config.memory is None or not remember:
             return output, None
-        compressed = (compress(of_layer) for of_layer, compress in zip(pooled, self._compressions(), strict=True))
-        return output, MemoryUpdate(tuple(compressed), tuple(box_pooled))
+        return output, self._update(pooled, pooled_boxes)
+
+    def _update(self, pooled: list[PooledKV], pooled_boxes: list[Tensor]) -> MemoryUpdate:
+        """What is remembered of a clip, compressed."""
+        layers = (compress(of_layer) for of_layer, compress in zip(pooled, self._compressions(), strict=True))
+        return MemoryUpdate(tuple(layers), tuple(pooled_boxes))
 
     def _read(self, memory: Memory | None) -> tuple[MemoryView | None, list[LayerMemory]]:
-        """What is read of a memory, and its layers with what training left uncompressed until now compressed."""
+        """What is read of a memory, and its layers; clips that training left uncompressed until now are compressed."""
         plan = self.config.memory
         if memory is None or plan is None:
             return None, []
-        valid_mask = valid_clips(memory.ages, plan.reads)
-        read = [
-            read_layer(layer, plan, valid_mask, compress)
+        layers = [
+            with_oldest_compressed(layer, compress)
             for layer, compress in zip(memory.layers, self._compressions(), strict=True)
         ]
-        boxes = tuple(clips_read(steps, plan) for steps in memory.boxes)
-        view = MemoryView(tuple(layer for layer, _ in read), boxes, valid_mask)
-        return view, [layer for _, layer in read]
+        return view_of_layers([layer.compressed for layer in layers], memory, plan), layers
 
     def _encode(
         self, clips: Tensor, boxes: Sequence[Tensor] | BoxBatch | None, memory: MemoryView | None
     ) -> tuple[ModelOutput, list[PooledKV], list[Tensor]]:
-        """The output without memory, and what layers and box blocks offer to remember."""
+        """The output without memory, and what memory layers and box blocks may remember of the clip, not compressed."""
         tokens, grid, pooled = self.backbone(clips, memory.layers if memory else None)
         if not isinstance(self.head, ActionHead):
             return ModelOutput(*self.head(tokens)), pooled, []
         patches = tokens[:, 1:] if self.config.cls_token else tokens
         batch = boxes if isinstance(boxes, BoxBatch) else BoxBatch.of(boxes or [], self.head.slots).to(tokens.device)
         past_boxes = list(memory.boxes) if memory else None
-        logits, box_features, box_pooled = self.head(
+        logits, box_features, pooled_boxes = self.head(
             patches, grid, batch, past_boxes, memory.valid_mask if memory else None
         )
-        return ModelOutput(logits, patches.mean(1), box_features), pooled, box_pooled
+        return ModelOutput(logits, patches.mean(1), box_features), pooled, pooled_boxes
 
     def _compressions(self) -> list[Compress]:
         """The compression of each memory layer."""
