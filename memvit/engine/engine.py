@@ -31,19 +31,19 @@ FrameSize: TypeAlias = tuple[int, int]
 
 @dataclass
 class StreamState:
-    """What the engine keeps of one stream, besides its memory."""
+    """The state of one stream, except its memory, which lies in a pool."""
 
     next_index: int = 0
     centres_seconds: deque[float] = field(default_factory=deque)
     """Centres of the last clips, newest last, as far back as a result can depend on them."""
     size: FrameSize | None = None
-    """Of the clips that it remembers."""
+    """The frame size of the clips that it remembers; None if it remembers none."""
     restored: Memory | None = None
-    """Of a snapshot, until the first clip tells where it belongs."""
+    """The memory of a snapshot, until the next clip says of which frame size it is."""
 
 
-class _Said(NamedTuple):
-    """What the model said of one clip."""
+class _ClipOutput(NamedTuple):
+    """The outputs of the model for one clip, as arrays."""
 
     scores: NDArray[np.float32]
     features: NDArray[np.float32]
@@ -51,12 +51,12 @@ class _Said(NamedTuple):
 
 
 class _Commit(NamedTuple):
-    """What an answered batch leaves behind; written once nothing can fail any more, so that a retry is safe."""
+    """The changes of state after a batch. They are made when nothing can fail any more, so that a retry is safe."""
 
     clips: list[Clip]
     size: FrameSize
     pool: MemoryPool | None
-    keep: Callable[[], None]
+    write_memory: Callable[[], None]
     """Writes the clips into the memories of their streams."""
 
 
@@ -87,7 +87,7 @@ class Engine:
 
     @property
     def wants_boxes(self) -> bool:
-        """Whether the model answers for people rather than for whole clips."""
+        """Whether the model classifies people rather than whole clips."""
         return self.runner.wants_boxes
 
     def step(self, clips: Sequence[Clip], boxes: Sequence[PersonBoxes] | None = None) -> list[Result]:
@@ -117,11 +117,11 @@ class Engine:
         if state is not None and state.size is not None:
             pool = self._pools[state.size]
             pool.forget(stream_id)
-            if not len(pool):  # sizes that nobody sends any more hold no memory of the device
+            if not len(pool):  # no stream has this size any more: free its memory on the device
                 del self._pools[state.size]
 
     def snapshot(self, stream_id: str) -> StreamSnapshot:
-        """All that is kept of a stream, for `restore` here or elsewhere; KeyError if there is no such stream."""
+        """The state of a stream, for `restore` in this or another engine; KeyError if there is no such stream."""
         state = self._streams[stream_id]
         memory = self._pools[state.size].memory(stream_id) if state.size is not None else state.restored
         return StreamSnapshot(memory, state.next_index, tuple(state.centres_seconds))
@@ -159,16 +159,16 @@ class Engine:
             view = pool.view(stream_ids)
         output, update = self.runner.step(frames, pixels, view, remember=self.plan is not None)
         states = [self._streams.get(clip.stream_id, StreamState()) for clip in clips]
-        said = self._per_clip(output, [len(box) if box is not None else 1 for box in boxes])
-        _check_finite(clips, said)
-        results = [self._result(*parts) for parts in zip(clips, boxes, said, states, strict=True)]
-        keep = pool.prepare(stream_ids, update) if pool is not None and update is not None else _nothing
-        return results, _Commit(clips, size, pool, keep)
+        outputs = self._per_clip(output, [len(box) if box is not None else 1 for box in boxes])
+        _check_finite(clips, outputs)
+        results = [self._result(*parts) for parts in zip(clips, boxes, outputs, states, strict=True)]
+        write_memory = pool.prepare(stream_ids, update) if pool is not None and update is not None else _nothing
+        return results, _Commit(clips, size, pool, write_memory)
 
     @torch.inference_mode()
     def _commit(self, commit: _Commit) -> None:
-        """Write memory, indices and centres of an answered batch."""
-        commit.keep()
+        """Write memory, indices and centres of a batch."""
+        commit.write_memory()
         if commit.pool is not None:
             self._pools[commit.size] = commit.pool
         for clip in commit.clips:
@@ -181,7 +181,7 @@ class Engine:
                     state.centres_seconds.popleft()
 
     def _pool_of(self, clips: list[Clip], size: FrameSize) -> MemoryPool:
-        """Where the memories of these streams are, or will be."""
+        """The pool of the memories of these streams."""
         assert self.plan is not None
         pool = self._pools.get(size) or MemoryPool(self.plan)
         for clip in clips:
@@ -203,7 +203,7 @@ class Engine:
                 f"{size[1]}×{size[0]}, which its memory does not fit; forget the stream first"
             )
 
-    def _per_clip(self, output: ModelOutput, counts: list[int]) -> list[_Said]:
+    def _per_clip(self, output: ModelOutput, counts: list[int]) -> list[_ClipOutput]:
         activate = torch.sigmoid if self.model.config.head.activation == "sigmoid" else _softmax
         wanted = [activate(output.logits.float()), output.features]
         if output.box_features is not None:
@@ -212,21 +212,21 @@ class Engine:
         ends = np.cumsum(counts)[:-1]
         scores = np.split(all_scores, ends)
         if not of_boxes:
-            return [_Said(rows, row, None) for rows, row in zip(scores, features, strict=True)]
+            return [_ClipOutput(rows, row, None) for rows, row in zip(scores, features, strict=True)]
         parts = zip(scores, features, np.split(of_boxes[0], ends), strict=True)
-        return [_Said(rows, row, of_people) for rows, row, of_people in parts]
+        return [_ClipOutput(rows, row, of_people) for rows, row, of_people in parts]
 
     @staticmethod
     def _in_pixels(clips: list[Clip], boxes: list[PersonBoxes | None]) -> list[Tensor]:
         found = []
         for clip, box in zip(clips, boxes, strict=True):
             if box is None:
-                raise ValueError("this model answers for people: pass their boxes with the clips")
+                raise ValueError("this model classifies people: pass their boxes with the clips")
             size = (clip.frames.shape[2], clip.frames.shape[1])
             found.append(torch.from_numpy(boxes_in_pixels(box.xyxy, size, clip.source_size)))
         return found
 
-    def _result(self, clip: Clip, boxes: PersonBoxes | None, said: _Said, state: StreamState) -> Result:
+    def _result(self, clip: Clip, boxes: PersonBoxes | None, output: _ClipOutput, state: StreamState) -> Result:
         centres, plan = state.centres_seconds, self.plan
         past = [centres[-read] for read in plan.reads if read <= len(centres)] if plan else []
         return Result(
@@ -236,9 +236,9 @@ class Engine:
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             boxes=boxes if self.wants_boxes else None,
-            scores=said.scores,
-            features=said.features,
-            box_features=said.box_features,
+            scores=output.scores,
+            features=output.features,
+            box_features=output.box_features,
             memory_clips=min(len(centres), plan.steps) if plan else 0,
             memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
@@ -249,12 +249,12 @@ class Engine:
 
 
 def _nothing() -> None:
-    """What a model without memory writes."""
+    """Writes nothing: the model has no memory."""
 
 
-def _check_finite(clips: Sequence[Clip], said: Sequence[_Said]) -> None:
+def _check_finite(clips: Sequence[Clip], outputs: Sequence[_ClipOutput]) -> None:
     """MemvitError that names a clip with scores or features that are NaN or infinite: they must not be written."""
-    for clip, of_clip in zip(clips, said, strict=True):
+    for clip, of_clip in zip(clips, outputs, strict=True):
         if not all(np.isfinite(values).all() for values in of_clip if values is not None):
             raise MemvitError(
                 f"{clip.stream_id}: the model's scores for the clip at {clip.centre_seconds:g} s are not finite "

@@ -1,4 +1,6 @@
-"""Pooling attention: reads the present clip's tokens and past ones, returns what may be remembered, stores nothing.
+"""Pooling attention over the tokens of the current clip and of past clips.
+
+It returns what may be remembered of the clip, and stores nothing.
 
 One module serves every family: MViTv2 projects first and pools after (a fused `qkv`), MeMViT pools first (`q`, `k`,
 `v`). Parameter names are those of the official checkpoints. Shapes: B batch, N tokens (cls first), C channels.
@@ -29,9 +31,9 @@ class MemoryKV:
     keys: Tensor
     """(B, R, tokens, C), compressed, not yet projected; cls first."""
     values: Tensor
-    """(B, R, tokens, C)."""
+    """(B, R, tokens, C), in the same order."""
     grid: Grid
-    """Of one compressed clip."""
+    """The grid of one compressed clip's tokens."""
     valid_mask: Tensor
     """(B, R) bool: whether the stream is old enough to have that clip."""
 

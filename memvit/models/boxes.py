@@ -27,7 +27,7 @@ class BoxBatch:
     first_group: Tensor
     """(B,): the group of each clip that later clips remember."""
     queries: int
-    """Slots of a group that are filled, at the most."""
+    """The largest number of slots that are filled in any group."""
 
     @staticmethod
     def of(boxes: Sequence[Tensor], slots: int) -> BoxBatch:
@@ -54,7 +54,7 @@ class BoxBatch:
         return self.rois, self.group, self.slot, self.clip_of_group, self.first_group
 
     def padded(self, boxes: int) -> BoxBatch:
-        """With empty boxes at the end, `boxes` in all, in a group of their own that nobody remembers.
+        """With empty boxes added at the end, `boxes` in total. They form one more group, which no clip remembers.
 
         Steps with numbers of boxes that are padded alike have tensors of the same shapes.
         """
@@ -69,11 +69,11 @@ class BoxBatch:
         )
 
     def with_queries(self, queries: int) -> BoxBatch:
-        """With so many slots that ask; more than are filled do no harm."""
+        """With another number of query slots, which may be larger than the number of filled slots."""
         return replace(self, queries=queries)
 
     def to(self, device: torch.device) -> BoxBatch:
-        """The same on a device; indices that lie apart from it go there in one copy."""
+        """The same on a device. All indices are copied at once."""
         if self.rois.device == self.group.device == device:
             return self
         indices = torch.cat(self.tensors[1:]).to(device)

@@ -8,6 +8,6 @@ from .mvit import MViT
 
 
 def build(config: MViTConfig) -> MeMViT | MViT:
-    """A new model of a config, in eval mode: MeMViT where it remembers or answers for people."""
+    """A new model of a config, in eval mode: MeMViT where it has a memory or classifies people."""
     remembers = config.head.kind == "action" or config.pool_first
     return (MeMViT(config) if remembers else MViT(config)).eval()

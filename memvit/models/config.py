@@ -16,7 +16,7 @@ Grid = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Which blocks remember, how far back they look, and how hard a past clip is compressed."""
+    """Which blocks read memory, which past clips they read, and how a past clip is compressed."""
 
     layers: tuple[int, ...]
     """Blocks that read memory."""
@@ -31,13 +31,13 @@ class MemoryConfig:
 
     @property
     def steps(self) -> int:
-        """How many past clips a stream must keep."""
+        """How many past clips a stream must remember."""
         return max(self.reads)
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """What is asked of the backbone: one answer a clip, or one a box."""
+    """The head: it classifies whole clips, or the boxes of people."""
 
     kind: Literal["classification", "action"]
     num_classes: int
@@ -47,11 +47,11 @@ class HeadConfig:
     box_slots: int = 100
     """Boxes attend to each other in groups of this many slots, empty ones included: official weights expect it."""
     box_attention_dropout: float = 0.0
-    """While training, of attention among boxes: of its probabilities."""
+    """Dropout of the attention probabilities among boxes, while training."""
     box_qkv_dropout: float = 0.0
-    """The same of its queries, keys and values, after their projections."""
+    """Dropout of the projected queries, keys and values of boxes, while training."""
     box_dropout: float = 0.0
-    """The same of what its output projection and either layer of the MLP after it give."""
+    """Dropout after the output projection and after both layers of the MLP of boxes, while training."""
 
     @property
     def activation(self) -> Literal["softmax", "sigmoid"]:
@@ -89,7 +89,8 @@ class MViTConfig:
     mlp_ratio: int = 4
     drop_path: float = 0.0
     init_std: float = 0.02
-    """Of new linear weights; the published 0.02 suits widths of several hundred, narrow models want more."""
+    """Standard deviation of new linear weights. The published 0.02 suits widths of several hundred channels; narrow
+    models need more."""
     memory: MemoryConfig | None = None
     head: HeadConfig = HeadConfig("classification", 400)
 

@@ -1,4 +1,4 @@
-"""What is asked of the tokens: the class of a clip, or the actions of each person in it.
+"""Heads: the class of a clip, or the actions of each person in it.
 
 Parameter names inside the heads are those of the official checkpoints.
 """
@@ -20,7 +20,7 @@ ROI_SIZE = 7
 
 
 class ClassificationHead(nn.Module):
-    """One answer a clip, from the cls token or, without one, the mean token."""
+    """Classifies clips by the cls token or, without one, by the mean token."""
 
     def __init__(self, dim: int, config: HeadConfig, *, cls_token: bool) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class BoxAttention(nn.Module):
         self.q, self.k, self.v, self.proj = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, slots: Tensor, queries: int, past: Tensor | None, valid_mask: Tensor | None) -> Tensor:
-        """(G, slots, C), of which the first `queries` ask → (G, queries, C).
+        """(G, slots, C) → (G, queries, C): the first `queries` slots attend to all slots.
 
         `past` is (G, R, slots, C), oldest first, and `valid_mask` (G, R) bool.
         """
@@ -95,7 +95,7 @@ class RoIAlign(nn.Module):
 
         Samples lie between pixels (`aligned`), as many as a box has pixels.
         """
-        from torchvision.ops import roi_align  # takes seconds: only whoever needs it imports it
+        from torchvision.ops import roi_align  # its import takes seconds, and runners do without it
 
         return roi_align(maps, rois, self.size, self.spatial_scale, sampling_ratio=0, aligned=True)
 
@@ -130,7 +130,7 @@ class ActionHead(nn.Module):
         that the logits are read from, and what each block may remember, (B, slots, C).
         """
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
-        # RoIAlign does not take bfloat16 on a CPU, and box coordinates want the precision anyhow.
+        # RoIAlign does not take bfloat16 on a CPU, and box coordinates need more precision than it has.
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
         features = self.roi_align(maps, boxes.rois.to(maps.dtype)).amax(dim=(2, 3)).to(tokens.dtype)
         pooled: list[Tensor] = []
@@ -146,7 +146,7 @@ class ActionHead(nn.Module):
         mask = None if valid_mask is None else valid_mask[boxes.clip_of_group]
         pooled = []
         for index, block in enumerate(self.box_blocks):
-            # Nobody reads what empty slots answer in the last block.
+            # The outputs of empty slots of the last block are not used.
             queries = boxes.queries if index == len(self.box_blocks) - 1 else self.slots
             past = None if pasts is None else pasts[index][boxes.clip_of_group]
             x, of_groups = block(x, queries, past, mask)

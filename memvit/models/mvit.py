@@ -99,7 +99,7 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(config, block) for block in config.blocks())
         self.norm = layer_norm(config.out_dim)
         self.checkpoint_blocks = False
-        """Keep no activations inside blocks while training, and compute them anew in the backward pass."""
+        """While training, keep no activations inside blocks, and compute them again in the backward pass."""
 
     def forward(self, clips: Tensor, memory: Sequence[MemoryKV] | None = None) -> tuple[Tensor, Grid, list[PooledKV]]:
         """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and what memory layers may remember.

@@ -1,4 +1,4 @@
-"""All that a model says of one clip of each of B streams."""
+"""The output of a model for one clip of each of B streams."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .memory import Memory
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """Logits, what they were read from, and what the streams remember."""
+    """Logits, the features that they are computed from, and the memory of the streams."""
 
     logits: Tensor
     """(sum N_i, classes) for people, in the order of the boxes; (B, classes) for whole clips."""
     features: Tensor
-    """(B, C): what the classifier reads; where people are classified, the mean token of the clip."""
+    """(B, C): the input of the classifier; where people are classified, the mean token of the clip."""
     box_features: Tensor | None = None
-    """(sum N_i, C): what the logits of each person were read from."""
+    """(sum N_i, C): the features of each person that the logits are computed from; None for whole clips."""
     memory: Memory | None = None
-    """The memory of the B streams after this clip; None for a model without memory, or where it is kept elsewhere."""
+    """The memory of the B streams after this clip; None for a model without memory, or where the caller holds it."""
 
     def with_memory(self, memory: Memory) -> ModelOutput:
         """The same with a memory."""

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from .config import Grid
 
-MAX_KNOWN = 256
-"""Tensors that depend on shapes alone and are kept: a few a stage and size of clip."""
+MAX_CACHED = 256
+"""How many tensors that depend on shapes alone each function caches: a few per stage and size of clip."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ def resized(table: Tensor, length: int) -> Tensor:
     return F.interpolate(table.float().t()[None], size=length, mode="linear")[0].t().to(table.dtype)
 
 
-def _known(make: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
-    """As `make`, which depends on nothing but its arguments, with what it made for the same ones before.
+def _cached(make: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """`make`, a function of its arguments alone, with a cache of its results.
 
-    Where tensors are stand-ins without values (an export), they are made anew: they must not outlive the trace.
+    Where tensors are stand-ins without values (an export), nothing is cached: they must not outlive the trace.
     """
-    return _remembered(make) if type(torch.empty(0, device=device)) is Tensor else make
+    return _with_cache(make) if type(torch.empty(0, device=device)) is Tensor else make
 
 
 @cache
-def _remembered(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    @lru_cache(MAX_KNOWN)
+def _with_cache(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @lru_cache(MAX_CACHED)
     def made(*arguments: object) -> Tensor:
         with torch.inference_mode(False):  # training may read it, too
             return make(*arguments)
@@ -89,7 +89,7 @@ def axis_lookup(table: Tensor, queries: int, keys: int, guide: tuple[int, int] |
     clamped to its range: MeMViT's rule for the longer side of a frame that is not square.
     """
     guide_q, guide_k = guide or (queries, keys)
-    distances = _known(axis_distances, table.device)(queries, keys, guide_q, guide_k, table.device)
+    distances = _cached(axis_distances, table.device)(queries, keys, guide_q, guide_k, table.device)
     return resized(table, 2 * max(guide_q, guide_k) - 1)[distances]
 
 
@@ -139,7 +139,7 @@ def one_hot_columns(axes: tuple[int, ...], grid: Grid, past: tuple[Grid, int] | 
     Memory frames have a column each, memory rows and columns of the frame share theirs between clips. They depend on
     shapes alone: layers, steps and training share them.
     """
-    return _known(_one_hot_columns, like.device)(axes, grid, past, cls, like.dtype, like.device)
+    return _cached(_one_hot_columns, like.device)(axes, grid, past, cls, like.dtype, like.device)
 
 
 def _one_hot_columns(

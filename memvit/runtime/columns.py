@@ -1,4 +1,4 @@
-"""Relative positions for inference: columns are made once for each shape, and kept."""
+"""Relative positions for inference: columns are made once for each shape, and cached."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from memvit.models.config import Grid
 from memvit.models.position import PositionColumns, PositionTables
 
 MAX_CACHED_SHAPES = 8
-"""Frame sizes, with and without memory, for which a layer keeps its columns."""
+"""Frame sizes, with and without memory, for which a layer caches its columns."""
 
 Columns = TypeVar("Columns")
 
 
 class ColumnCache(Generic[Columns]):
-    """What one layer derives from shapes and from weights that do not change."""
+    """Columns of one layer by shape; they depend on shapes and on weights that do not change."""
 
     def __init__(self) -> None:
         self._columns: dict[object, Columns] = {}
 
     @property
     def held(self) -> list[Columns]:
-        """All columns that are kept now. Whoever uses their memory for longer must hold them."""
+        """All columns that are cached now. A caller that uses their memory for longer must hold them."""
         return list(self._columns.values())
 
     def get(self, key: object, make: Callable[[], Columns]) -> Columns:

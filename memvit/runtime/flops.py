@@ -1,4 +1,4 @@
-"""Counting the multiply-accumulates of a model, as papers do, by running it (on the meta device, for nothing).
+"""Counting the multiply-accumulates of a model, as papers do, by running it on the meta device, which computes nothing.
 
 Shapes alone decide, so blocks that are alike are run once.
 
@@ -53,16 +53,16 @@ class AttentionCounter(TorchFunctionMode):
 
 
 class Repeats:
-    """Answers for blocks that are like one that has run, with its result."""
+    """Runs each kind of block once, and gives its result for blocks that are alike."""
 
     def __init__(self, so_far: Callable[[], int]) -> None:
         self.macs = 0
-        """Of the runs that were spared."""
+        """The multiply-accumulates of blocks that were not run."""
         self._so_far = so_far
         self._known: dict[object, tuple[int, tuple[Tensor, Grid, PooledKV]]] = {}
 
     def spare(self, model: nn.Module) -> None:
-        """Let no two of a model's blocks do the same."""
+        """Replace the forward of all blocks, so that blocks that are alike run once."""
         for module in model.modules():
             if isinstance(module, Block):
                 module.forward = self._once(module)  # type: ignore[method-assign]
@@ -105,7 +105,7 @@ def count_macs(model: nn.Module, *inputs: Any, **keywords: Any) -> int:
 
 
 def count_clip_macs(model: nn.Module) -> int:
-    """Of one image or clip of the size that one of our models is made for, with memory where it has one."""
+    """Multiply-accumulates of one image or clip of the size that a model is made for, with memory if it has one."""
     config = model.config
     assert isinstance(config, MViTConfig)
     frames = (config.frames,) if config.frames > 1 else ()
@@ -120,7 +120,7 @@ def count_clip_macs(model: nn.Module) -> int:
 
 
 def _shapes_of(model: nn.Module) -> nn.Module:
-    """The model on the meta device, where attention takes the way that is counted."""
+    """A copy of the model on the meta device: shapes without values."""
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor.to("meta") for tensor in tensors})
 

@@ -1,7 +1,7 @@
 """Memories of many streams in tensors that are allocated once: a ring of clips a stream.
 
-Where `Memory` is a value that a call takes and returns, a pool is for whoever serves streams without end: a step copies
-the clips that are read (attention wants them side by side in any case) and writes one clip, however long the memory is.
+`Memory` is a value that a call takes and returns. A pool is for streams without end: a step copies the clips that are
+read, since attention needs them side by side, and writes one clip, however long the memory is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_CAPACITY = 8
 
 
 class MemoryPool:
-    """Of streams whose clips have one size. Rows are given to streams by name and taken back by `forget`."""
+    """The memories of streams whose clips have one size. Each stream has a row, from its first clip to `forget`."""
 
     def __init__(self, plan: MemoryConfig, *, capacity: int = FIRST_CAPACITY) -> None:
         """`capacity` streams fit without growing; a pool that is full doubles."""
@@ -29,7 +29,7 @@ class MemoryPool:
         self._ages: dict[str, int] = {}
         self._free = list(range(capacity))
         self._rings: list[Tensor] = []
-        """(capacity, S, …) each: keys and values of every layer, then boxes."""
+        """Keys and values of every memory layer, then boxes of every box block: (capacity, S, …) each."""
         self._grids: list[Grid] = []
 
     def __contains__(self, stream_id: str) -> bool:
@@ -40,7 +40,7 @@ class MemoryPool:
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated."""
+        """How many bytes are allocated."""
         return sum(ring.nbytes for ring in self._rings)
 
     def view(self, stream_ids: Sequence[str]) -> MemoryView | None:
@@ -99,7 +99,7 @@ class MemoryPool:
         return write
 
     def forget(self, stream_id: str) -> None:
-        """Give a stream's row back; its successor never reads what is in it."""
+        """Free the row of a stream. The next stream in that row never reads its clips."""
         row = self._rows.pop(stream_id, None)
         self._ages.pop(stream_id, None)
         if row is not None:
@@ -111,7 +111,7 @@ class MemoryPool:
         order = [(age + step) % self._plan.steps for step in range(self._plan.steps)]
         values = [ring[row, order][None] for ring in self._rings]
         for value in values:
-            value[:, : max(0, self._plan.steps - age)] = 0  # of the row's last owner
+            value[:, : max(0, self._plan.steps - age)] = 0  # clips of the stream that had the row before
         layers = tuple(
             LayerMemory(ClipSteps(values[2 * place], values[2 * place + 1], grid))
             for place, grid in enumerate(self._grids)

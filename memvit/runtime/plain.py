@@ -1,4 +1,4 @@
-"""The runner of devices that have none of their own: the network as it is, with position columns that are kept."""
+"""The runner of devices without a special one: the network as it is, with cached position columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .twin import Network, inference_twin
 
 
 def with_cached_columns(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """A twin for inference whose layers keep the position columns of each shape."""
+    """A copy for inference whose layers cache the position columns of each shape."""
     twin = inference_twin(network, device, dtype)
     for module in list(twin.modules()):
         if isinstance(module, PoolingAttention):

@@ -1,7 +1,7 @@
 """How a network is run: on which device, in which precision, with how many threads.
 
 The engine and Python programs run networks through a `Runner`, so both have the same numbers and the same speed. What a
-device needs (packed weights, pinned memory, captured graphs) is its runner's business; the network knows nothing of it.
+device needs (packed weights, pinned memory, captured graphs) is known to its runner alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Precision = Literal["float32", "bfloat16", "int8"]
 
 
 class Runner(ABC):
-    """Runs a network without gradients; called like the network, it returns logits and memory.
+    """Runs a network without gradients. It is called like the network, and returns logits and memory.
 
     Images and boxes may be on any device. Outputs and memories are on the runner's device. The weights are those of
     when the runner was made: make another runner after they have changed.
@@ -47,14 +47,14 @@ class Runner(ABC):
         self.preprocessing = preprocessing
         """How frames become clips."""
         self.labels = labels
-        """The names of the classes, in the order of the logits; None where nobody named them."""
+        """The names of the classes, in the order of the logits; None where they have no names."""
         self.device, self.precision = device, precision
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        """What images are given to the network in, and memories are kept in."""
+        """The type of the images that the network is given, and of memories."""
 
     @property
     def wants_boxes(self) -> bool:
-        """Whether the network answers for people rather than for whole clips."""
+        """Whether the network classifies people rather than whole clips."""
         return self.network.config.head.kind == "action"
 
     @contextmanager
@@ -79,7 +79,7 @@ class Runner(ABC):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """One clip of each of B streams: what the network says, and what to add to its memory.
+        """One clip of each of B streams: the output of the network, and what to add to the memory.
 
         `images`: (B, 3, T, H, W) or (B, 3, H, W), normalised, or (B, T, H, W, 3) uint8 RGB frames, which are normalised
         here. `boxes`: B tensors (N_i, 4), xyxy in pixels of the images, for a network that wants them. `memory`: what

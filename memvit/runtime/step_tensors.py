@@ -16,14 +16,17 @@ from memvit.models.output import ModelOutput
 
 @dataclass(frozen=True)
 class StepLayout:
-    """Everything of a step that is not a tensor. Equal layouts with tensors of equal shapes are the same step."""
+    """Everything in the arguments and results of a step that is not a tensor.
+
+    Two steps with equal layouts and tensors of equal shapes do the same.
+    """
 
     queries: int | None
-    """Of the boxes, see `BoxBatch`; None without boxes."""
+    """The number of query slots of the boxes, see `BoxBatch.queries`; None without boxes."""
     memory_grids: tuple[Grid, ...] | None
     """The grid of a compressed clip in each memory layer; None where nothing is read."""
     update_grids: tuple[Grid, ...] | None
-    """The same of what is to be remembered; None where nothing is."""
+    """The grid of the clip to remember in each memory layer; None where it is not remembered."""
 
     @staticmethod
     def of(boxes: BoxBatch | None, memory: MemoryView | None, update_grids: tuple[Grid, ...] | None) -> StepLayout:
@@ -68,7 +71,7 @@ class StepLayout:
         return tensors
 
     def outputs(self, tensors: Sequence[Tensor]) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """The inverse of `flat_outputs`; people are answered for where there were boxes."""
+        """The inverse of `flat_outputs`; box features exist where there were boxes."""
         logits, features, *rest = tensors
         box_features = rest.pop(0) if self.queries is not None else None
         output = ModelOutput(logits, features, box_features)

@@ -20,11 +20,11 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 TOPOLOGY = Path("/sys/devices/system/cpu")
 
 _shares: set[int] = set()
-"""Numbers that `share_threads` has set."""
+"""The numbers of threads that `share_threads` has set."""
 
 
 def is_small(network: nn.Module) -> bool:
-    """Whether a network is faster with one thread wherever anything else is busy."""
+    """Whether a network is faster with one thread when other processes are busy."""
     return sum(parameter.numel() for parameter in network.parameters()) < SMALL_PARAMETERS
 
 
@@ -59,7 +59,7 @@ def is_chosen(count: int) -> bool:
 
 
 def default_counts() -> set[int]:
-    """What torch may begin with: the processors of this process, or the cores that these are threads of."""
+    """The numbers of threads that torch may begin with: that of processors of this process, or that of their cores."""
     processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     cores = set()
     for processor in processors:

@@ -1,4 +1,4 @@
-"""Copies from the CPU to a device for which nobody waits."""
+"""Copies from the CPU to a device that the program does not wait for."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ from memvit.runtime.columns import ColumnCache
 from .onednn import BiasedLinear, can_pack, linear_with_given_bias
 
 BIAS_VALUES = 2**21
-"""Values of the bias that exist at a time, for each thread (8 MB in float32)."""
+"""How many values of the bias each thread computes at a time (8 MB in float32)."""
 LOGIT_VALUES = 2**19
-"""Values of the logits that `matmul_chunked` makes at a time, for each thread."""
+"""How many values of the logits each thread computes at a time in `matmul_chunked`."""
 LONG = 2**20
-"""Queries × keys of a head from which `matmul_chunked` is faster."""
+"""The number of queries × keys of a head from which `matmul_chunked` is faster."""
 SAMPLED_KEYS = 16
-"""One key of so many is looked at to guess a query's largest logit."""
+"""One key of this many is used to estimate a query's largest logit."""
 QUERY_BLOCK = 256
 """Queries that a CPU's attention kernel takes at a time, where it has many."""
 TABLE_COLUMNS = 16
@@ -43,7 +43,7 @@ class CpuColumns:
 
     axes: tuple[int, ...]
     widths: tuple[int, ...]
-    """Columns of each axis."""
+    """The number of columns of each axis."""
     padded_tables: tuple[Tensor, ...]
     """The tables with zeros up to a multiple of `TABLE_COLUMNS`."""
     one_hot: Tensor
@@ -121,9 +121,9 @@ def sdpa_chunked_bias(
 def matmul_chunked(q: Tensor, k: Tensor, v: Tensor, bias: PositionBias, scale: float, *, bf16: bool = False) -> Tensor:
     """`models.attention.attention` as two matrix products; position products are not divided by the scale.
 
-    With `bf16`, products are computed in bfloat16. A large logit would lose too much in its 8 bits. So a guess of each
-    query's largest logit, from a few of the keys, is subtracted within the product, which sums in float32: what comes
-    out near the maximum is small, hence exact.
+    With `bf16`, products are computed in bfloat16. A large logit would lose too much in its 8 bits. So an estimate of
+    each query's largest logit, from a few of the keys, is subtracted within the product, which sums in float32. So
+    logits near the maximum are small, and hence exact.
     """
     batch, heads, queries, dim = q.shape
     dtype = torch.bfloat16 if bf16 else q.dtype

@@ -12,9 +12,9 @@ from memvit.models.config import Grid
 from memvit.models.mvit import Block
 
 HIDDEN_VALUES = 2**20
-"""Values of an MLP's hidden layer at a time, for each thread (4 MB in float32)."""
+"""How many values of an MLP's hidden layer each thread computes at a time (4 MB in float32)."""
 BLOCK_VALUES = 2**19
-"""Values of a block's input at a time, for each thread, where a batch has several samples."""
+"""How many values of a block's input each thread takes at a time, where a batch has several samples."""
 
 
 class CpuBlock(nn.Module):
@@ -35,8 +35,8 @@ class CpuBlock(nn.Module):
         if block.proj is not None and not block.grows_in_attention:
             return block(x, grid, memory)
         x, pooled_grid, pooled = block.attend(x, grid, memory)
-        # A hidden layer of all tokens would be mapped and page-faulted anew at every call, which costs more than the
-        # arithmetic, and what passes between norm and sum stays in the cache.
+        # A hidden layer of all tokens would be mapped and page-faulted again at every call, which costs more than the
+        # arithmetic. The values of a chunk stay in the cache from norm to sum.
         tokens = x.flatten(0, 1)
         room = HIDDEN_VALUES * torch.get_num_threads()
         chunks = math.ceil(len(tokens) * block.hidden_dim / room)
@@ -53,7 +53,7 @@ class MicrobatchedBlock(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor, grid: Grid, memory: None = None) -> tuple[Tensor, Grid, PooledKV]:
-        """As in `Block`; what may be remembered is that of the first samples only, as nothing is."""
+        """As in `Block`; the pooled tokens are those of the first samples only, since no memory reads them."""
         room = BLOCK_VALUES * torch.get_num_threads()
         parts = [self.block(part, grid, memory) for part in x.split(max(1, room // x[0].numel()))]
         _, pooled_grid, pooled = parts[0]

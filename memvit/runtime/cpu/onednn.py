@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 127
-"""Of an 8-bit weight on each side of zero."""
+"""How many levels an 8-bit weight has on each side of zero."""
 
 ROUNDING = 1.5 * 2.0**23
 """Added to a small float32, leaves its nearest integer in the lowest byte; several times faster than a conversion."""
@@ -35,12 +35,12 @@ class PackedLinear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "none")
 
     def with_gelu(self, x: Tensor) -> Tensor:
-        """The same, and a GELU."""
+        """The same, followed by a GELU."""
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "gelu", [], "none")
 
 
 class Int8Linear(nn.Module):
-    """The same in 8-bit products."""
+    """`PackedLinear` with 8-bit products."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class Int8Linear(nn.Module):
         return self._product(x, "none")
 
     def with_gelu(self, x: Tensor) -> Tensor:
-        """The same, and a GELU."""
+        """The same, followed by a GELU."""
         return self._product(x, "gelu")
 
     def _product(self, x: Tensor, activation: str) -> Tensor:
         ends = torch.aminmax(x)
-        least, most = min(float(ends.min), 0.0), max(float(ends.max), 0.0)
-        step = (most - least) / 254 or 1.0  # one level is left for rounding at both ends
-        zero = round(-least / step)
+        lowest, highest = min(float(ends.min), 0.0), max(float(ends.max), 0.0)
+        step = (highest - lowest) / 254 or 1.0  # one level is left for rounding at both ends
+        zero = round(-lowest / step)
         # A float32 of this size has no bits left for fractions: the sum is rounded, and its lowest byte is the level.
         levels = torch.add(torch.tensor(zero + ROUNDING), x.float(), alpha=1 / step).view(torch.int32).to(torch.uint8)
         weights = (self._packed, self._scale, self._zeros, self._bias)
@@ -74,7 +74,7 @@ class Int8Linear(nn.Module):
 
 
 class PackedConv(nn.Module):
-    """(B, in, T, H, W) → (B, out, T', H', W'), channels last in memory. RuntimeError where `can_pack` is not."""
+    """(B, in, T, H, W) → (B, out, T', H', W'), channels last in memory. RuntimeError where `can_pack` is false."""
 
     def __init__(self, conv: nn.Conv3d, heads: int = 1) -> None:
         """`heads`: a depthwise convolution that heads share gets its weights once a head."""

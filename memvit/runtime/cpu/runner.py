@@ -28,7 +28,7 @@ PARALLEL_VALUES = 2**17
 
 @dataclass(frozen=True)
 class _Step:
-    """What the network said of some of the samples."""
+    """The outputs of the network for some of the samples."""
 
     output: ModelOutput
     update: MemoryUpdate | None

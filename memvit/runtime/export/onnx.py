@@ -1,4 +1,4 @@
-"""Writing ONNX; what `torch.onnx` does not know of these models is taught here."""
+"""Writing ONNX, with a translation of RoIAlign, which `torch.onnx` does not know."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_onnx(module: nn.Module, arguments: tuple[Any, ...], path: str | Path) 
         sampling_ratio: int = -1,
         aligned: bool = False,
     ) -> Any:
-        """torchvision's boxes begin with the number of their image, ONNX wants these apart."""
+        """torchvision's boxes begin with the index of their image; ONNX takes indices and boxes apart."""
         images = op.Cast(op.Squeeze(op.Slice(rois, [0], [1], [1]), [1]), to=7)  # int64
         return op.RoiAlign(
             features,
@@ -45,7 +45,7 @@ def write_onnx(module: nn.Module, arguments: tuple[Any, ...], path: str | Path) 
         )
 
     known: dict[Any, Any] = {torch.ops.torchvision.roi_align.default: roi_align}
-    with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):  # it talks of its steps
+    with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):  # the export prints its progress
         program = torch.onnx.export(
             module, arguments, dynamo=True, opset_version=OPSET, custom_translation_table=known, verbose=False
         )

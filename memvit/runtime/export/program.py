@@ -1,7 +1,7 @@
 """A step of a network with memory as `torch.export` takes it: tensors in, tensors out, shapes fixed.
 
 Because the memory is an argument and a result, the whole of a stream's state crosses the border as plain tensors;
-whoever runs the program keeps them, as `MemoryPool` does.
+the program that runs the step holds them, as `MemoryPool` does.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ExportableStep(nn.Module):
 
         `valid_mask` is (1, R); `past` holds keys and values of every memory layer, (1, R, tokens, C), then those of the
         box blocks, (1, R, slots, C); zeros where nothing is valid. Returns logits (N, classes), features (1, C), for a
-        network that answers for people box features (N, C), and what to keep of this clip, in the order of `past` and
-        without its R.
+        network that classifies people box features (N, C), and what to remember of this clip, in the order of `past`
+        and without its R.
         """
         layers = tuple(
             MemoryKV(past[2 * place], past[2 * place + 1], grid, valid_mask) for place, grid in enumerate(self._grids)

@@ -32,7 +32,7 @@ class ExportedRunner(Runner):
         width: int,
         people: int = 1,
     ) -> None:
-        """`network` says what the shapes mean; `height`, `width` and `people` as they were for `export_step`."""
+        """`network` is the one that was exported; `height`, `width` and `people` are those given to `export_step`."""
         super().__init__(network, preprocessing, labels, device=torch.device("cpu"), precision="float32")
         self._step = ExportableStep(network, height, width)
         self._program = torch.export.load(str(path)).module()
