@@ -38,7 +38,7 @@ def watch(
     limits: VideoLimits = DEFAULT_LIMITS,
     on_event: Callable[[StreamEvent], None] | None = None,
 ) -> Iterator[Result]:
-    """What happens in a video or stream, or in several at once, clip by clip, as it becomes known.
+    """Watch a video or stream, or several at once, and yield the result of each clip as soon as there is one.
 
     Args:
         sources: files, URLs, cameras, folders of frames. Files end; live streams are connected again when they break.
@@ -59,8 +59,8 @@ def watch(
         Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where.
 
     Raises:
-        MemvitError: no source can be opened; the model, its weights or the boxes are not to be had; or the last
-            source that was left has failed.
+        MemvitError: no source can be opened, the model, its weights or the boxes cannot be loaded, or the last source
+            that was being watched has failed.
     """
     locations = [str(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
     settings = ModelSettings(
@@ -107,7 +107,7 @@ def load(
         precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
 
     Raises:
-        MemvitError: The device, the precision or a file is not to be had.
+        MemvitError: There is no such device or file, or the device does not support the precision.
         ValueError: No such model, or (CheckpointError) weights that do not fit.
     """
     chosen = choose_device(device)

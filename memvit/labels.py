@@ -1,4 +1,4 @@
-"""Names of classes: the lists of the public data sets, and a user's own from a file."""
+"""Names of classes: the lists of public data sets, and lists that are read from a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Labels:
 
 
 def labels_for(num_classes: int, dataset: str | None) -> Labels:
-    """The names that come with a data set, where it has as many; otherwise numbered ones."""
+    """The names of a data set if it has this many classes; otherwise names with numbers."""
     first_id = 1 if dataset == "ava" else 0
     if dataset in DATASETS:
         text = (resources.files("memvit") / "data" / "labels" / f"{DATASETS[dataset]}.txt").read_text("utf-8")
@@ -52,9 +52,9 @@ def read_text(path: Path, what: str) -> str:
 
 
 def read_labels(path: str | Path) -> Labels:
-    """Names from a file: JSON (a list, or name → id), AVA's pbtxt in both forms, or text with a name a line.
+    """Names from a file: JSON (a list, or name → id), AVA's pbtxt in both forms, or text with one name per line.
 
-    Ids count from 1 where the file has ids and none is 0, and gaps between them get numbered names. MemvitError with
+    If the file has ids and none is 0, they count from 1; ids that are missing get names with numbers. MemvitError with
     the place if the file is malformed.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""The nouns of the system: what travels from a source to a result.
+"""The types that are passed from a source to a result.
 
 All images are RGB, uint8, (height, width, 3), already rotated upright. All times are seconds of the source's own
 clock (presentation time), never indices. Boxes are (x1, y1, x2, y2), normalised to 0..1 of the upright frame.
@@ -18,7 +18,7 @@ Image: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class PreviewFrame:
-    """A frame kept for people to look at (the annotated video), not for the model."""
+    """A frame for people to look at, as in the annotated video; the model does not use it."""
 
     pts_seconds: float
     image: Image
@@ -26,13 +26,13 @@ class PreviewFrame:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """T frames of one stream, ready for a model, and when they were."""
+    """T frames of one stream, resized for a model, and their times."""
 
     stream_id: str
     index: int
     """0, 1, 2, … within the stream; memory is carried from index to index."""
     centre_seconds: float
-    """The keyframe: the instant the clip answers for."""
+    """Time of the keyframe: the instant that the result describes."""
     start_seconds: float
     """Presentation time of the first frame used."""
     end_seconds: float
@@ -40,31 +40,31 @@ class Clip:
     frames: NDArray[np.uint8]
     """(T, height, width, 3) uint8 RGB, resized for the model."""
     source_size: tuple[int, int] | None = None
-    """(width, height) of the source's frames, of which `frames` are the whole; None if they are cut out or unknown."""
+    """(width, height) of the source's frames; None if unknown, or if `frames` show only a part of them."""
     centre_image: Image | None = None
-    """The frame nearest the centre at the source's resolution, when a detector wants it."""
+    """The frame nearest the centre at the source's resolution; None unless a detector needs it."""
     preview: tuple[PreviewFrame, ...] = ()
-    """The frames of [centre - hop/2, centre + hop/2), when an annotated video is wanted."""
+    """The frames of [centre - hop/2, centre + hop/2); empty unless an annotated video is made."""
     session: int = 0
     """Memory never crosses from one session of a stream to the next; a long gap or a new picture size begins one."""
     missed_clips: int = 0
-    """How many would have been between this clip and the one handed out before it."""
+    """How many clips are missing between this one and the one before it."""
     quality: Literal["ok", "frozen", "black"] = "ok"
-    """Of the picture, where somebody looked."""
+    """Whether the picture is frozen or black; "ok" where this was not checked."""
     received_at: float = 0.0
-    """`time.monotonic()` when the last frame that the clip waited for came."""
+    """`time.monotonic()` when the last frame of the clip arrived."""
     ready_at: float = 0.0
     """`time.monotonic()` when the clip was complete."""
 
 
 @dataclass(frozen=True, eq=False)
 class PersonBoxes:
-    """Where the people of one clip are."""
+    """The boxes of the people in one clip."""
 
     xyxy: NDArray[np.float32]
     """(N, 4), normalised 0..1."""
     scores: NDArray[np.float32]
-    """(N,), the detector's confidence; 1.0 where boxes were given."""
+    """(N,) confidences of the detector; 1.0 where the boxes were given by the user."""
 
     def __post_init__(self) -> None:
         if self.xyxy.ndim != 2 or self.xyxy.shape[1] != 4 or self.scores.shape != self.xyxy.shape[:1]:
@@ -77,7 +77,7 @@ class PersonBoxes:
 
 
 class MemvitError(Exception):
-    """Something a user can mend; the message is one sentence: what, where, what to do."""
+    """An error that the user can correct. The message is one sentence: what, where, what to do."""
 
 
 class SourceError(MemvitError):

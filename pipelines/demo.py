@@ -20,7 +20,7 @@ from .progress import WatchProgress
 CHECKPOINT = "data/models/memvit_tiny_long_cue.safetensors"
 HELD_OUT_SEED = 2_000_000
 READS = (1, 2, 4, 8, 16)
-"""Seconds back that the checkpoint's memory reads; the cue is shown for two seconds."""
+"""Offsets, in seconds, at which the checkpoint's memory is read. The cue is shown for two seconds."""
 
 
 def run_demo(out: Path, seconds: float, seed: int, console: Console) -> int:

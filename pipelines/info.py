@@ -1,4 +1,4 @@
-"""What an archive holds and how far it is, or what a checkpoint is of."""
+"""Describes an archive (content and progress) or a checkpoint (model and classes)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from memvit.video.sources.location import is_url
 
 from .progress import clock
 
-SHOWN = 50
-SHOWN_LETTERS = 60
+MAX_LINES = 50
+"""The largest number of videos that are listed for each state."""
+MAX_VALUE_LETTERS = 60
+"""Longer values of a checkpoint's metadata are shown by --json only."""
 CHECKPOINTS = (".safetensors", ".pyth", ".pth", ".pt", ".bin")
 
 
 def describe_path(path: str, *, verify: bool = False) -> dict[str, Any]:
-    """Plain values for `info_text` and JSON. MemvitError if the path is neither archive nor checkpoint."""
+    """The description as plain values, for `info_text` and JSON. MemvitError if the path is neither of the two."""
     if not is_url(path) and Path(path).is_file():
         return _checkpoint(Path(path))
     return _archive(path, verify)
 
 
 def info_text(content: dict[str, Any]) -> str:
-    """For people."""
+    """The description as text for people."""
     return _checkpoint_text(content) if content["kind"] == "checkpoint" else _archive_text(content)
 
 
@@ -87,14 +89,14 @@ def _archive_text(content: dict[str, Any]) -> str:
         f"done       {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
         f"{sum(video['clips'] for video in done)} clips, {sum(video['people'] for video in done)} rows of people",
     ]
-    lines += [f"  {video['id']}: {video['note']}" for video in done if video["note"]][:SHOWN]
+    lines += [f"  {video['id']}: {video['note']}" for video in done if video["note"]][:MAX_LINES]
     if content["written_by"]:
         lines.append(f"at work    {content['written_by']}")
     for state in ("running", "unfinished", "failed"):
         if by_state[state]:
             hint = "; nothing runs now, `memvit extract` goes on with them" if state == "unfinished" else ""
             lines.append(f"{state:10} {len(by_state[state])} videos{hint}")
-        for video in by_state[state][:SHOWN]:
+        for video in by_state[state][:MAX_LINES]:
             lines.append(f"  {video['id']}: {_about(video)}")
     for video_id, names in content["damaged"].items():
         lines.append(f"damaged    {video_id}: {', '.join(names)}; `memvit extract … --verify` mends it")
@@ -152,4 +154,4 @@ def _checkpoint_text(content: dict[str, Any]) -> str:
 
 def _is_brief(value: Any) -> bool:
     """Whether a value fits into a line for people; a whole recipe does not."""
-    return isinstance(value, str | int | float) and len(str(value)) <= SHOWN_LETTERS
+    return isinstance(value, str | int | float) and len(str(value)) <= MAX_VALUE_LETTERS

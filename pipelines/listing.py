@@ -1,4 +1,4 @@
-"""The zoo as a table, and one model of it in detail."""
+"""The models of the zoo as a table, and one model in detail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
 
 
 def model_table(rows: list[dict[str, Any]]) -> Table:
-    """The models in 80 columns, names whole."""
+    """The models as a table of at most 80 columns, with whole names."""
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     for title in ("input", "classes", "parameters", "GMACs", "accuracy"):
@@ -46,7 +46,7 @@ def model_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def model_text(row: dict[str, Any]) -> str:
-    """One model in detail."""
+    """All that is known of one model, as text."""
     is_action = row["task"] == "action"
     data = f", {row['dataset']}" if row["dataset"] else ""
     frames = (

@@ -1,4 +1,4 @@
-"""Places that results are written to, looked at before any work is done."""
+"""Checks that results can be written to a place, before any work is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memvit.types import MemvitError
 
 
 def check_folder(folder: Path, option: str = "--out") -> None:
-    """MemvitError if results cannot be written into this folder. It need not exist yet, and is not made here."""
+    """MemvitError if results cannot be written into this folder. It need not exist yet, and is not created here."""
     if folder.exists() and not folder.is_dir():
         raise MemvitError(f"{folder}: results go into a folder, and this is a file; name another folder with {option}")
     known = _nearest_existing(folder)

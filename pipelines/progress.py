@@ -1,4 +1,4 @@
-"""Progress of watching, for people: live bars on a terminal, a line now and then elsewhere, and a report at the end."""
+"""Progress of watching, for people: bars on a terminal, a line every 10 s elsewhere, and a report at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clock(seconds: float | None) -> str:
 
 
 def missed_note(stats: StreamStats | None) -> str:
-    """What is missing from a stream's results, in words; empty if nothing is."""
+    """How many clips are missing from a stream's results, as text; empty if none is."""
     if stats is None or not stats.missed_clips:
         return ""
     late = f", {stats.late_clips} of them dropped as late" if stats.late_clips else ""
@@ -37,7 +37,7 @@ def missed_note(stats: StreamStats | None) -> str:
 
 
 def print_seen(summary: WatchSummary, labels: Labels, console: Console) -> None:
-    """What was seen in each stream, a line for each person."""
+    """Print what was seen in each stream, one line for each person."""
     for stream in summary.streams:
         lines = stream.seen.lines(labels, console.width - 2)
         if lines:
@@ -47,7 +47,7 @@ def print_seen(summary: WatchSummary, labels: Labels, console: Console) -> None:
 
 
 class WatchProgress:
-    """A bar a stream: position in the video, clips a second, real-time factor."""
+    """One bar for each stream: position in the video, clips per second, real-time factor."""
 
     def __init__(self, console: Console, hop_seconds: float) -> None:
         self._console, self._hop_seconds = console, hop_seconds
@@ -108,7 +108,7 @@ class WatchProgress:
             self._console.print(f"{stream.stream_id}: {position}, {speed}", markup=False)
 
     def report(self, summary: WatchSummary) -> None:
-        """What was watched, how fast, and where the results are."""
+        """Print what was watched, how fast, and where the results are."""
         for stream in summary.streams:
             if stream.clips:
                 notes = [stream.note, missed_note(stream.stats)]

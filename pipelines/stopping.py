@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop: what is at hand is finished, and files are left complete."""
+"""Ctrl-C and SIGTERM as a request to stop: the present clips are finished, and all files are complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second one acts as usual."""
+    """An event that the first Ctrl-C or SIGTERM sets; a second one has its usual effect."""
     event = threading.Event()
     before: dict[signal.Signals, Any] = {}
 

@@ -1,4 +1,4 @@
-"""How commands speak to a terminal: progress and errors on standard error, results on standard output."""
+"""Output of commands: progress and errors on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 def step_bar(console: Console) -> Progress:
-    """A bar for work of known length; its tasks have a field `numbers`."""
+    """A progress bar for work of known length; its tasks have a text field `numbers`."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -35,9 +35,9 @@ def step_bar(console: Console) -> Progress:
 
 @contextmanager
 def one_sentence(where: str | Path | None = None) -> Iterator[None]:
-    """Errors that a user can mend are printed as one sentence and end with exit code 1.
+    """Print an error that the user can correct as one sentence, and exit with code 1.
 
-    `where` is the place that the command writes to: a full disk, for example, raises an error that names no file.
+    `where` is the place to which the command writes. It is named if the error names no file, as with a full disk.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""From names and files to the objects that everything runs on: engine, labels, people."""
+"""Builds the engine, the labels and the source of boxes from names and files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is a GPU if there is one; MemvitError if the device is not to be had."""
+    """`auto` is a GPU if there is one; MemvitError if there is no such device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -47,7 +47,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """`auto` is bfloat16 on a GPU and float32 elsewhere. MemvitError if the device does not have it."""
+    """`auto` is bfloat16 on a GPU and float32 elsewhere. MemvitError if the device does not support it."""
     if name == "auto":
         return "bfloat16" if device.type == "cuda" else "float32"
     chosen = next((precision for precision in PRECISIONS if precision == name), None)
@@ -64,7 +64,7 @@ DEFAULT_BOXES = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
 def model_name(name: str | None, checkpoint: Path | None) -> str:
-    """The name that `open_engine` takes a model to be of."""
+    """The name of the model that `open_engine` builds from these arguments."""
     description = read_metadata(checkpoint) if checkpoint and name is None else None
     return description.name if description else name or DEFAULT_MODEL
 
@@ -72,7 +72,7 @@ def model_name(name: str | None, checkpoint: Path | None) -> str:
 def open_people(
     engine: Engine, spec: str | None, *, weights: Path | None = None, score_threshold: float | None = None
 ) -> BoxSource | None:
-    """Where the people come from, for a model that wants them: `DEFAULT_BOXES` unless `spec` says otherwise."""
+    """The source of boxes for an action model, `DEFAULT_BOXES` if `spec` is None; None for a clip classifier."""
     if not engine.wants_boxes:
         return None
     return open_boxes(
@@ -90,7 +90,7 @@ def open_engine(
     precision: str = "auto",
     remember: bool = True,
 ) -> tuple[Engine, Labels]:
-    """An engine with trained weights, or with random ones if that is what was asked for, and the names of its classes.
+    """An engine with trained weights, or with random ones if `random_weights`, and the names of its classes.
 
     See `open_model` for how the weights are chosen.
     """
@@ -108,7 +108,7 @@ def open_model(
     """A model, how its clips are made, and the names of its classes.
 
     Weights come from `checkpoint`, else from the published file. A checkpoint that describes itself needs no `name`. A
-    file that leaves a part of the model untrained is refused: what it says would be noise.
+    file that lacks weights of a part of the model is refused: its results would be noise.
     """
     description = read_metadata(checkpoint) if checkpoint else None
     if description is not None and checkpoint is not None and name in (None, description.name):
@@ -127,7 +127,7 @@ def open_model(
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Everything an engine is built from, as plain values: the same in every process."""
+    """What an engine is built from, as plain values that can be sent to another process."""
 
     model: str | None = None
     checkpoint: Path | None = None
@@ -141,14 +141,14 @@ class ModelSettings:
     boxes_threshold: float | None = None
 
     def check_boxes(self, videos: Sequence[str]) -> None:
-        """Look at a CSV file of boxes before a model is loaded. MemvitError if it has boxes of none of these videos."""
+        """Check a CSV file of boxes before a model is loaded. MemvitError if it has no boxes of these videos."""
         if self.boxes is not None and self.boxes.endswith(".csv"):
             boxes = open_boxes(self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
             if isinstance(boxes, AvaBoxes):
                 boxes.check_videos(videos)
 
     def build(self) -> tuple[Engine, Labels, BoxSource | None]:
-        """The engine, the names of its classes, and where its people come from. MemvitError if one is not to be had."""
+        """The engine, the names of its classes, and the source of boxes. MemvitError if one cannot be opened."""
         engine, names = open_engine(
             self.model,
             self.checkpoint,

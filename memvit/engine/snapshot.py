@@ -1,4 +1,4 @@
-"""All that an engine keeps of a stream, as bytes: memory survives the process that made it."""
+"""The complete state of a stream in an engine, as bytes: another process can continue the stream."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StreamSnapshot:
-    """A stream between two clips."""
+    """The state of a stream between two clips."""
 
     memory: Memory | None
-    """Of this one stream; None before its first clip, or for a model without memory."""
+    """Memory of this one stream; None before its first clip, or for a model without memory."""
     next_index: int
-    """Of the clip that the stream goes on with."""
+    """Index of the next clip of the stream."""
     centres_seconds: tuple[float, ...] = ()
-    """Centres of the last clips, newest last, as far back as a result can depend on them."""
+    """Centres of the last clips in seconds, newest last, as many as a result can depend on."""
 
     def to_bytes(self) -> bytes:
-        """A safetensors file: tensors are kept bit by bit."""
+        """The content of a safetensors file, in which tensors are stored exactly."""
         from safetensors.torch import save
 
         state = self.memory.state_dict() if self.memory is not None else {}
@@ -43,7 +43,7 @@ class StreamSnapshot:
 
     @staticmethod
     def from_bytes(content: bytes) -> StreamSnapshot:
-        """The inverse of `to_bytes`; ValueError if it is not one, or not whole."""
+        """The inverse of `to_bytes`; ValueError if the content is not a complete snapshot."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 

@@ -1,1 +1,1 @@
-"""What a model said of clips, and its forms: JSON Lines, AVA CSV, annotated video, timeline."""
+"""Results of clips, and what is written of them: JSON Lines, AVA CSV, annotated video, timeline."""

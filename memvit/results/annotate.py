@@ -1,4 +1,4 @@
-"""The annotated video: who does what, when, and how far back the model remembers."""
+"""The annotated video: boxes and actions of people, the time, and a strip that shows the memory."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ PALETTE: tuple[Colour, ...] = (
     (190, 150, 255),
     (240, 220, 90),
 )
-"""Of people, in the order of their numbers; all light enough for dark text."""
+"""Colours of people, in the order of their numbers; all are light enough for dark text."""
 INK, PAPER = (18, 20, 24), (255, 255, 255)
 STRIP_SECONDS = 40.0
-"""What the strip at the bottom spans at least."""
+"""The smallest time span of the strip at the bottom."""
 Rectangle = tuple[float, float, float, float]
+"""(x1, y1, x2, y2) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,22 @@ class Style:
 
     @property
     def font_size(self) -> int:
-        """Of all text."""
+        """Size of all text."""
         return max(10, round(self.height / 30))
 
     @property
     def line(self) -> int:
-        """Thickness of a box."""
+        """Line width of a box."""
         return max(2, self.height // 200)
 
     @property
     def strip_height(self) -> int:
-        """Of the strip at the bottom."""
+        """Height of the strip at the bottom."""
         return round(self.font_size * 2.6)
 
 
 class Annotator:
-    """Draws what the model said on the preview frames of a stream's clips."""
+    """Draws results on the preview frames of a stream's clips."""
 
     def __init__(self, labels: Labels, *, top_k: int = 3, min_score: float = 0.05) -> None:
         """Actions below `min_score` are not shown."""
@@ -65,8 +66,9 @@ class Annotator:
         self._matcher = PersonMatcher()
 
     def pictures(self, clip: Clip, result: Result, numbers: list[int] | None = None) -> Iterator[PreviewFrame]:
-        """The clip's preview frames, drawn on; none if it was sampled without. `numbers` of the people give their
-        colours, where somebody has numbered them already.
+        """The clip's preview frames with the result drawn on them; none if the clip has no preview frames.
+
+        `numbers` are those of the people, which choose their colours; by default people are matched by their boxes.
         """
         if not clip.preview:
             return
@@ -103,7 +105,7 @@ class Annotator:
             boxes.append((x1, y1, max(x1, x2), max(y1, y2)))
             draw.rectangle(boxes[-1], outline=(*PALETTE[number % len(PALETTE)], 255), width=style.line)
         taken = [time_rectangle(draw, font)]
-        # Text after all boxes, so that no box of one person cuts the words of another.
+        # Text is drawn after all boxes, so that the box of one person does not cover the text of another.
         for number, rectangle, scores in zip(numbers, boxes, result.scores, strict=True):
             lines = [shortened(line, draw, font, style.width * 0.6) for line in self._lines(scores)]
             if lines:
@@ -119,7 +121,7 @@ class Annotator:
 
 
 class AnnotatedVideoWriter:
-    """Writes the preview frames of clips with what the model said of them; a playable MP4 once closed."""
+    """Writes preview frames with the results drawn on them; the file is a playable MP4 after `close`."""
 
     def __init__(self, path: str | Path, *, labels: Labels, top_k: int = 3, min_score: float = 0.05) -> None:
         """MemvitError if the file cannot be written. Actions below `min_score` are not shown."""
@@ -132,7 +134,7 @@ class AnnotatedVideoWriter:
             self._writer.write(picture.image, picture.pts_seconds)
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice."""
+        """Finish the file. It is safe to call this twice."""
         self._writer.close()
 
     def __enter__(self) -> AnnotatedVideoWriter:
@@ -151,10 +153,10 @@ def load_font(size: int) -> Font:
     return font
 
 
-def shortened(text: str, draw: ImageDraw.ImageDraw, font: Font, most_pixels: float) -> str:
-    """The text, with its middle left out where it is too wide; a score at its end stays."""
+def shortened(text: str, draw: ImageDraw.ImageDraw, font: Font, max_width: float) -> str:
+    """The text, with its name cut where it is wider than `max_width` pixels; the score at its end stays."""
     name, _, score = text.rpartition("  ")
-    while draw.textlength(text, font=font) > most_pixels and len(name) > 4:
+    while draw.textlength(text, font=font) > max_width and len(name) > 4:
         name = name[:-2].rstrip()
         text = f"{name}…  {score}"
     return text
@@ -168,7 +170,7 @@ def place_label(
     box: Rectangle,
     taken: list[Rectangle],
 ) -> Rectangle:
-    """Where a person's text goes: above the box, inside its top, below it, or beside others, but inside the frame."""
+    """The place of a person's text: above the box, at its top, below it, or below other text, but inside the frame."""
     pad = style.font_size * 0.3
     width = max(draw.textlength(line, font=font) for line in lines) + 2 * pad
     height = len(lines) * style.font_size * 1.25 + 2 * pad
@@ -187,7 +189,7 @@ def overlaps(first: Rectangle, second: Rectangle) -> bool:
 
 
 def draw_lines(draw: ImageDraw.ImageDraw, font: Font, rectangle: Rectangle, lines: list[str], colour: Colour) -> None:
-    """Dark text on the person's colour."""
+    """Draw dark text on the person's colour."""
     draw.rectangle(rectangle, fill=(*colour, 225))
     step = font.size * 1.25
     pad = font.size * 0.3
@@ -196,19 +198,19 @@ def draw_lines(draw: ImageDraw.ImageDraw, font: Font, rectangle: Rectangle, line
 
 
 def draw_time(draw: ImageDraw.ImageDraw, font: Font, pts_seconds: float) -> None:
-    """mm:ss.s in the upper left corner."""
+    """Draw mm:ss.s in the upper left corner."""
     minutes, seconds = divmod(max(pts_seconds, 0.0), 60)
     draw.rectangle(time_rectangle(draw, font), fill=INK)
     draw.text((font.size * 0.35, font.size * 0.25), f"{int(minutes):02d}:{seconds:04.1f}", font=font, fill=PAPER)
 
 
 def time_rectangle(draw: ImageDraw.ImageDraw, font: Font) -> Rectangle:
-    """Where the time stands."""
+    """The rectangle that the time covers."""
     return 0, 0, draw.textlength("00:00.0", font=font) + font.size * 0.7, font.size * 1.7
 
 
 def draw_strip(draw: ImageDraw.ImageDraw, font: Font, style: Style, result: Result) -> None:
-    """The last seconds along the bottom, now at the right: the present clip, past ones attended, and the reach."""
+    """Draw the last seconds along the bottom, the present at the right: this clip, attended clips, and the reach."""
     top = style.height - style.strip_height
     draw.rectangle((0, top, style.width, style.height), fill=(*INK, 215))
     span = max(STRIP_SECONDS, 1.1 * result.memory_reach_seconds)
@@ -226,7 +228,7 @@ def draw_strip(draw: ImageDraw.ImageDraw, font: Font, style: Style, result: Resu
         draw.line((x(age), lane[0], x(age), lane[1]), fill=(*PAPER, 70))
 
     def block(age_seconds: float, colour: Colour) -> None:
-        # A pixel short at the left, so that clips that touch are seen to be two.
+        # One pixel narrower at the left, so that a gap separates clips that touch.
         left, end = x(age_seconds + clip_seconds / 2) + 1, x(age_seconds - clip_seconds / 2)
         draw.rectangle((left, lane[0], max(left, end), lane[1]), fill=(*colour, 240))
 
@@ -237,7 +239,7 @@ def draw_strip(draw: ImageDraw.ImageDraw, font: Font, style: Style, result: Resu
 
 
 def memory_text(result: Result) -> str:
-    """What the strip shows, in words."""
+    """The content of the strip as text."""
     if not result.memory_offsets_seconds:
         return "no memory yet" if result.memory_clips else "no memory"
     ages = ", ".join(f"{offset:g}" for offset in result.memory_offsets_seconds)

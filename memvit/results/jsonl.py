@@ -8,7 +8,7 @@ memory      {"clips": number of past clips remembered, "attended_seconds": ages 
             "reach_seconds": age of the oldest that can have had an influence through those}
 session     number of the stream's session, unless it is the first: memory does not reach from one to the next
 missed      number of clips that are missing before this one, if any: late ones, and those in gaps of the stream
-condition   "frozen" or "black", if the picture of a live stream is that
+condition   "frozen" or "black", if the picture does not change or shows nothing
 latency     for a live stream: seconds from the arrival of the clip's last frame to this result, and its parts
 people      for an action model: a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}
 actions     for a clip classifier, in the place of `people`: a list of {"id", "name", "score"}, best first

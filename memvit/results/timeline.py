@@ -1,4 +1,4 @@
-"""A picture of a whole video: time across, actions down, a group of rows a person, colour for the score."""
+"""A picture of a whole video: time on the x axis, for each person a row for each action, and the score as colour."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
 from memvit.results.result import Result
 
-MOST_PEOPLE = 8
-"""Those seen longest; more would not be legible."""
+MAX_PEOPLE = 8
+"""The people who were seen longest are drawn; more rows would not be legible."""
 
 
 @dataclass(frozen=True)
 class PersonRows:
-    """What is drawn of one person."""
+    """The rows of one person."""
 
     title: str
     actions: list[int]
-    """Class indices, the best first."""
+    """Class indices, the highest score first."""
     scores: NDArray[np.float32]
     """(actions, clips), NaN where the person was not seen."""
 
@@ -39,7 +39,7 @@ def people_rows(results: Sequence[Result], actions_each: int) -> list[PersonRows
         numbers = [0] if result.boxes is None else matcher.number(result.boxes.xyxy)
         for number, row in zip(numbers, result.scores, strict=True):
             scores[number][place] = row
-    longest = sorted(scores, key=lambda number: (-len(scores[number]), number))[:MOST_PEOPLE]
+    longest = sorted(scores, key=lambda number: (-len(scores[number]), number))[:MAX_PEOPLE]
     rows = []
     for number in sorted(longest):
         seen = scores[number]

@@ -1,1 +1,1 @@
-"""Streams: readers of files and live sources, sessions, and the loop that answers them."""
+"""Reading of files and live sources: readers, sessions, policies, and the loop that runs the model on their clips."""

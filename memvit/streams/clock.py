@@ -1,4 +1,4 @@
-"""One time axis for a stream, however often its connection breaks: seconds since its first frame came."""
+"""The time axis of a stream: seconds since its first frame arrived, however often its connection breaks."""
 
 from __future__ import annotations
 
@@ -8,65 +8,67 @@ from memvit.types import Image
 from memvit.video.sources.source import Frame
 
 JUMP_SECONDS = 10.0
-"""Frames that claim to be this much later than the one before, without that time having passed, have a wrong clock."""
+"""If a source's time advances by this much more than the time that has really passed, its clock has jumped."""
 MIN_STEP_SECONDS = 1 / 30
+"""The first frame of a new connection is placed at least this long after the last frame of the old one."""
 
 
 @dataclass(frozen=True, eq=False)
 class TimedFrame:
-    """A frame at its time of the stream."""
+    """A frame and its time on the time axis of the stream."""
 
     pts_seconds: float
     frame: Frame
 
     @property
     def index(self) -> int:
-        """Of its connection."""
+        """The number of the frame within its connection: 0, 1, 2, …"""
         return self.frame.index
 
     @property
     def width(self) -> int:
-        """Pixels, upright."""
+        """Width in pixels, after the frame was rotated upright."""
         return self.frame.width
 
     @property
     def height(self) -> int:
-        """Pixels, upright."""
+        """Height in pixels, after the frame was rotated upright."""
         return self.frame.height
 
     @property
     def received_at(self) -> float:
-        """See `Frame`."""
+        """`time.monotonic()` when the frame arrived."""
         return self.frame.received_at
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
-        """See `Frame`."""
+        """(height, width, 3) RGB, resized if a size is given."""
         return self.frame.rgb(width, height)
 
 
 class StreamClock:
-    """Places the frames of one connection after the other.
+    """Gives the frames of consecutive connections their times on one axis.
 
-    Within a connection the source's own times count; a new connection is placed by the time that has passed, so that a
-    gap has its true length. A file keeps its own times.
+    Within a connection, the differences between the source's own times are used. A new connection starts at the time
+    that has passed since the first frame, so that a gap has its true length. A file keeps its own times.
     """
 
     def __init__(self, *, start_seconds: float = 0.0, now: float | None = None) -> None:
-        """A stream that is resumed was at `start_seconds` when the clock showed `now`, and went on since."""
+        """A resumed stream was at `start_seconds` when the clock showed `now`, and has gone on since."""
         self._start_seconds = start_seconds
         self._began_at = None if now is None else now - start_seconds
         self._offset_seconds: float | None = None
         self._last_received_at = 0.0
         self.last_seconds: float | None = None
-        """Of the last frame that was placed."""
+        """Time of the last frame; None before the first one."""
         self.jumps = 0
+        """How often a clock that had jumped was corrected."""
 
     def new_connection(self) -> None:
         """The next frame is the first of another connection."""
         self._offset_seconds = None
 
     def assign_time(self, frame: Frame, *, is_live: bool) -> TimedFrame:
-        """The frame at its time of the stream, later than all before it."""
+        """The frame with its time on the stream's axis."""
         pts, received_at = frame.pts_seconds, frame.received_at
         if not is_live:
             self._offset_seconds = 0.0

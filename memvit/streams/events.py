@@ -1,4 +1,4 @@
-"""What a live stream tells besides its clips, and what has happened to it so far."""
+"""The events of a stream besides its clips, and the counts of what has happened to it so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ State = Literal["connecting", "live", "stalled", "waiting", "ended", "failed", "
 
 @dataclass(frozen=True)
 class StreamStalled:
-    """The connection stands, but nothing comes."""
+    """The connection is open, but no frame has arrived for some time."""
 
     stream_id: str
     silent_seconds: float
@@ -22,19 +22,20 @@ class StreamStalled:
 
 @dataclass(frozen=True)
 class StreamLost:
-    """The connection is gone, or was not to be had; another attempt follows."""
+    """The connection broke, or could not be opened; another attempt follows."""
 
     stream_id: str
     reason: str
-    """One sentence, free of credentials."""
+    """One sentence without credentials."""
     kind: str
-    """A class of reasons, see `SourceError.kind`."""
+    """The class of the reason, as in `SourceError.kind`; "ended" if the other side closed the stream."""
     retry_seconds: float
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True)
 class SessionBegan:
-    """What comes now has nothing to do with what was: the stream's memory is to be forgotten."""
+    """A new session begins: the clips that follow are unrelated to those before, so the memory must be cleared."""
 
     stream_id: str
     session: int
@@ -46,27 +47,27 @@ ReaderEvent: TypeAlias = StreamOpened | Clip | StreamStalled | StreamLost | Sess
 
 @dataclass
 class StreamStats:
-    """What has happened to a stream; every number only grows."""
+    """Counts of what has happened to a stream. They never decrease."""
 
     connections: int = 0
     lost: int = 0
-    """Connections that broke, and attempts in vain."""
+    """Connections that broke, and attempts to connect that failed."""
     stalls: int = 0
     sessions: int = 1
     frames: int = 0
     clips: int = 0
-    """Handed out."""
+    """Clips that were passed on to the model."""
     late_clips: int = 0
-    """Left out because the model did not keep up."""
+    """Clips that were dropped because the model did not keep up."""
     missed_clips: int = 0
-    """All that were left out, late ones and those in gaps."""
+    """All clips that are missing: late ones, and those in gaps of the stream."""
     frozen_clips: int = 0
     black_clips: int = 0
     clock_jumps: int = 0
-    """Times that leapt ahead of the clock and were brought back."""
+    """Jumps of the source's clock that were corrected."""
     size_changes: int = 0
     abandoned_readers: int = 0
-    """Connections that hung and were left behind."""
+    """Connections that hung and were abandoned together with their thread."""
     corrupt_packets: int = 0
     non_monotonic_pts: int = 0
     missing_pts: int = 0
@@ -74,18 +75,18 @@ class StreamStats:
 
 @dataclass(frozen=True)
 class ReaderStatus:
-    """How a stream is at a moment."""
+    """The state of a stream at one moment."""
 
     state: State
     is_live: bool
     info: SourceInfo | None
-    """None until it was opened."""
+    """None until the source was opened for the first time."""
     session: int
     last_failure: str | None
     position_seconds: float | None
-    """Time of the last frame that came; None before the first."""
+    """Time of the last frame that arrived; None before the first."""
     silent_seconds: float
-    """Since then."""
+    """Seconds since the last frame arrived, or since the stream was started."""
     size: tuple[int, int] | None
     """(width, height) of the images that clips are cut from, for the model; None before the first frame."""
     stats: StreamStats

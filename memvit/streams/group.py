@@ -1,6 +1,6 @@
-"""Reading several sources at once: a thread a source, a short queue each, clips handed out as they become ready.
+"""Reads several sources at once: one thread and one short queue for each, whose events are taken as they become ready.
 
-A stream that cannot be opened, or breaks, or ends is an event like any other; the other streams go on.
+If a stream cannot be opened, breaks or ends, that is an event like any other; the other streams go on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memvit.video.sources.source import ReadCounts, SourceInfo
 
 @dataclass(frozen=True)
 class StreamOpened:
-    """A source was opened."""
+    """The source of a stream was opened."""
 
     stream_id: str
     info: SourceInfo
@@ -27,7 +27,7 @@ class StreamOpened:
 
 @dataclass(frozen=True)
 class StreamEnded:
-    """A source came to its end; nothing of it is outstanding."""
+    """The source of a stream has ended, and all its clips were taken before this event."""
 
     stream_id: str
     counts: ReadCounts
@@ -35,7 +35,7 @@ class StreamEnded:
 
 @dataclass(frozen=True)
 class StreamFailed:
-    """A source cannot be read any further; what came before it stands."""
+    """The source of a stream cannot be read any further; the results so far remain valid."""
 
     stream_id: str
     reason: str
@@ -43,13 +43,13 @@ class StreamFailed:
 
 
 Event = TypeVar("Event")
-Given = TypeVar("Given", covariant=True)
+EventOut = TypeVar("EventOut", covariant=True)
 
 
 class StreamReader(Generic[Event]):
-    """Runs a generator of events in a thread and keeps at most `queue_clips` ready; a full queue makes it wait.
+    """Runs a generator of events in a thread, which waits while `queue_clips` events are in the queue.
 
-    The last event says that the stream ended or failed; a generator that raises has failed.
+    The last event is `StreamEnded` or `StreamFailed`. If the generator raises an error, the stream has failed.
     """
 
     def __init__(self, stream_id: str, read: Callable[[], Iterator[Event]], *, queue_clips: int = 2) -> None:
@@ -61,12 +61,12 @@ class StreamReader(Generic[Event]):
         self._thread = threading.Thread(target=self._read, name=f"read {stream_id}", daemon=True)
 
     def start(self, changed: threading.Condition) -> None:
-        """Begin to read; `changed` is notified of every event."""
+        """Start the thread; `changed` is notified of every event."""
         self.changed = changed
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end after the event at hand; what is queued is given up."""
+        """Ask the thread to end after its present event; queued events are discarded."""
         with self.changed:
             self._stopping = True
             self.changed.notify_all()
@@ -81,11 +81,11 @@ class StreamReader(Generic[Event]):
         return event
 
     def poll(self) -> None:
-        """Nothing to look after: this reader reads once."""
+        """Do nothing: this reader neither reconnects nor watches for silence."""
 
     @property
     def waiting_since(self) -> float | None:
-        """When the event at hand became ready; None if there is none."""
+        """`time.monotonic()` when the next event became ready; None if there is none."""
         return self._ready[0][1] if self._ready else None
 
     def _put(self, event: Event | StreamFailed) -> bool:
@@ -104,36 +104,36 @@ class StreamReader(Generic[Event]):
                         return
         except MemvitError as error:
             self._put(StreamFailed(self.stream_id, str(error)))
-        except Exception as error:  # a reader must never die in silence: the main thread would wait for ever
+        except Exception as error:  # without an event, the main thread would wait for ever
             self._put(StreamFailed(self.stream_id, f"{self.stream_id}: reading failed unexpectedly ({error!r})"))
 
 
-class Reader(Protocol[Given]):
-    """What a group needs of a reader. All but `start` and `stop` is called by the holder of the group's condition."""
+class Reader(Protocol[EventOut]):
+    """What a group needs of a reader. All methods but `start` and `stop` are called with the condition held."""
 
     stream_id: str
     finished: bool
-    """Its last event was taken."""
+    """Whether its last event was taken."""
 
     def start(self, changed: threading.Condition) -> None:
         """Begin to read; `changed` is notified of every event."""
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
-    def take(self) -> Given | StreamFailed | None:
+    def take(self) -> EventOut | StreamFailed | None:
         """The next event, if one is ready."""
 
     def poll(self) -> None:
-        """Do what is due: called a few times a second."""
+        """Reconnect or report silence if it is time to; called several times per second."""
 
     @property
     def waiting_since(self) -> float | None:
-        """When the event at hand became ready; None if there is none."""
+        """`time.monotonic()` when the next event became ready; None if there is none."""
 
 
 class ReaderGroup(Generic[Event]):
-    """Readers that come and go, each in its thread."""
+    """Readers that can be added and removed at any time, each with its own thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -145,13 +145,13 @@ class ReaderGroup(Generic[Event]):
         return len(self._readers)
 
     def add(self, reader: Reader[Event]) -> None:
-        """Start a reader."""
+        """Add a reader and start it."""
         with self._changed:
             self._readers[reader.stream_id] = reader
         reader.start(self._changed)
 
     def remove(self, stream_id: str) -> None:
-        """Stop a reader and forget it; nothing happens if it is not there."""
+        """Stop a reader and remove it; nothing happens if there is no such reader."""
         with self._changed:
             reader = self._readers.pop(stream_id, None)
             self._served_at.pop(stream_id, None)
@@ -159,7 +159,7 @@ class ReaderGroup(Generic[Event]):
             reader.stop()
 
     def wake(self) -> None:
-        """Let `ready` return at once, this time, though nothing may be ready."""
+        """Let the present or next call of `ready` return at once, even if no event is ready."""
         with self._changed:
             self._is_woken = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What to do with a stream that is late, silent, or gone."""
+"""What to do if a stream is late, silent or interrupted."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ Overflow = Literal["auto", "drop", "wait"]
 
 @dataclass(frozen=True)
 class LivePolicy:
-    """Of one stream; the defaults suit a camera."""
+    """The policy of one stream. The defaults suit a camera."""
 
     overflow: Overflow = "auto"
-    """`drop` skips to the newest clip when clips wait too long, `wait` makes the source wait and answers every clip;
-    `auto` is drop for live sources and wait for files."""
+    """What to do if clips arrive faster than the model runs: `drop` skips to the newest clip if clips wait too long;
+    `wait` makes the source wait, so that every clip has a result; `auto` drops for live sources and waits for files."""
     max_age_seconds: float = 2.0
-    """With `drop`: once a clip has waited this long, those before the newest are left out."""
+    """With `drop`: if the oldest clip has waited this long, all clips but the newest are dropped."""
     queue_clips: int = 8
-    """Clips that may wait with `drop`: a burst (an HLS segment) of so many seconds at a hop of 1 s is kept."""
+    """With `drop`: the largest number of clips that wait. At a hop of 1 s, an HLS segment of 8 s loses none."""
     stall_seconds: float = 5.0
-    """No frame for this long, and the stream is said to be stalled."""
+    """If no frame arrives for this long, `StreamStalled` is reported."""
     open_timeout_seconds: float = 10.0
+    """If a source has not opened after this time, the attempt has failed."""
     read_timeout_seconds: float = 10.0
-    """No data for this long, and the connection is closed."""
+    """If no data arrives for this long, the connection is closed."""
     hang_seconds: float = 5.0
-    """FFmpeg's own time-outs do not cover everything: a reader that overstays them by this long is left behind."""
+    """FFmpeg's own time-outs do not cover every case. A reader that exceeds them by this time is abandoned."""
     retry_seconds: float = 1.0
-    """Before the first new attempt; doubled from attempt to attempt."""
+    """Seconds before the first new attempt; they double with every failed attempt."""
     max_retry_seconds: float = 60.0
+    """The largest number of seconds between two attempts."""
     memory_timeout_seconds: float = 30.0
-    """A stream that comes back within this time remembers what was before the gap; otherwise it starts afresh."""
+    """A stream that is back within this time keeps its memory; after a longer gap, its memory starts empty."""
     fail_after_seconds: float | None = None
-    """A stream that cannot be read for this long has failed; None tries for ever."""
+    """A stream that cannot be read for this long has failed; with None, attempts never end."""
 
     def __post_init__(self) -> None:
         if self.overflow not in ("auto", "drop", "wait"):
@@ -42,5 +44,6 @@ class LivePolicy:
             raise ValueError(f"queue_clips must be at least 1, got {self.queue_clips}")
 
     def retry_after(self, attempts: int, rng: random.Random) -> float:
-        """Seconds to wait after so many attempts in vain; not all streams of a broken network at the same time."""
+        """Seconds to wait after this many failed attempts, varied by 20 % so that the streams of a network do not all
+        reconnect at the same moment."""
         return min(self.retry_seconds * 2.0 ** min(attempts, 30), self.max_retry_seconds) * rng.uniform(0.8, 1.2)

@@ -1,4 +1,4 @@
-"""What waits to be answered of one stream: in order, bounded, and never older than the policy allows."""
+"""The events of one stream that wait for the model: in order, bounded, and never older than the policy allows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from memvit.streams.policy import LivePolicy
 from memvit.types import Clip
 
 MAX_OTHER_EVENTS = 64
-"""Events that are not clips and may wait: a stream that breaks again and again must not fill the memory while the model
-is busy."""
+"""The largest number of events besides clips that wait. A stream that breaks again and again while the model is busy
+must not fill the memory."""
 WAITING_CLIPS = 2
-"""Clips that may wait where the source is made to wait."""
+"""The largest number of clips that wait if the source is made to wait."""
 
 
 class EventQueue:
-    """Events in order. Clips get their index when they are taken, so that those that are left out leave no hole.
+    """Events in their order. A clip gets its index when it is taken, so that dropped clips leave no gap in the indices.
 
-    Not locked: whoever calls holds the reader's condition.
+    The queue has no lock of its own: every caller holds the reader's condition.
     """
 
     def __init__(
@@ -36,33 +36,33 @@ class EventQueue:
         self._events: deque[ReaderEvent] = deque()
         self._next_index, self._delivered_seconds = next_index, delivered_seconds
         self.drops = policy.overflow == "drop"
-        """Whether late clips are left out; otherwise the source waits."""
+        """Whether late clips are dropped; otherwise the source waits."""
 
     def put(self, event: ReaderEvent) -> None:
-        """Append."""
+        """Append an event."""
         if isinstance(event, Clip) and self._delivered_seconds is None:
             self._delivered_seconds = event.centre_seconds - self._hop_seconds
         self._events.append(event)
         if sum(not isinstance(event, Clip) for event in self._events) > MAX_OTHER_EVENTS:
-            self._leave_out_event()
+            self._drop_oldest_event()
 
     @property
     def is_full(self) -> bool:
-        """Whether another clip must wait, or must take the place of an older one."""
+        """Whether there is no room for another clip."""
         room = self._policy.queue_clips if self.drops else WAITING_CLIPS
         return sum(isinstance(event, Clip) for event in self._events) >= room
 
-    def leave_out(self) -> None:
-        """Drop the oldest clip that waits."""
+    def drop_oldest_clip(self) -> None:
+        """Drop the oldest clip and count it as late."""
         place = next(place for place, event in enumerate(self._events) if isinstance(event, Clip))
         del self._events[place]
         self._stats.late_clips += 1
 
     def take(self, now: float) -> ReaderEvent | None:
-        """The next event; with `drops`, the newest clip of its session once the oldest has waited too long."""
+        """The next event, if there is one. With `drops`, late clips of its session are dropped before it is taken."""
         if self.drops and self._is_late(now):
             while len(self._events) > 1 and isinstance(self._events[0], Clip) and isinstance(self._events[1], Clip):
-                self.leave_out()
+                self.drop_oldest_clip()
         if not self._events:
             return None
         event = self._events.popleft()
@@ -72,17 +72,18 @@ class EventQueue:
 
     @property
     def waiting_since(self) -> float | None:
-        """When the event at hand became ready; None if there is none."""
+        """When the next event became ready, 0 for an event that is not a clip; None if there is no event."""
         if not self._events:
             return None
         first = self._events[0]
         return first.ready_at if isinstance(first, Clip) else 0.0
 
-    def _leave_out_event(self) -> None:
-        """Drop the oldest event that nothing later depends on.
+    def _drop_oldest_event(self) -> None:
+        """Drop the oldest event on which no later event depends.
 
         The first `StreamOpened` comes before the clips of its stream, so it stays. A `SessionBegan` stays if a clip of
-        its session waits; if the next session begins without one, the older of the two events says nothing.
+        its session waits; if the next session begins before any clip, the older of the two events
+        is not needed.
         """
         is_first_opening = True
         for place, event in enumerate(self._events):
@@ -105,7 +106,7 @@ class EventQueue:
         return isinstance(first, Clip) and now - first.received_at > self._policy.max_age_seconds
 
     def _numbered(self, clip: Clip) -> Clip:
-        """The clip as the one that follows the stream's last."""
+        """The clip with the index that follows the stream's last, and the number of clips missing before it."""
         missed = 0
         if self._delivered_seconds is not None:
             missed = max(0, round((clip.centre_seconds - self._delivered_seconds) / self._hop_seconds) - 1)

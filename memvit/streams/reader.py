@@ -1,7 +1,7 @@
-"""Reading a stream that may break: connections come and go, clips go on.
+"""Reads a stream whose connection may break: it reconnects, and the clips go on.
 
-Each connection is read in a thread of its own, which a watchdog (`poll`) leaves behind if it hangs in FFmpeg: what it
-does later has no effect. Whoever holds `changed` sees a consistent reader.
+Each connection is read in a thread of its own. If the thread hangs in FFmpeg, `poll` abandons it: what it does later
+has no effect. The state of a reader is consistent for the holder of `changed`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
 
 SETTLED_SECONDS = 10.0
-"""A connection that has lasted this long was a good one: the next attempt after it comes soon."""
+"""After a connection that has lasted this long, the time between attempts starts from its smallest value again."""
 COUNTED = ("corrupt_packets", "non_monotonic_pts", "missing_pts")
-"""What the tally takes over from sources."""
+"""Counts of sources that are added to the stream's own."""
 MAX_HUNG_READERS = 3
-"""No new connection while so many old ones of the stream still hang."""
+"""No new connection is made while this many threads of the stream hang."""
 
 
 @dataclass(eq=False)
 class _Connection:
-    """One attempt to read the source."""
+    """One connection to the source, or one attempt to make it."""
 
     thread: threading.Thread
     heard_at: float
     opened_at: float = 0.0
     counts: ReadCounts = field(default_factory=ReadCounts)
     counted: dict[str, int] = field(default_factory=dict)
-    """What of the counts is in the tally already."""
+    """The part of the counts that was already added to the stream's counts."""
     is_open: bool = False
     is_waiting_for_room: bool = False
 
@@ -60,10 +60,9 @@ class LiveReader:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """`is_live` False leaves it to the source, once it is open; one that cannot be opened at first has failed then,
-        unless `retry_initial`.
-
-        `until_seconds` ends the stream at that time of its own. `connect` opens the source and may block; `clock` and
+        """`connect` opens the source and may block. If `is_live` is False, the source says whether it is live once it
+        is open. `retry_initial`: whether a source that cannot be opened at first is tried again, or has failed; by
+        default only a live one is tried again. `until_seconds` ends the stream at that time of its own. `clock` and
         `rng` are for tests.
         """
         self.stream_id, self.policy = stream_id, policy
@@ -71,7 +70,7 @@ class LiveReader:
         self._until_seconds, self._clock, self._rng = until_seconds, clock, rng or random.Random()
         self.is_live, self._retry_initial = is_live, is_live if retry_initial is None else retry_initial
         self.changed = threading.Condition()
-        self._sampling = threading.Lock()
+        self._sampler_lock = threading.Lock()
         self._connection: _Connection | None = None
         self._hung: list[threading.Thread] = []
         self._failed_attempts = 0
@@ -99,41 +98,41 @@ class LiveReader:
         )
 
     def start(self, changed: threading.Condition) -> None:
-        """Begin to read; `changed` is notified of every event."""
+        """Start the first connection; `changed` is notified of every event."""
         self.changed = changed
         with changed:
             self._begin_connection()
 
     def stop(self) -> None:
-        """Let the connection end by itself; what is queued is given up."""
+        """Stop reading without waiting for the thread; queued events are not needed any more."""
         with self.changed:
             self.state = "stopped"
             self._connection = None
             self.changed.notify_all()
 
     def fail(self, reason: str) -> None:
-        """As `stop`, for a reason that is not the source's."""
+        """Stop reading because of an error outside the source, such as one of the model."""
         self.stop()
         self.state, self.last_failure = "failed", reason
 
     def take(self) -> ReaderEvent | None:
         """The next event, if one is ready. The caller holds `changed`."""
         event = self._queue.take(self._clock())
-        if isinstance(event, StreamEnded | StreamFailed):  # not before: what was queued ahead of it has been taken now
+        if isinstance(event, StreamEnded | StreamFailed):  # all earlier events have been taken by now
             self.finished, self.state = True, "ended" if isinstance(event, StreamEnded) else "failed"
         if event is not None:
             self.changed.notify_all()
         return event
 
     def poll(self) -> None:
-        """Connect again when it is time, and notice silence. The caller holds `changed`."""
+        """Reconnect if it is time to, and report a silent connection. The caller holds `changed`."""
         now, connection = self._clock(), self._connection
         if self.state == "waiting" and now >= self.retry_at:
             self._hung = [thread for thread in self._hung if thread.is_alive()]
             if len(self._hung) < MAX_HUNG_READERS:
                 self._begin_connection()
-        is_watched_over = self.is_live or (self._retry_initial and not self.stats.connections)
-        if connection is None or connection.is_waiting_for_room or not is_watched_over:
+        is_timed = self.is_live or (self._retry_initial and not self.stats.connections)
+        if connection is None or connection.is_waiting_for_room or not is_timed:
             return
         silent_seconds = now - connection.heard_at
         timeout = self.policy.read_timeout_seconds if connection.is_open else self.policy.open_timeout_seconds
@@ -145,7 +144,7 @@ class LiveReader:
             self._queue.put(StreamStalled(self.stream_id, silent_seconds))
 
     def status(self) -> ReaderStatus:
-        """How the stream is."""
+        """The present state of the stream."""
         return ReaderStatus(
             self.state,
             self.is_live,
@@ -160,7 +159,7 @@ class LiveReader:
 
     @property
     def wants_preview(self) -> bool:
-        """Whether clips bring preview frames, if the samplers can make them."""
+        """Whether clips carry preview frames, if the sampler makes them."""
         return self._sessions.wants_preview
 
     @wants_preview.setter
@@ -169,10 +168,10 @@ class LiveReader:
 
     @property
     def waiting_since(self) -> float | None:
-        """When the event at hand became ready; None if there is none."""
+        """When the next event became ready, 0 for an event that is not a clip; None if there is no event."""
         return self._queue.waiting_since
 
-    # What follows until `_read` is done by the holder of `changed`.
+    # The methods from here to `_read` are called while `changed` is held.
 
     def _begin_connection(self) -> None:
         self.state = "connecting"
@@ -189,7 +188,7 @@ class LiveReader:
         self._lose(f"{self.stream_id}: the reader has hung for {silent_seconds:.0f} s and was left behind", "timeout")
 
     def _lose(self, reason: str, kind: str) -> None:
-        """The connection is over; another follows, unless it is time to give up."""
+        """End the connection. Another one follows, or the stream has failed."""
         now, policy = self._clock(), self.policy
         if not self.stats.connections and not self._retry_initial:
             self._end_failed(reason)
@@ -200,7 +199,7 @@ class LiveReader:
             self._end_failed(reason)
             return
         seconds = policy.retry_after(self._failed_attempts, self._rng)
-        if kind in ("access", "not_found"):  # it will hardly be better in a second
+        if kind in ("access", "not_found"):  # this kind of error does not go away within a second
             seconds = max(seconds, min(10.0, policy.max_retry_seconds))
         self._failed_attempts += 1
         self.retry_at, self.state = now + seconds, "waiting"
@@ -212,7 +211,7 @@ class LiveReader:
         self._queue.put(StreamFailed(self.stream_id, reason))
         self.changed.notify_all()
 
-    # What follows is done by the connection's own thread.
+    # The methods from here on run in the connection's own thread.
 
     def _read(self, connection: _Connection) -> None:
         try:
@@ -225,12 +224,12 @@ class LiveReader:
                 counts = source.counts
             self._connection_over(connection, counts)
             return
-        # Words, not errors: their tracebacks would keep the source alive until garbage is collected.
+        # Keep the text, not the error: its traceback would keep the source alive until garbage is collected.
         except SourceError as error:
             reason, kind = str(error), error.kind
         except MemvitError as error:
             reason, kind = str(error), "broken"
-        except Exception as error:  # a reader must never die in silence: its stream would stay as it is for ever
+        except Exception as error:  # without an event, the stream would stay in its state for ever
             reason, kind = f"{self.stream_id}: reading failed unexpectedly ({error!r})", "broken"
         self._connection_over(connection, None, reason, kind)
 
@@ -251,7 +250,7 @@ class LiveReader:
             return True
 
     def _take_frame(self, connection: _Connection, frame: Frame) -> bool:
-        """Use a frame; False if no more are wanted."""
+        """Make clips of a frame; False if no more frames are wanted."""
         now = self._clock()
         with self.changed:
             if self._connection is not connection:
@@ -261,20 +260,20 @@ class LiveReader:
             self._count(connection)
             if now - connection.opened_at > SETTLED_SECONDS:
                 self._failed_attempts = 0
-        with self._sampling:
+        with self._sampler_lock:
             if self._connection is not connection:
                 return False
             events = self._sessions.take(frame, is_live=self.is_live)
         return all(self._offer(connection, event) for event in events)
 
     def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:
-        """Queue it; a clip waits for room, or makes room, as the policy says. False if no more are wanted."""
+        """Queue an event; a clip waits for room or drops an older one, by the policy. False if no more are wanted."""
         with self.changed:
             if self._connection is not connection:
                 return False
             if isinstance(event, Clip):
                 if self._offered_seconds is not None and event.centre_seconds <= self._offered_seconds:
-                    return True  # both sides of a change of shape have a clip there
+                    return True  # a change of the picture's shape gives one clip on each side at this time
                 if self._until_seconds is not None and event.centre_seconds >= self._until_seconds:
                     self._end_normally(connection.counts)
                     return False
@@ -288,11 +287,11 @@ class LiveReader:
             return True
 
     def _make_room(self, connection: _Connection) -> bool:
-        """False if the connection was given up while it waited."""
+        """False if the connection was ended while it waited."""
         connection.is_waiting_for_room = True
         while self._connection is connection and self._queue.is_full:
             if self._queue.drops:
-                self._queue.leave_out()
+                self._queue.drop_oldest_clip()
             else:
                 self.changed.wait()
         connection.is_waiting_for_room, connection.heard_at = False, self._clock()
@@ -301,8 +300,8 @@ class LiveReader:
     def _connection_over(
         self, connection: _Connection, counts: ReadCounts | None, reason: str = "", kind: str = "broken"
     ) -> None:
-        """The connection came to its end (`counts`), or broke (`reason`)."""
-        with self._sampling:
+        """Handle the end of the source (`counts`) or an error of the connection (`reason`)."""
+        with self._sampler_lock:
             if self._connection is not connection:
                 return
             is_whole = counts is not None and not self.is_live
@@ -328,7 +327,7 @@ class LiveReader:
         self.changed.notify_all()
 
     def _count(self, connection: _Connection) -> None:
-        """Add to the tally what the source has counted since the last time."""
+        """Add what the source has counted since the last call to the stream's counts."""
         for name in COUNTED:
             now = getattr(connection.counts, name)
             setattr(self.stats, name, getattr(self.stats, name) + now - connection.counted.get(name, 0))

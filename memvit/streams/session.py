@@ -1,4 +1,4 @@
-"""From the frames of one connection after the other to clips in sessions, on one time axis."""
+"""Makes clips of the frames of consecutive connections, on one time axis, and divides them into sessions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from memvit.video.sources.source import Frame
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where a stream goes on that was watched by an earlier process."""
+    """Where a stream continues that an earlier process watched."""
 
     next_index: int
+    """The index of the next clip."""
     session: int
     last_centre_seconds: float
     passed_seconds: float
-    """Since that centre."""
+    """Seconds between that centre and now."""
     size: tuple[int, int] | None = None
-    """Of the images then, as `ReaderStatus` has it."""
+    """(width, height) of the images for the model at that time; None if unknown."""
 
 
 class SessionSampler:
-    """Cuts a stream into clips; begins a new session where memory must not go on."""
+    """Samples the clips of a stream, and begins a new session where memory must not be carried over."""
 
     def __init__(
         self,
@@ -39,13 +40,13 @@ class SessionSampler:
         clock: Callable[[], float],
         resumption: Resumption | None,
     ) -> None:
-        """`memory_timeout_seconds`: a longer gap in a live stream begins a new session."""
+        """A gap of more than `memory_timeout_seconds` in a live stream begins a new session."""
         self._stream_id, self._make_sampler, self._stats, self._clock = stream_id, make_sampler, stats, clock
         self._memory_timeout_seconds = memory_timeout_seconds
         self._sampler = make_sampler()
         self.session = resumption.session if resumption else 0
         self.wants_preview = True
-        """Whether clips bring preview frames, if the samplers can make them."""
+        """Whether clips carry preview frames, if the sampler makes them."""
         self._resumed_seconds = resumption.last_centre_seconds if resumption else None
         self._resumed_size = resumption.size if resumption else None
         start = resumption.last_centre_seconds + resumption.passed_seconds if resumption else 0.0
@@ -53,17 +54,17 @@ class SessionSampler:
 
     @property
     def hop_seconds(self) -> float:
-        """Of all samplers."""
+        """Seconds between the centres of consecutive clips."""
         return self._sampler.hop_seconds
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(width, height) of the images that clips are cut from; None before the first frame."""
+        """(width, height) of the resized images that clips are made of; None before the first frame."""
         return self._sampler.size
 
     @property
     def position_seconds(self) -> float | None:
-        """Time of the last frame; None before the first."""
+        """Time of the last frame on the stream's axis; None before the first."""
         return self._stream_clock.last_seconds
 
     def new_connection(self) -> None:
@@ -71,7 +72,7 @@ class SessionSampler:
         self._stream_clock.new_connection()
 
     def take(self, frame: Frame, *, is_live: bool) -> list[Clip | SessionBegan]:
-        """What a frame completes, and whether a new session begins with it."""
+        """The clips that a frame completes, and the event of a new session if one begins with it."""
         before_seconds = self._stream_clock.last_seconds
         if before_seconds is None:
             before_seconds = self._resumed_seconds
@@ -89,11 +90,11 @@ class SessionSampler:
         elif is_live and gap_seconds > self._memory_timeout_seconds:
             events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
         self._sampler.shows_preview = self.wants_preview
-        return events + self._described(self._sampler.push(timed), frame.received_at)
+        return events + self._with_times_and_quality(self._sampler.push(timed), frame.received_at)
 
     def finish(self, received_at: float) -> list[Clip | SessionBegan]:
-        """The last clips, padded; nothing more comes of this session."""
-        return self._described(self._sampler.finish(), received_at)
+        """The last clips of the session, padded at their end. No more frames of this session may follow."""
+        return self._with_times_and_quality(self._sampler.finish(), received_at)
 
     def _new_session(self, reason: str) -> SessionBegan:
         self._sampler = self._make_sampler()
@@ -101,7 +102,7 @@ class SessionSampler:
         self._stats.sessions += 1
         return SessionBegan(self._stream_id, self.session, reason)
 
-    def _described(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
+    def _with_times_and_quality(self, clips: list[Clip], received_at: float) -> list[Clip | SessionBegan]:
         return [
             replace(
                 clip,

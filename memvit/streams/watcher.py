@@ -1,4 +1,4 @@
-"""The loop that answers many streams: whatever is ready → one batch → results, and the news of every stream."""
+"""The loop that runs one model on many streams: the clips that are ready form a batch, whose results are events."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from memvit.video.sources.open import open_source
 from memvit.video.sources.source import Source
 
 POLL_SECONDS = 0.2
-"""How long the loop sleeps at most while nothing is ready; the watchdogs' step."""
+"""The longest time that a step waits while nothing is ready; connections are checked at this interval."""
 NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """A clip and what the model said of it."""
+    """A clip and the model's result for it."""
 
     clip: Clip
     result: Result
 
     @property
     def stream_id(self) -> str:
-        """Of both."""
+        """The stream of the clip."""
         return self.clip.stream_id
 
     def without_images(self) -> ClipResult:
-        """Without the images that only the model and the detector needed: what is kept, or sent elsewhere."""
+        """The same without the images for the model and the detector, to be stored or sent to another process."""
         return replace(self, clip=replace(self.clip, frames=NO_FRAMES, centre_image=None))
 
 
@@ -53,7 +53,7 @@ StreamEvent: TypeAlias = ClipResult | ReaderEvent
 
 
 class Watcher:
-    """One engine, any number of streams that come and go; a stream in trouble is news and stops no other."""
+    """One engine and any number of streams, which can be added and removed at any time. A stream may fail alone."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Watcher:
         preview_frames_per_second: float | None = None,
         limits: VideoLimits = DEFAULT_LIMITS,
     ) -> None:
-        """`boxes` are needed for a model that answers for people. At most `max_batch_clips` streams share a batch: a
-        clip waits for one batch that it is not in, and larger ones take longer. None lets the device decide.
+        """`boxes` finds the people, for a model that classifies their actions. A batch holds clips of at most
+        `max_batch_clips` streams: a larger batch takes longer, and other clips wait for it. None chooses by the device.
         """
         self.engine, self.boxes = engine, boxes if engine.wants_boxes else None
         self.hop_seconds, self._limits = hop_seconds, limits
@@ -88,8 +88,10 @@ class Watcher:
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
     ) -> LiveReader:
-        """Begin to watch. ValueError if there is such a stream. `connect` opens the source where `location` is not all
-        there is to say; `retry_initial` tries again what may or may not be live and cannot be opened at first.
+        """Start to watch a stream. ValueError if there is one with this name.
+
+        `connect` opens the source; by default `location` is opened with the policy's time-outs. `retry_initial`:
+        whether a source that cannot be opened at first is tried again; by default only one that is always live.
         """
         if stream_id in self._readers:
             raise ValueError(f"there is a stream {stream_id} already; remove it first, or choose another name")
@@ -109,13 +111,13 @@ class Watcher:
         return reader
 
     def warm_up(self) -> None:
-        """Answer an empty clip: the first answer of a process is slow, and should not make live clips late."""
+        """Run the model on empty clips: the first run of a process is slow and would make live clips late."""
         preprocessing = self.engine.preprocessing
         height = preprocessing.short_side
         width = height if preprocessing.crop == "center" else height * 16 // 9
         frames = np.zeros((preprocessing.num_frames, height, width, 3), np.uint8)
         name = "warming up"
-        for index in range(2):  # the second reads memory
+        for index in range(2):  # the second clip reads the memory of the first
             clip = Clip(name, index, float(index), float(index), float(index), frames, centre_image=frames[0])
             self.engine.step([clip], [WHOLE_FRAME] if self.engine.wants_boxes else None)
             if self.boxes is not None and self.boxes.wants_centre_image:
@@ -123,25 +125,25 @@ class Watcher:
         self.engine.forget(name)
 
     def remove(self, stream_id: str) -> None:
-        """Stop watching and forget; nothing happens if there is no such stream."""
+        """Stop watching a stream and clear its memory; nothing happens if there is no such stream."""
         self._group.remove(stream_id)
         self._readers.pop(stream_id, None)
         self.engine.forget(stream_id)
 
     @property
     def streams(self) -> dict[str, LiveReader]:
-        """What is being watched."""
+        """The readers of all streams that are being watched, by stream id."""
         return dict(self._readers)
 
     @property
     def lead_seconds(self) -> float:
-        """How long before its centre a clip begins to be read."""
+        """Seconds from a clip's first frame to its centre."""
         return self._sampler("").lead_seconds
 
     def step(self, timeout_seconds: float = POLL_SECONDS) -> list[StreamEvent]:
-        """Wait until something is ready, at most so long, and answer it. Streams that ended are gone afterwards.
+        """Wait until an event is ready, at most `timeout_seconds`, and run the model on the clips that are ready.
 
-        DeviceLost if the device has failed for good: no stream can be answered in this process any more.
+        Streams that ended are removed. DeviceLost if the device has failed and does not recover in this process.
         """
         events: list[StreamEvent] = []
         clips: list[Clip] = []
@@ -154,18 +156,18 @@ class Watcher:
                 self.engine.forget(event.stream_id)
             elif isinstance(event, StreamEnded | StreamFailed):
                 self.remove(event.stream_id)
-        there = [clip for clip in clips if clip.stream_id in self._readers]
-        # A size after the other: where one cannot be answered, the others have not been.
-        for shape in sorted({clip.frames.shape for clip in there}):
-            events += self._answer([clip for clip in there if clip.frames.shape == shape])
+        watched = [clip for clip in clips if clip.stream_id in self._readers]
+        # One size after the other, so that clips of one size that fail do not affect the others.
+        for shape in sorted({clip.frames.shape for clip in watched}):
+            events += self._run_model([clip for clip in watched if clip.frames.shape == shape])
         return events
 
     def wake(self) -> None:
-        """Let a `step` that waits return at once; may be called from any thread."""
+        """Let a waiting `step` return at once. May be called from any thread."""
         self._group.wake()
 
     def events(self, stopping: threading.Event | None = None) -> Iterator[StreamEvent]:
-        """All that happens, until every stream has ended or `stopping` is set."""
+        """All events, until every stream has ended or `stopping` is set."""
         while self._readers and not (stopping and stopping.is_set()):
             yield from self.step()
 
@@ -174,17 +176,17 @@ class Watcher:
         for stream_id in list(self._readers):
             self.remove(stream_id)
 
-    def _answer(self, clips: list[Clip]) -> list[StreamEvent]:
+    def _run_model(self, clips: list[Clip]) -> list[StreamEvent]:
         try:
-            return self._answer_batch(clips)
-        except Exception as error:  # a clip that the model cannot answer must not take the others with it
+            return self._run_batch(clips)
+        except Exception as error:  # a clip on which the model fails must not affect the other streams
             if not device_answers(self.engine.device):
                 first_line = str(error).partition("\n")[0]
                 raise DeviceLost(
                     f"{self.engine.device}: the device has failed and does not recover ({first_line}); start again"
                 ) from error
             if len(clips) > 1:
-                return [event for clip in clips for event in self._answer([clip])]
+                return [event for clip in clips for event in self._run_model([clip])]
             stream_id = clips[0].stream_id
             reason = f"{stream_id}: the model cannot answer ({error})"
             reader = self._readers[stream_id]
@@ -192,7 +194,7 @@ class Watcher:
             reader.fail(reason)
             return [StreamFailed(stream_id, reason)]
 
-    def _answer_batch(self, clips: list[Clip]) -> list[StreamEvent]:
+    def _run_batch(self, clips: list[Clip]) -> list[StreamEvent]:
         began = time.monotonic()
         boxes = self.boxes.boxes(clips) if self.boxes is not None else None
         found = time.monotonic()
@@ -229,7 +231,10 @@ def open_with(location: str, policy: LivePolicy, limits: VideoLimits) -> Source:
 
 
 def latency_of(clip: Clip, began: float, found: float, done: float) -> Latency:
-    """Where the time went from the arrival of the clip's last frame to the result."""
+    """The parts of the time from the arrival of the clip's last frame to the result.
+
+    `began`, `found` and `done` are `time.monotonic()` before the people were looked for, after they were found, and
+    after the model has run."""
     return Latency(
         decode_seconds=clip.ready_at - clip.received_at,
         queue_seconds=began - clip.ready_at,

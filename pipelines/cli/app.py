@@ -1,4 +1,4 @@
-"""`memvit …`: one small function a command; each reads its options and calls a pipeline.
+"""`memvit …`: one small function for each command, which reads its options and calls a pipeline.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (what was written by then is finished and valid).
 """
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         typer.echo(f"memvit {memvit.__version__}")
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""Options that several commands have, with one help text each, and the options that have a new name."""
+"""Options that several commands share, each with one help text, and the options that were renamed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Watching files and streams."""
+"""Watches files and streams and writes their results."""

@@ -1,4 +1,4 @@
-"""Watch videos: sources → clips → boxes → engine → files, until they end or someone asks to stop."""
+"""Watches videos: sources → clips → boxes → engine → files, until all have ended or the user stops the program."""
 
 from __future__ import annotations
 
@@ -51,39 +51,39 @@ class WatchOptions:
     until_seconds: float | None = None
     """Watch each stream only up to this time of its own."""
     frames_per_second: float = 30.0
-    """Of a folder of frames."""
+    """Frame rate of a folder of frames."""
     start_seconds: float = 0.0
     """Presentation time of a folder's first frame."""
     policy: LivePolicy = field(default_factory=LivePolicy)
     limits: VideoLimits = DEFAULT_LIMITS
     realtime: bool = False
-    """Play files at their own speed, over and over, as if they were cameras."""
+    """Play files at their own speed, again and again, as if they were cameras."""
 
 
 @dataclass
 class StreamSummary:
-    """How one stream went."""
+    """What was done for one stream."""
 
     stream_id: str
     location: str
-    """Free of credentials."""
+    """The source's location without credentials."""
     clips: int = 0
     watched_seconds: float = 0.0
     duration_seconds: float | None = None
     failure: str | None = None
     note: str = ""
-    """What was skipped or mended on the way."""
+    """What was skipped or corrected while reading, as text for people."""
     video_failure: str | None = None
     """Why its annotated video ends early; the results are complete."""
     stats: StreamStats | None = None
     files: list[Path] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen)
-    """Who did what, and when."""
+    """What each person did, and when."""
 
 
 @dataclass(frozen=True)
 class WatchSummary:
-    """How it all went."""
+    """What was done for all streams."""
 
     streams: tuple[StreamSummary, ...]
     wall_seconds: float
@@ -101,7 +101,7 @@ class WatchSummary:
 
 
 class StreamFiles:
-    """The files of one stream. Each result is on disk once it is written; `close` finishes what was begun."""
+    """The files of one stream. Each result is on disk as soon as it is written; `close` finishes the files."""
 
     def __init__(self, summary: StreamSummary, labels: Labels, options: WatchOptions, *, is_live: bool = False) -> None:
         self._summary, self._labels, self._options = summary, labels, options
@@ -116,7 +116,7 @@ class StreamFiles:
         self._video = AnnotatedVideoWriter(self._path(".mp4"), labels=labels) if options.annotate else None
 
     def write(self, clip: Clip, result: Result) -> None:
-        """Write one result everywhere."""
+        """Write one result to every file."""
         self._json.write(result)
         if self._csv:
             self._csv.write(result)
@@ -126,7 +126,7 @@ class StreamFiles:
             self._timeline.append(replace(result, features=None, box_features=None))  # they are not drawn
 
     def close(self) -> None:
-        """Finish the files, and draw the timeline of what was seen."""
+        """Finish the files and draw the timeline."""
         self._stack.close()
         if self._video:
             self._to_video(self._video.close)
@@ -138,7 +138,7 @@ class StreamFiles:
             draw_timeline(results, self._labels, self._path(".png"), title=self._summary.stream_id)
 
     def _to_video(self, action: Callable[[], None]) -> None:
-        """A video that cannot be written (any further) is given up; the results go on."""
+        """If the annotated video cannot be written, it ends early and the other files go on."""
         try:
             action()
         except MemvitError as error:
@@ -188,29 +188,29 @@ def watch(
             )
             summaries[stream_id].stats = reader.stats
         for event in watcher.events(stopping):
-            news = event
-            summary = summaries[news.stream_id]
-            if isinstance(news, StreamOpened) and news.stream_id not in files:
-                summary.duration_seconds = news.info.duration_seconds
+            shown: StreamEvent = event
+            summary = summaries[shown.stream_id]
+            if isinstance(shown, StreamOpened) and shown.stream_id not in files:
+                summary.duration_seconds = shown.info.duration_seconds
                 try:
-                    files[news.stream_id] = StreamFiles(summary, labels, options, is_live=news.info.is_live)
-                    stack.callback(files[news.stream_id].close)
+                    files[shown.stream_id] = StreamFiles(summary, labels, options, is_live=shown.info.is_live)
+                    stack.callback(files[shown.stream_id].close)
                 except MemvitError as error:
-                    watcher.remove(news.stream_id)
-                    news = StreamFailed(news.stream_id, str(error))
-            elif isinstance(news, ClipResult) and (failure := _write(news, summary, files[news.stream_id], options)):
-                watcher.remove(news.stream_id)
-                news = failure
-            if isinstance(news, StreamEnded | StreamFailed):
-                news = _finish(news, summary, files.get(news.stream_id))
-            on_event(summary, news)
+                    watcher.remove(shown.stream_id)
+                    shown = StreamFailed(shown.stream_id, str(error))
+            elif isinstance(shown, ClipResult) and (failure := _write(shown, summary, files[shown.stream_id], options)):
+                watcher.remove(shown.stream_id)
+                shown = failure
+            if isinstance(shown, StreamEnded | StreamFailed):
+                shown = _finish(shown, summary, files.get(shown.stream_id))
+            on_event(summary, shown)
         interrupted = stopping.is_set()
     return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
 
 
 def open_location(location: str, options: WatchOptions, threads: int = 1) -> Source:
     """Open a source as `watch` does."""
-    again = partial(
+    open_again = partial(
         open_source,
         location,
         decoder_threads=threads,
@@ -220,19 +220,19 @@ def open_location(location: str, options: WatchOptions, threads: int = 1) -> Sou
         open_timeout_seconds=options.policy.open_timeout_seconds,
         read_timeout_seconds=options.policy.read_timeout_seconds,
     )
-    source = again()
-    return source if not options.realtime or source.info.is_live else RealtimeSource(source, again)
+    source = open_again()
+    return source if not options.realtime or source.info.is_live else RealtimeSource(source, open_again)
 
 
 def _write(
-    answered: ClipResult, summary: StreamSummary, files: StreamFiles, options: WatchOptions
+    clip_result: ClipResult, summary: StreamSummary, files: StreamFiles, options: WatchOptions
 ) -> StreamFailed | None:
-    """Files that take no more are the failure of their stream; the others go on."""
+    """Write a result. If a file cannot be written, its stream has failed; the others go on."""
     try:
-        files.write(answered.clip, answered.result)
+        files.write(clip_result.clip, clip_result.result)
     except MemvitError as error:
         return StreamFailed(summary.stream_id, str(error))
-    summary.seen.add(answered.result)
+    summary.seen.add(clip_result.result)
     summary.clips += 1
     summary.watched_seconds += options.hop_seconds
     return None
@@ -241,7 +241,7 @@ def _write(
 def _finish(
     event: StreamEnded | StreamFailed, summary: StreamSummary, files: StreamFiles | None
 ) -> StreamEnded | StreamFailed:
-    """Close the files of a stream; how it ended, as told to others."""
+    """Close the files of a stream and note how it ended. The event is replaced if the files could not be finished."""
     if files is not None:
         try:
             files.close()

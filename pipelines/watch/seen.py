@@ -1,4 +1,4 @@
-"""What was seen of a stream, in a line for each person: "person 2: walk 0:02–0:08, stand 0:09"."""
+"""What was seen in a stream, as one line for each person: "person 2: walk 0:02–0:08, stand 0:09"."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from memvit.labels import Labels
 from memvit.results.result import Result
 
 MIN_SCORE = 0.5
-"""An action counts as seen in a clip from this score on."""
+"""An action counts as seen in a clip if its score is at least this."""
 MAX_PEOPLE = 8
-"""Lines for a stream: the people seen longest."""
+"""The largest number of lines for a stream: the people who were seen longest."""
 MAX_REMEMBERED_PEOPLE = 256
+"""If there are more than twice as many people, those seen shortest are forgotten."""
 MAX_SPANS = 64
-"""Of one action of one person; the oldest are dropped, so that a stream without end takes no memory without end."""
+"""The largest number of spans of one action of one person; the oldest are dropped, so that memory stays bounded."""
 
 
 @dataclass
 class Span:
-    """Consecutive clips, by the instants that they answer for."""
+    """Consecutive clips, from the centre of the first to the centre of the last, in seconds."""
 
     first_seconds: float
     last_seconds: float
@@ -32,17 +33,17 @@ class _Person:
     number: int
     clips: int = 0
     last_clip: int = -1
-    """How many clips of the stream had come when the person was last seen."""
+    """The number of the clip in which the person was last seen, counted from 1, with missing clips."""
     spans: dict[int, list[Span]] = field(default_factory=dict)
-    """By class."""
+    """Spans of each class."""
     latest: dict[int, int] = field(default_factory=dict)
-    """By class: the clip that its last span ends with."""
+    """For each class, the number of the clip with which its last span ends."""
     best: tuple[float, int, float] = (-1.0, 0, 0.0)
-    """Highest score, its class and its second, for a person of whom nothing scores enough."""
+    """Highest score, its class and its time in seconds; shown if no action reaches the minimum score."""
 
 
 class Seen:
-    """Collects results of one stream, in order. People are matched by their boxes, as in the timeline."""
+    """Collects the results of one stream, in order. People are matched by their boxes, as in the timeline."""
 
     def __init__(self, min_score: float = MIN_SCORE) -> None:
         self._min_score = min_score
@@ -52,7 +53,7 @@ class Seen:
         self._has_people = True
 
     def add(self, result: Result) -> None:
-        """Take in one result."""
+        """Add one result."""
         self._clips += 1 + result.missed_clips
         self._has_people = result.boxes is not None
         numbers = self._matcher.number(result.boxes.xyxy) if result.boxes is not None else [0]
@@ -79,7 +80,7 @@ class Seen:
         person.latest[action] = self._clips
 
     def lines(self, labels: Labels, width: int = 80) -> list[str]:
-        """A line for each person, at most `width` characters each where one action fits; the people seen longest."""
+        """One line for each of the people seen longest, of at most `width` characters where one action fits."""
         if not self._people:
             return ["nobody was seen"] if self._clips else []
         longest = sorted(self._people.values(), key=lambda person: (-person.clips, person.number))
@@ -118,7 +119,7 @@ def _times(span: Span) -> str:
 
 
 def _joined(title: str, parts: Iterable[str], width: int) -> str:
-    """As many parts as fit, the first in any case; an ellipsis says that there are more."""
+    """The title and as many parts as fit, but at least one; an ellipsis shows that there are more."""
     parts = list(parts)
     text = title + parts[0]
     for place, part in enumerate(parts[1:], 2):
