@@ -1,4 +1,4 @@
-"""AVA, and data sets in its format: which keyframes a video has, who is in them, what they do, where its pixels are."""
+"""AVA, and data sets in its format: the keyframes of each video with boxes and labels, and where its pixels are."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from memvit.video.sources.open import open_source
 from memvit.video.sources.source import Source
 
 SCORE_THRESHOLD = 0.9
-"""The official one for predicted boxes."""
+"""The official score threshold for predicted boxes."""
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """An annotated instant of a video."""
+    """An annotated instant of a video: the people in it and what they do."""
 
     second: int
     boxes: PersonBoxes
     labels: NDArray[np.float32]
-    """(N, classes), 1 for what a person does; all 0 for a person who was only detected."""
+    """(N, classes), 1 for each action of a person; all 0 for a person who was only detected."""
 
 
 @dataclass(frozen=True, eq=False)
 class AvaVideo:
-    """A video and its keyframes, in order."""
+    """A video of a data set in AVA's format, with its keyframes in temporal order."""
 
     name: str
     keyframes: tuple[Keyframe, ...]
@@ -42,17 +42,17 @@ class Footage:
     """Where the pixels of an AVA-format data set are: video files as they were downloaded, or extracted frames."""
 
     videos: Path | None = None
-    """Folder with NAME.mp4, .mkv, …; times are those of the whole film."""
+    """Folder with NAME.mp4, .mkv, …; annotated times count from the beginning of such a file."""
     frames: Path | None = None
     """Folder with a folder of numbered frames for each video."""
     frames_per_second: float = 30.0
     frames_start_seconds: float = 900.0
-    """Second of a folder's first frame."""
+    """Time in its video of a folder's first frame, in seconds."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """Video → its folder of frames within `frames`, as a frame list says; by default its name."""
 
     def open(self, video: str, from_seconds: float = 0.0) -> Source:
-        """Open a video; SourceError or MemvitError if it is not there or cannot be read."""
+        """Open a video. SourceError or MemvitError if it does not exist or cannot be read."""
         if self.frames is not None:
             return open_source(
                 self.frames / self.folders.get(video, video),
@@ -63,7 +63,7 @@ class Footage:
         return open_source(self.find(video), from_seconds=from_seconds)
 
     def find(self, video: str) -> Path:
-        """The file of a video; MemvitError if there is none."""
+        """The file of a video. MemvitError if there is none."""
         if self.videos is None:
             raise MemvitError("the recipe names no footage; pass data.videos=… or data.frames=…")
         for suffix in VIDEO_SUFFIXES:
@@ -74,7 +74,7 @@ class Footage:
 
 
 def folders_of(frame_list: str | Path) -> dict[str, str]:
-    """Video → folder of its frames, from an official frame list."""
+    """Video → folder of its frames, read from an official frame list."""
     return {video: str(Path(paths[0]).parent) for video, paths in read_frame_list(frame_list).items()}
 
 

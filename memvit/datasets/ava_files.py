@@ -1,4 +1,4 @@
-"""The files of AVA as they are published: boxes with actions or scores, excluded keyframes, label maps, frame lists.
+"""Reads the files that AVA publishes: boxes with actions or scores, excluded keyframes, label maps, frame lists.
 
 Every reader reports a malformed line with file and number. Boxes are (x1, y1, x2, y2), normalised to 0..1.
 """
@@ -17,28 +17,28 @@ from memvit.types import MemvitError
 
 COLUMNS = "video,second,x1,y1,x2,y2,action[,person or score]"
 NO_ACTION = -1
-"""The action of a box that has none: a person that was detected but not labelled."""
+"""Stands for the action of a box without one: a person who was detected but not labelled."""
 FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels"
 
 
 @dataclass(frozen=True, eq=False)
 class AvaTable:
-    """Lines of an AVA file, column by column."""
+    """The lines of an AVA file as one array per column."""
 
     videos: NDArray[np.str_]
     seconds: NDArray[np.int64]
     boxes: NDArray[np.float64]
-    """(N, 4)."""
+    """(N, 4) xyxy, normalised to 0..1."""
     actions: NDArray[np.int64]
-    """1, 2, …, or `NO_ACTION`."""
+    """(N,) action ids 1, 2, …, or `NO_ACTION`."""
     last: NDArray[np.float64]
-    """The eighth column: the number of a person in ground truth, a score in detections; NaN where there is none."""
+    """(N,) the eighth column: a person's number in ground truth, a score in detections; NaN if it is empty."""
 
     def __len__(self) -> int:
         return len(self.seconds)
 
     def where(self, wanted: NDArray[np.bool_] | NDArray[np.int64]) -> AvaTable:
-        """Some of the lines."""
+        """The lines that a mask or an array of row numbers selects."""
         return AvaTable(
             self.videos[wanted], self.seconds[wanted], self.boxes[wanted], self.actions[wanted], self.last[wanted]
         )
@@ -82,7 +82,7 @@ def read_table(path: str | Path) -> AvaTable:
 
 
 def _first_fault(path: Path, lines: list[str]) -> MemvitError:
-    """The first line that is no row, described."""
+    """An error that names the first malformed line and says what is wrong with it."""
     for number, line in enumerate(lines, 1):
         if not line:
             continue
@@ -100,7 +100,7 @@ def _first_fault(path: Path, lines: list[str]) -> MemvitError:
 
 
 def read_exclusions(path: str | Path) -> set[tuple[str, int]]:
-    """(video, second) of keyframes that evaluation leaves out: lines `video,second`."""
+    """(video, second) of the keyframes that evaluation leaves out, read from lines `video,second`."""
     path, found = Path(path), set[tuple[str, int]]()
     for number, line in enumerate(read_lines(path), 1):
         if line:
@@ -113,9 +113,9 @@ def read_exclusions(path: str | Path) -> set[tuple[str, int]]:
 
 
 def read_label_map(path: str | Path | None) -> dict[int, str]:
-    """Action id → name of the actions that are counted; without a file, AVA's 60. MemvitError if it is malformed.
+    """Action id → name of the actions that are evaluated; without a file, AVA's 60. MemvitError if it is malformed.
 
-    A file may be a pbtxt in either official form, JSON, or text with a name a line (ids from 1).
+    A file may be a pbtxt in either official form, JSON, or text with one name per line (ids from 1).
     """
     if path is None:
         names = labels_for(80, "ava").names

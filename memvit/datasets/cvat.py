@@ -1,4 +1,4 @@
-"""Annotations made with CVAT ("CVAT for video 1.1") → a data set in AVA's format, keyframes once a second.
+"""Converts annotations made with CVAT ("CVAT for video 1.1") to AVA's format, with one keyframe per second.
 
 A track is a person; an attribute of its boxes that is a checkbox is an action of that name, one with text values is an
 action for every value. Where a file lists only key frames of a track, boxes between them are interpolated.
@@ -26,9 +26,9 @@ class TrackedBox:
 
     frame: int
     xyxy: NDArray[np.float64]
-    """(4,), pixels."""
+    """(4,) xyxy in pixels."""
     outside: bool
-    """The person has left the picture here."""
+    """Whether the person has left the picture in this frame."""
     actions: tuple[str, ...]
 
 
@@ -38,18 +38,18 @@ class CvatTask:
 
     path: Path
     name: str
-    """The video, as CVAT knew it, without suffix."""
+    """Name of the video in CVAT, without its suffix."""
     width: int
     height: int
     tracks: tuple[tuple[TrackedBox, ...], ...]
 
     @property
     def actions(self) -> set[str]:
-        """All that occur."""
+        """Names of all actions that occur."""
         return {action for track in self.tracks for box in track for action in box.actions}
 
     def rows(self, frames_per_second: float, seconds: Iterable[int], numbers: dict[str, int]) -> Iterator[str]:
-        """AVA rows at each second: video, second, box, action (empty where there is none), person."""
+        """AVA rows at each second: video, second, box, action (empty if the person does none), person."""
         for second, (person, track) in itertools.product(seconds, enumerate(self.tracks)):
             found = _at(track, second * frames_per_second)
             if found is None:
@@ -61,7 +61,7 @@ class CvatTask:
 
 
 def read_cvat(path: str | Path) -> CvatTask:
-    """A CVAT export; MemvitError if it is not one, or holds no tracks."""
+    """Read a CVAT export. MemvitError if it is not one, or contains no tracks."""
     path = Path(path)
     try:
         root = ET.parse(path).getroot()
@@ -111,7 +111,7 @@ def _actions(box: ET.Element) -> Iterator[str]:
 
 
 def _at(track: tuple[TrackedBox, ...], frame: float) -> TrackedBox | None:
-    """Where the person is at a frame, or None while it is not in the picture."""
+    """The interpolated box of a person at a frame, or None while the person is not in the picture."""
     before = next((box for box in reversed(track) if box.frame <= frame), None)
     after = next((box for box in track if box.frame > frame), None)
     if before is None or before.outside:

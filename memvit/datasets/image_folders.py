@@ -1,4 +1,4 @@
-"""ImageNet as it lies on disk: a folder a class, through torchvision."""
+"""Reads images such as ImageNet's from a tree with one folder per class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memvit.types import MemvitError, SourceError
 
 
 class LabelledImages:
-    """Images of a folder tree as uint8 tensors; classes are the subfolders in alphabetical order."""
+    """Images of a folder tree as uint8 tensors. Classes are the subfolders in alphabetical order."""
 
     def __init__(self, root: str | Path, preprocessing: Preprocessing, *, num_classes: int) -> None:
         """MemvitError if there is no such folder, or it has other classes than the model."""
@@ -33,11 +33,11 @@ class LabelledImages:
         return len(self.samples)
 
     def training_image(self, index: int) -> Tensor:
-        """(1, 3, H, W), as it is. SourceError if it cannot be decoded."""
+        """The image at its own size, (1, 3, H, W). SourceError if it cannot be decoded."""
         return _decode(self.samples[index][0])
 
     def evaluation_image(self, index: int, crop_ratio: float) -> Tensor:
-        """(1, 1, 3, side, side): the short side resized to side / `crop_ratio`, bicubic, and the centre cut out."""
+        """The centre, (1, 1, 3, side, side), after a bicubic resize of the short side to side / `crop_ratio`."""
         side = self.preprocessing.short_side
         image = images.resize(
             _decode(self.samples[index][0]),

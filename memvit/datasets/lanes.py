@@ -1,8 +1,8 @@
-"""Lanes: how sequential training and testing walk through videos.
+"""Lanes: the order in which sequential training and testing read videos.
 
 Each element of a batch is a lane that reads one video after another, keyframe by keyframe, decoding forward. A lane's
-memory ends with its video. Which lane reads what in an epoch follows from the seed and the epoch alone, so a run can
-begin anywhere: step k is the k-th keyframe of every lane.
+memory ends with its video. Which lane reads which videos in an epoch follows from the seed and the epoch alone, so a
+run can resume at any step: step k is the k-th keyframe of every lane.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from memvit.types import Clip, MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND, ClipSampler
 
 LEAD_SECONDS = 1.0
-"""Decoding begins this long before the first frame that a clip needs."""
+"""Decoding starts this long before the first frame that a clip needs."""
 QUEUE_CLIPS = 2
+"""Clips that a lane's thread decodes ahead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class LaneStep:
     video: str
     keyframe: Keyframe
     clip: Clip
-    """`clip.index` counts the keyframes of the video: 0 begins a new memory."""
+    """The clip around the keyframe. `clip.index` counts the video's keyframes from 0, where its memory is empty."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,18 @@ class LaneVideo:
 
     video: AvaVideo
     first: int = 0
-    """The keyframe to begin with."""
+    """Number of the keyframe to begin with."""
 
     def __len__(self) -> int:
         return len(self.video.keyframes) - self.first
 
 
 def assign_lanes(videos: Sequence[AvaVideo], lanes: int, *, seed: int | None, epoch: int = 0) -> list[list[LaneVideo]]:
-    """Videos → lanes of about equal length, every video once; in an order of this epoch's own, or as given without a
-    seed. Each goes to the lane that is shortest so far."""
+    """Videos → lanes of about equal length, each video once.
+
+    The order of the videos follows from the seed and the epoch; without a seed it is the given order. Each video goes
+    to the lane that is shortest so far.
+    """
     order = np.arange(len(videos)) if seed is None else np.random.default_rng((seed, epoch)).permutation(len(videos))
     plan: list[list[LaneVideo]] = [[] for _ in range(lanes)]
     lengths = [0] * lanes
@@ -59,7 +63,7 @@ def assign_lanes(videos: Sequence[AvaVideo], lanes: int, *, seed: int | None, ep
 
 
 def lane_length(lane: Sequence[LaneVideo]) -> int:
-    """Keyframes of a lane."""
+    """Number of keyframes of a lane."""
     return sum(len(part) for part in lane)
 
 
@@ -82,7 +86,7 @@ def read_lane(
 ) -> Iterator[LaneStep]:
     """The clips of a lane's keyframes, in order.
 
-    A video that ends before its last keyframes gives its last clip for those. MemvitError if one cannot be read.
+    A video that ends before its last keyframes repeats its last clip for them. MemvitError if one cannot be read.
     """
     for part in lane:
         wanted = list(part.video.keyframes[part.first :])
@@ -110,7 +114,7 @@ def read_lane(
 
 
 class LaneThread:
-    """Reads a lane in a thread, a few clips ahead."""
+    """Reads a lane in a thread, a few clips ahead of its consumer."""
 
     def __init__(self, steps: Iterator[LaneStep], name: str) -> None:
         self._steps = steps
@@ -120,14 +124,14 @@ class LaneThread:
         self._thread.start()
 
     def next(self) -> LaneStep | None:
-        """The next step, or None at the lane's end; what went wrong in the thread is raised here."""
+        """The next step, or None at the lane's end. An error of the thread is raised here."""
         item = self._queue.get()
         if isinstance(item, Exception):
             raise item
         return item
 
     def stop(self) -> None:
-        """End the thread after the clip at hand."""
+        """End the thread after the clip that it is reading."""
         self._stopping.set()
 
     def _read(self) -> None:
@@ -136,7 +140,7 @@ class LaneThread:
                 if not self._put(step):
                     return
             self._put(None)
-        except Exception as error:  # raised again where the lane is read
+        except Exception as error:  # `next` raises it in the consumer's thread
             self._put(error)
 
     def _put(self, item: LaneStep | Exception | None) -> bool:
@@ -150,7 +154,7 @@ class LaneThread:
 
 
 def iterate_lanes(lanes: Sequence[Iterator[LaneStep]]) -> Iterator[list[LaneStep | None]]:
-    """The next step of every lane, side by side, until all have ended; None for one that has."""
+    """Yields the next step of every lane, in parallel, until all lanes have ended; None for a lane that has."""
     threads = [LaneThread(steps, f"lane {place}") for place, steps in enumerate(lanes)]
     ended = [False] * len(threads)
     try:
@@ -166,5 +170,5 @@ def iterate_lanes(lanes: Sequence[Iterator[LaneStep]]) -> Iterator[list[LaneStep
 
 
 def span_seconds(num_frames: int, frame_interval: int) -> float:
-    """What a clip covers."""
+    """Duration in seconds that a clip covers."""
     return num_frames * frame_interval / TRAINED_FRAMES_PER_SECOND

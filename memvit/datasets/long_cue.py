@@ -26,13 +26,14 @@ SAW = tuple(f"saw {name}" for name in CUES)
 BODIES = ((225, 225, 225), (150, 90, 200), (240, 140, 40), (60, 190, 190), (140, 100, 60), (245, 150, 190))
 CUE_SECONDS = 2.0
 HIDDEN_AFTER_SECONDS = 2
-"""From here on no frame of a clip of about a second shows the cue."""
+"""From this many seconds after the cue on, no frame of a clip of about a second shows it."""
 LAST_CUE_SECOND = 5
+"""The largest value of `Scene.cue_seconds`."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One video, described completely."""
+    """The complete description of one video."""
 
     seed: int = 0
     actors: int = 3
@@ -43,36 +44,36 @@ class Scene:
 
     @cached_property
     def cues(self) -> NDArray[np.int64]:
-        """(actors,): which cue each shows."""
+        """(actors,): the number of the cue that each actor shows."""
         return np.random.default_rng((self.seed, 1)).integers(len(CUES), size=self.actors)
 
     @cached_property
     def cue_seconds(self) -> NDArray[np.int64]:
-        """(actors,): the last keyframe whose clip shows the cue of each; the age of a cue counts from here."""
+        """(actors,): the second of the last keyframe whose clip shows the actor's cue. Its age counts from there."""
         return np.random.default_rng((self.seed, 2)).integers(2, LAST_CUE_SECOND + 1, size=self.actors)
 
     @cached_property
     def bodies(self) -> NDArray[np.int64]:
-        """(actors,): the colour of each; no two are alike."""
+        """(actors,): the number of each actor's colour; no two are alike."""
         return np.random.default_rng((self.seed, 3)).permutation(len(BODIES))[: self.actors]
 
     @property
     def side(self) -> int:
-        """The shorter one, pixels: the actors move in the square in the middle."""
+        """Side in pixels of the square in the middle of the frame in which the actors move."""
         return min(self.width, self.height)
 
     @property
     def size(self) -> NDArray[np.float64]:
-        """(width, height)."""
+        """(width, height) of the frame in pixels."""
         return np.array([self.width, self.height], dtype=np.float64)
 
     @property
     def radius(self) -> float:
-        """Of an actor, pixels."""
+        """Radius of an actor in pixels."""
         return self.side / 8
 
     def centres(self, pts_seconds: float) -> NDArray[np.float64]:
-        """(actors, 2) x, y in pixels at an instant: on a ring that turns to and fro, widens and drifts."""
+        """(actors, 2) x, y in pixels at an instant. They lie on a ring that turns back and forth, widens and drifts."""
         generator = np.random.default_rng((self.seed, 4))
         phase, pace = generator.uniform(0, 2 * np.pi, 6), generator.uniform(0.15, 0.5, 6)
         swing = np.sin(phase + pace * pts_seconds)
@@ -88,7 +89,7 @@ class Scene:
         return int(self.cues[actor]) if is_shown else None
 
     def action(self, actor: int, second: int) -> int | None:
-        """The action of an actor at a keyframe: 1 to 4 for "shows", 5 to 8 for "saw", None before and in between."""
+        """The action of an actor at a keyframe: 1 to 4 for "shows", 5 to 8 for "saw", None before and between them."""
         age, cue = second - self.cue_seconds[actor], int(self.cues[actor])
         if age in (-1, 0):
             return 1 + cue
@@ -121,7 +122,7 @@ def render(scene: Scene, pts_seconds: float) -> Image:
 
 @lru_cache(maxsize=4)
 def _ground(seed: int, width: int, height: int) -> Image:
-    """A dim texture that stays the same through the video."""
+    """The background: a dim texture that stays the same throughout the video."""
     generator = np.random.default_rng((seed, 5))
     coarse = generator.integers(30, 80, size=(-(-height // 16), -(-width // 16), 3), dtype=np.uint8)
     return np.kron(coarse, np.ones((16, 16, 1), dtype=np.uint8))[:height, :width]
@@ -136,7 +137,7 @@ def write_video(scene: Scene, path: Path) -> None:
 
 
 def annotation_rows(scene: Scene, video: str, seconds: Iterable[int]) -> list[str]:
-    """AVA rows of these seconds: video, second, x1, y1, x2, y2, action (empty where there is none), person."""
+    """AVA rows of these seconds: video, second, x1, y1, x2, y2, action (empty if there is none), person."""
     rows = []
     for second in seconds:
         for actor, box in enumerate(scene.boxes(second)):
@@ -146,15 +147,15 @@ def annotation_rows(scene: Scene, video: str, seconds: Iterable[int]) -> list[st
 
 
 def write_boxes(scene: Scene, video: str, path: Path) -> None:
-    """The annotations of one video at every whole second, the first included."""
+    """Write the annotations of one video at every whole second, beginning with 0."""
     path.write_text("\n".join(annotation_rows(scene, video, range(int(np.ceil(scene.seconds))))) + "\n")
 
 
 def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
-    """A data set: `videos/`, for each part (train, val, …) its boxes, and the label map, all in AVA's formats.
+    """Write a data set: `videos/`, the boxes of each part (train, val, …), and the label map, all in AVA's formats.
 
-    `saw.pbtxt` has the actions that need memory alone. `PART_cues.csv` tells what no model may see: video, person,
-    second of the cue, action.
+    `saw.pbtxt` contains only the actions that need memory. `PART_cues.csv` contains what a model must not see: video,
+    person, second of the cue, action.
     """
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     for part, of_part in scenes.items():

@@ -1,8 +1,8 @@
 """A small classification set whose classes are directions of motion: no single frame tells them apart.
 
-For trying a training run out in minutes, and for tests: a shape of random form, colour and place moves over a textured
-ground, to the right, left, down or up, and comes in again where it leaves. It begins anywhere, so that no place tells
-its direction. Everything follows from the seed.
+The data set is for trying out training in minutes, and for tests. A shape of random form, colour and place moves over a
+textured ground, to the right, left, down or up, and re-enters at the opposite edge. It starts at a random place, so
+that no place tells its direction. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SECONDS, FRAMES_PER_SECOND, SIDE = 1.2, 30.0, 64
 
 
 def render(seed: int, direction: str) -> list[Image]:
-    """The frames of one video."""
+    """The frames of one video, each (side, side, 3) uint8 RGB."""
     generator = np.random.default_rng(seed)
     ground = np.kron(generator.integers(20, 90, (16, 16, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
     colour = generator.integers(120, 255, 3, dtype=np.uint8)
@@ -41,7 +41,7 @@ def render(seed: int, direction: str) -> list[Image]:
 
 
 def write_motion_set(folder: Path, videos: int, seed: int) -> Path:
-    """Write videos and their list, `path label` a line; returns the list."""
+    """Write videos and a list of them with a line `path label` each; returns the path of the list."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for index in range(videos):

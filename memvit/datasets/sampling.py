@@ -1,6 +1,6 @@
-"""Which samples a step sees: a function of the seed, the epoch and the step alone, so that a resumed run sees the same.
+"""Which samples a training step uses. This depends on seed, epoch and step alone, so a resumed run uses the same.
 
-Randomness of a sample comes from its own seed, never from a global state or from which worker decodes it.
+The randomness of a sample comes from its own seed, never from global state or from the worker that decodes it.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SeededIndex:
-    """One sample to make."""
+    """A sample of a data set, with the seed of its augmentation."""
 
     index: int
-    """In the data set."""
+    """Index in the data set."""
     seed: int
-    """Of everything random about it."""
+    """Seed of all random choices for this sample."""
 
 
 def mixed_seed(*parts: int) -> int:
-    """One seed from several numbers; near numbers give unrelated seeds."""
+    """One seed made from several numbers. Similar numbers give unrelated seeds."""
     low, high = np.random.SeedSequence(parts).generate_state(2)
     return int(low) << 31 ^ int(high)
 
 
 def steps_per_epoch(size: int, batch_size: int) -> int:
-    """Whole batches only; a data set smaller than one batch is one step."""
+    """The number of whole batches; a data set smaller than one batch has one step."""
     return max(size // batch_size, 1)
 
 
 def epoch_batches(
     size: int, batch_size: int, *, seed: int, epoch: int, first_step: int = 0, rank: int = 0, world_size: int = 1
 ) -> Iterator[list[SeededIndex]]:
-    """The batches of an epoch from `first_step` on: every sample at most once, in an order of this epoch's own.
+    """The batches of an epoch from `first_step` on. Each sample occurs at most once, in an order that differs by epoch.
 
-    With several processes each gets its part of every batch, so the number of processes changes nothing.
+    Each of several processes gets its part of every batch, so the batches do not depend on the number of processes.
     """
     order = np.random.default_rng((seed, epoch)).permutation(size)
     for step in range(first_step, steps_per_epoch(size, batch_size)):

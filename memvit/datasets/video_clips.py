@@ -1,4 +1,4 @@
-"""Labelled videos as samples: decoded, cut to clips as the published models want them, not yet augmented."""
+"""Clips of labelled videos, sampled as the published models need them, not yet augmented."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VideoClips:
         return len(self.videos)
 
     def training_clip(self, index: int, seed: int, short_side: int) -> Tensor:
-        """One clip at a random place, its short side at most `short_side`. SourceError if it cannot be read."""
+        """One clip at a random place, its short side at most `short_side` pixels. SourceError if it is unreadable."""
         generator = random.Random(seed)
         path = self.videos[index].path
         info = _info(path)
@@ -68,7 +68,7 @@ class VideoClips:
         return torch.stack([crop for clip in rows for crop in spatial_views(decoded[clip], side, spatial_crops)])
 
     def _span(self, info: SourceInfo) -> tuple[int, float, int, int]:
-        """Length and rate of a video, and the frames of a clip: what dense sampling follows from."""
+        """Arguments of dense sampling: total frames and rate of a video, frames and interval of a clip."""
         rate = info.frames_per_second or FALLBACK_FRAMES_PER_SECOND
         return _total_frames(info), rate, self.preprocessing.num_frames, self.preprocessing.frame_interval
 
@@ -99,7 +99,7 @@ def _resized(frames: Sequence[Frame], short_side: int, *, enlarge: bool) -> Tens
     return torch.from_numpy(np.stack([frame.rgb(width, height) for frame in frames])).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=65536)  # a training run asks in every epoch
+@lru_cache(maxsize=65536)  # a training run needs it in every epoch
 def _info(path: Path) -> SourceInfo:
     with open_source(path) as source:
         return source.info
@@ -107,5 +107,5 @@ def _info(path: Path) -> SourceInfo:
 
 def _total_frames(info: SourceInfo) -> int:
     if info.total_frames is None:
-        raise SourceError(f"{info.name}: its length is unknown; write it anew with a proper header")
+        raise SourceError(f"{info.name}: its length is unknown; write it again with a proper header")
     return info.total_frames

@@ -1,7 +1,7 @@
-"""Lists of videos with a class each, in the forms that Kinetics, Something-Something and PySlowFast publish.
+"""Reads lists of videos with a class each, in the forms of Kinetics, Something-Something and PySlowFast.
 
-A malformed line is reported with its place; a video that does not lie where the list says is left to the reader, and
-counted beforehand by `missing_videos`.
+A malformed line is reported with its place. A listed video that does not exist is reported when it is read;
+`missing_videos` counts such videos beforehand.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_video_list(path: str | Path, labels: Labels, root: str | Path | None = 
 
 
 def missing_videos(videos: list[LabelledVideo]) -> list[LabelledVideo]:
-    """Those of a list that are not on disk; Kinetics loses some every year."""
+    """The videos of a list that are not on disk. Kinetics loses some every year."""
     return [video for video in videos if not video.path.exists()]
 
 
@@ -124,10 +124,10 @@ def _kinetics_file(folder: Path, label: str, name: str, span: str) -> Path:
 
 
 def _existing(candidates: list[Path]) -> Path:
-    """The first that is there, else the first."""
+    """The first path that exists, or the first one if none does."""
     return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def _plain(name: str) -> str:
-    """Kinetics and Something-Something write a class in several ways: `[something]`, quotes, underscores, capitals."""
+    """A class name without the brackets, quotes, underscores and capitals in which its spellings differ."""
     return " ".join(re.sub(r"[^a-z0-9]+", " ", name.lower()).split())

@@ -1,4 +1,4 @@
 """Video in and out: sources of frames, clips by presentation time, writing and drawing.
 
-Import from the modules; `sampler`, `source` and `timeline` load without FFmpeg.
+Import from the modules. `clips.sampler`, `sources.source` and `sources.timestamps` load without FFmpeg.
 """

@@ -1,4 +1,4 @@
-"""From decoded frames to upright RGB images of the wanted size."""
+"""Converts decoded frames to upright RGB images of the wanted size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from memvit.types import Image
 
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
-"""Without full chroma interpolation, swscale's resizing paths come out two grey levels too dark."""
-
-
-_OF_THREAD = threading.local()
+"""Without full chroma interpolation, images that swscale resizes are two grey levels too dark."""
+_THREAD_LOCAL = threading.local()
 
 
 class Orientation(NamedTuple):
-    """How to bring a stored frame upright: transpose it first, then flip."""
+    """How to turn a stored frame upright: first transpose it, then flip it."""
 
     transpose: bool = False
     flip_rows: bool = False
@@ -28,16 +26,16 @@ class Orientation(NamedTuple):
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """What the display matrix of the frame asks for: any of the eight quarter turns and mirrorings."""
-    # Not `frame.side_data`: that ties frame and container to each other, and every frame would wait, with its pixels,
-    # for a full collection of garbage, which is rare in a process as large as torch.
+    """The orientation that the frame's display matrix asks for: one of the eight quarter turns and mirror images."""
+    # `frame.side_data` is not used, because it creates a reference cycle: every frame, with its pixels, would stay in
+    # memory until a full garbage collection, which is rare in a process that has loaded torch.
     side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
     if side_data is None:
         return Orientation()
     matrix = np.frombuffer(side_data, np.int32)
     if matrix.size < 5:
         return Orientation()
-    # Column and row of a pixel (x, y) become (a x + c y, b x + d y).
+    # The matrix maps a pixel (x, y) to (a x + c y, b x + d y).
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
@@ -45,13 +43,13 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 
 def upright_size(frame: VideoFrame) -> tuple[int, int]:
-    """(width, height) in pixels as the frame is meant to be seen. Pixels are taken as square."""
+    """(width, height) in pixels of the upright frame. Pixels are assumed to be square."""
     width, height = frame.width, frame.height
     return (height, width) if orientation(frame).transpose else (width, height)
 
 
 def wanted_size(size: tuple[int, int], width: int | None, height: int | None) -> tuple[int, int]:
-    """(width, height) to convert to; a side that is not given keeps the aspect ratio of `size`."""
+    """The (width, height) in pixels to convert to. A side that is None follows from the aspect ratio of `size`."""
     if width is not None and height is not None:
         return width, height
     if width is not None:
@@ -64,8 +62,8 @@ def wanted_size(size: tuple[int, int], width: int | None, height: int | None) ->
 def to_rgb(frame: VideoFrame, width: int | None = None, height: int | None = None) -> Image:
     """The frame as an upright, contiguous (height, width, 3) uint8 RGB image, resized in the same pass.
 
-    Matrix and range are those the frame is tagged with; untagged video is read as BT.601, limited range, which is
-    what FFmpeg does and what frames extracted with it look like.
+    Colour matrix and range are those of the frame's tags. Video without tags is read as BT.601, limited range, as
+    FFmpeg does when it extracts frames.
     """
     turn = orientation(frame)
     width, height = wanted_size(upright_size(frame), width, height)
@@ -83,10 +81,10 @@ def to_rgb(frame: VideoFrame, width: int | None = None, height: int | None = Non
 
 
 def _shrunk_or_converted(frame: VideoFrame, width: int, height: int) -> VideoFrame:
-    """RGB of the wanted size.
+    """The frame as RGB in the wanted size, not yet turned upright.
 
-    Shrinking the three planes first, each from its own size, and making RGB of fewer pixels takes half the time of
-    swscale's way in one pass, and comes as near to resizing in RGB.
+    Shrinking the three YUV planes first and converting fewer pixels to RGB takes half the time of doing both in one
+    pass of swscale, and is as close to resizing in RGB.
     """
     shrink, convert = _reformatters()
     is_yuv = not frame.format.is_rgb and len(frame.format.components) >= 3
@@ -94,13 +92,13 @@ def _shrunk_or_converted(frame: VideoFrame, width: int, height: int) -> VideoFra
         frame = shrink.reformat(
             frame, width=width, height=height, format="yuv444p", interpolation=Interpolation.BILINEAR, threads=1
         )
-    # One thread each: streams run side by side, and at these sizes handing out slices costs more than it gains.
+    # One thread is enough: streams are converted in parallel, and slices of such small images cost more than they gain.
     return convert.reformat(frame, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1)
 
 
 def _reformatters() -> tuple[VideoReformatter, VideoReformatter]:
-    """Of this thread: they keep their tables from frame to frame, and must not be shared."""
-    if not hasattr(_OF_THREAD, "reformatters"):
-        _OF_THREAD.reformatters = VideoReformatter(), VideoReformatter()
-    found: tuple[VideoReformatter, VideoReformatter] = _OF_THREAD.reformatters
+    """This thread's reformatters to shrink and to convert. They cache tables, and threads must not share them."""
+    if not hasattr(_THREAD_LOCAL, "reformatters"):
+        _THREAD_LOCAL.reformatters = VideoReformatter(), VideoReformatter()
+    found: tuple[VideoReformatter, VideoReformatter] = _THREAD_LOCAL.reformatters
     return found

@@ -1,4 +1,4 @@
-"""How large a video may be. Checked before memory is taken: a small file can declare any size."""
+"""How large a video may be. This is checked before memory is allocated, because a small file can declare any size."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from memvit.types import SourceError
 
 PATCH_FRAMES, PATCH_SIDE = 2, 4
-"""A token of the model is made of so many frames of so many pixels squared."""
+"""A token of the model is made from this many frames of this many pixels squared."""
 THREAD_PIXELS = 2**26
-"""Frames that the threads of one decoder hold at once, in pixels: eight of 3840×2160, one of 8192×4352."""
+"""Pixels of all frames that the threads of one decoder hold at once: eight of 3840×2160, or one of 8192×4352."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +17,22 @@ class VideoLimits:
     """Upper bounds for one video. The defaults admit 8K video, panoramas, and recordings of a week."""
 
     side: int = 16_384
-    """Pixels of a frame's longer side."""
+    """Pixels of the longer side of a frame."""
     pixels: int = 8192 * 4352
-    """Pixels of a frame."""
+    """Number of pixels of a frame."""
     aspect: float = 10.0
     """Longer side of a frame / its shorter side."""
     seconds: float = 7 * 86_400.0
-    """Duration that a file declares."""
+    """Duration in seconds that a file declares."""
     tokens: int = 2**18
     """Tokens of a clip, 2 frames × 4 × 4 pixels each, after resizing: the longer side grows with the aspect ratio."""
 
     def __str__(self) -> str:
-        """As `parse_limits` reads it."""
+        """The limits in the form that `parse_limits` reads."""
         return ",".join(f"{field.name}={getattr(self, field.name):.0f}" for field in fields(self))
 
     def check_frame(self, shown: str, width: int, height: int) -> None:
-        """SourceError if a frame of this size is too large; `shown` names the video."""
+        """SourceError if a frame of this size is too large. `shown` names the video in the error."""
         long, short = max(width, height), max(1, min(width, height))
         size = f"{width}×{height} pixels"
         if long > self.side:
@@ -46,7 +46,7 @@ class VideoLimits:
             raise self._refused(shown, reason, "aspect", wanted)
 
     def check_duration(self, shown: str, seconds: float) -> None:
-        """SourceError if a file declares to be longer than this."""
+        """SourceError if a file declares a duration beyond the limit."""
         if seconds > self.seconds:
             reason = f"it declares a duration of {seconds:.0f} s, which is more than {self.seconds:.0f}"
             raise self._refused(shown, reason, "seconds", int(seconds) + 1)
@@ -59,7 +59,7 @@ class VideoLimits:
             raise self._refused(shown, f"{reason}, which is more than {self.tokens}", "tokens", tokens)
 
     def decoder_threads(self, threads: int, pixels: int) -> int:
-        """At most `threads`, fewer for large frames: every thread holds one."""
+        """`threads`, or fewer for large frames, because every thread holds a frame of this many pixels."""
         return max(1, min(threads, THREAD_PIXELS // max(1, pixels)))
 
     def _refused(self, shown: str, reason: str, name: str, wanted: int) -> SourceError:
@@ -70,7 +70,7 @@ DEFAULT_LIMITS = VideoLimits()
 
 
 def parse_limits(text: str) -> VideoLimits:
-    """The limits that a text such as `aspect=20,pixels=100000000` changes. ValueError if it is none."""
+    """The default limits, changed by a text such as `aspect=20,pixels=100000000`. ValueError if it is malformed."""
     kinds = {field.name: type(getattr(DEFAULT_LIMITS, field.name)) for field in fields(VideoLimits)}
     changed: dict[str, float] = {}
     for part in filter(None, text.split(",")):

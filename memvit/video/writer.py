@@ -1,4 +1,4 @@
-"""Writing an H.264 file frame by frame, with the times it is given."""
+"""Writes an H.264 file frame by frame, with the given presentation times."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 class VideoWriter:
-    """An MP4 of RGB frames, playable also when writing was interrupted and then closed.
+    """Writes an MP4 of RGB frames. A file that is closed early is playable.
 
-    Width and height are those of the first frame, less an odd row or column (yuv420p halves both). Times may be
-    irregular but must increase; a frame that does not come later than the last is left out.
+    Width and height are those of the first frame, without an odd last column or row, because yuv420p halves both. Times
+    may be irregular but must increase; a frame whose time is not later than the last one's is left out.
     """
 
     def __init__(self, path: str | Path, *, frames_per_second: float = 30.0, bit_rate: int | None = None) -> None:
@@ -28,7 +28,7 @@ class VideoWriter:
         self._rate = Fraction(frames_per_second).limit_denominator(1001)
         self._bit_rate = bit_rate
         try:
-            self.path.open("wb").close()  # FFmpeg would say so only at the first frame
+            self.path.open("wb").close()  # FFmpeg would fail only at the first frame
             self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         except OSError as error:
             raise MemvitError(f"{path}: the video cannot be written ({error.strerror or error})") from error
@@ -37,9 +37,9 @@ class VideoWriter:
         self._first_seconds: float | None = None
 
     def write(self, image: Image, pts_seconds: float) -> None:
-        """Append a frame, (height, width, 3) uint8 RGB; the first one's time becomes 0.
+        """Append a frame, (height, width, 3) uint8 RGB. The time of the first frame becomes 0.
 
-        MemvitError when the disk takes no more; the file is closed then, and what came before it may be playable.
+        MemvitError if writing fails, as on a full disk. The file is closed then, and its beginning may be playable.
         """
         if self._first_seconds is None:
             self._first_seconds = pts_seconds
@@ -47,23 +47,23 @@ class VideoWriter:
         if pts <= self._last_pts:
             return
         self._last_pts = pts
-        with self._told():
+        with self._closing_on_error():
             stream = self._stream or self._start(image)
             frame = av.VideoFrame.from_ndarray(image[: stream.height, : stream.width], format="rgb24")
             frame.pts, frame.time_base = pts, TIME_BASE
             self._container.mux(stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice. MemvitError when the disk takes no more."""
-        with self._told():
+        """Finish the file. A second call does nothing. MemvitError if writing fails."""
+        with self._closing_on_error():
             if self._stream is not None:
                 stream, self._stream = self._stream, None
                 self._container.mux(stream.encode())
             self._container.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What fails is told in a sentence, and the file is closed."""
+    def _closing_on_error(self) -> Iterator[None]:
+        """Turn an error of writing into a MemvitError, and close the file."""
         try:
             yield
         except (av.error.FFmpegError, OSError) as error:

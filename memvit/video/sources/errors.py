@@ -1,4 +1,4 @@
-"""What went wrong, in a sentence that says what to do. Locations are shown without credentials."""
+"""Turns FFmpeg's errors into one sentence that says what to do. Locations are shown without credentials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 
 def why_not_opened(error: Exception, location: str, took_seconds: float, timeout_seconds: float) -> SourceError:
-    """Why FFmpeg could not open a location, after how long."""
+    """Why FFmpeg could not open a location. It took `took_seconds` of the `timeout_seconds` allowed."""
     shown = redact(location)
-    # A silent RTSP server ends in "invalid data" when the time is up.
+    # If an RTSP server sends nothing, FFmpeg reports "invalid data" after the time-out.
     is_late = is_url(location) and took_seconds >= 0.95 * timeout_seconds
     if is_late or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
         sentence = f"no answer within {timeout_seconds:g} s; check that the other side is running and sends video"
@@ -27,14 +27,16 @@ def why_not_opened(error: Exception, location: str, took_seconds: float, timeout
         if isinstance(error, kinds):
             return SourceError(f"{shown}: {sentence}", kind)
     code = getattr(error, "errno", None)
-    if code in _UNREACHABLE or (is_url(location) and code == errno.EIO):  # a name that nobody knows is an I/O error
+    if code in _UNREACHABLE or (
+        is_url(location) and code == errno.EIO
+    ):  # FFmpeg reports an unknown host name as an I/O error
         sentence = f"the host cannot be reached ({_plain(error)}); check its name and the network"
         return SourceError(f"{shown}: {sentence}", "unreachable")
     return SourceError(f"{shown}: it cannot be opened ({_plain(error)}); check the path or address")
 
 
 def why_not_read(error: Exception, shown: str, timeout_seconds: float) -> SourceError:
-    """Why reading an open source broke off."""
+    """Why reading an open source failed."""
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError, av.error.BlockingIOError)):
         sentence = f"nothing came for {timeout_seconds:g} s; check the connection and open it again"
         return SourceError(f"{shown}: {sentence}", "timeout")
@@ -49,7 +51,7 @@ def _is_empty_file(location: str) -> bool:
 
 
 def _plain(error: Exception) -> str:
-    """The error's own words, without the location that FFmpeg appends to them."""
+    """The error's own text, without the location that FFmpeg appends to it."""
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

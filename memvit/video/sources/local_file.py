@@ -1,4 +1,4 @@
-"""A look at a local path before FFmpeg opens it: opening a pipe, or a file of a network disk that hangs, never ends."""
+"""Checks a local path before FFmpeg opens it: opening a pipe, or a file on a network disk that hangs, never ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _KINDS = {
 
 
 def is_folder(path: Path, timeout_seconds: float) -> bool:
-    """Whether this is a folder and not a file.
+    """Whether the path is a folder and not a file.
 
-    SourceError if it is something else, or if nothing is known of it after the time-out. What cannot be looked at
-    counts as a file: opening it tells why.
+    SourceError if it is neither, or if the disk does not answer before the time-out. A path that cannot be read counts
+    as a file, because opening it later tells why.
     """
     modes: list[int] = []
-    # A daemon: a thread that a dead network disk holds must not keep the process from ending.
-    thread = threading.Thread(target=_look, args=(path, modes), name=f"look at {path.name}", daemon=True)
+    # A daemon thread, because one that waits for a dead network disk must not keep the process from ending.
+    thread = threading.Thread(target=_read_mode, args=(path, modes), name=f"check {path.name}", daemon=True)
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
@@ -36,7 +36,8 @@ def is_folder(path: Path, timeout_seconds: float) -> bool:
     return kind == stat.S_IFDIR
 
 
-def _look(path: Path, modes: list[int]) -> None:
+def _read_mode(path: Path, modes: list[int]) -> None:
+    """Add the mode of the path to `modes`, after reading a byte of a regular file. Add nothing if that fails."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):

@@ -1,4 +1,4 @@
-"""What a source is called, and how it may be shown: nothing here ever lets a credential through."""
+"""Kinds of locations, their names, and how they may be shown. No name or shown location contains credentials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VIDEO_SUFFIXES = frozenset(
         ".wmv",
     ]
 )
-"""How names of video files end."""
+"""Suffixes of the names of video files."""
 _LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp"}
 _PLAIN_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(:\d*)?")
 _HIDDEN_USER = "***@"
@@ -46,13 +46,13 @@ def is_url(location: str) -> bool:
 
 
 def is_always_live(location: str) -> bool:
-    """Whether only live video comes from there; HTTP serves both, and says which once it is open."""
+    """Whether the location can only be live. HTTP serves live video and files, and tells which once it is open."""
     match = _URL.fullmatch(location)
     return is_camera(location) or (match is not None and match["scheme"].lower() in _LIVE_SCHEMES)
 
 
 def is_playlist(location: str) -> bool:
-    """Whether an address is of HLS, which is mostly live: it may not be there yet."""
+    """Whether the location is an HLS playlist. HLS is mostly live, so the playlist may not exist yet."""
     return is_url(location) and re.split(r"[?#]", location, maxsplit=1)[0].lower().endswith(".m3u8")
 
 
@@ -70,10 +70,10 @@ def is_camera(location: str) -> bool:
 
 
 def redact(location: str | Path) -> str:
-    """The location without user name, password, query string and fragment; paths come back as they are.
+    """The location without user name, password, query string and fragment. Paths are returned unchanged.
 
-    Errs on the side of hiding: a password that holds `/`, `?` or `@` unescaped disappears as well. A secret that is
-    part of the path (the stream key of some RTMP services) cannot be told from a name and stays.
+    In doubt, too much is hidden: a password with `/`, `?` or `@` unescaped is hidden as well. A secret in the path
+    (the stream key of some RTMP services) cannot be distinguished from a name and stays visible.
     """
     text = os.fspath(location)
     match = _URL.fullmatch(text)
@@ -90,7 +90,7 @@ def redact(location: str | Path) -> str:
 
 
 def source_name(location: str | Path) -> str:
-    """A short name that is also a file name: a file's stem, a folder's name, a URL's host and path."""
+    """A short name that can be a file name: a file's stem, a folder's name, or the host and path of a URL."""
     text = os.fspath(location)
     if is_url(text):
         shown = redact(text).partition("://")[2].removeprefix(_HIDDEN_USER).removesuffix(_HIDDEN_QUERY)
@@ -101,7 +101,7 @@ def source_name(location: str | Path) -> str:
 
 
 def unique_names(locations: Sequence[str]) -> list[str]:
-    """A file name for every location: its stem, with a number where two would be the same."""
+    """A different file name for every location: its source name, with a number added to repeated ones."""
     names: list[str] = []
     for location in locations:
         stem = source_name(location)

@@ -1,4 +1,4 @@
-"""A first look at sources, before a model is downloaded or loaded for them."""
+"""Checks sources before a model is downloaded or loaded for them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from memvit.video.sources.source import Source
 def check_sources(locations: Sequence[str], open_one: Callable[[str], Source] = open_source) -> None:
     """SourceError with a line for each source if none of them can be opened.
 
-    Where one can, the others are left for later: a source that fails stops no other. Addresses, cameras and pipes are
-    not tried, as they may not be there yet, or can be read once only; of a camera, only the device is looked for.
+    If one can be opened, the others are not tried, because a failing source does not stop the others. URLs and pipes
+    are never tried: they may not exist yet, or can be read only once. Of a camera, only the device's file is checked.
     """
     failures = []
     for location in locations:

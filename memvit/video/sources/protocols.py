@@ -1,6 +1,6 @@
-"""What FFmpeg may use to read a location: containers that hold the video itself, and the protocols of its address.
+"""The formats and protocols that FFmpeg may use to read a location.
 
-Without such lists a text under the name of a video could have FFmpeg read any other file or address.
+Without these lists, a text file with the name of a video could make FFmpeg read any other file or address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ FILE_FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,vvc,vc1,m4v,ivf,obu,av1,mjpeg,gif,nut,dv,gxf,wtv,"
     "rm,yuv4mpegpipe,mp3,aac,flac,wav"
 )
-"""None of them names other files to read, as a playlist does. Those of sound are told apart from files of no use."""
+"""Formats whose files contain the video itself and do not name other files, as playlists do. Sound formats are in
+the list, so that a sound file is reported as a file without video."""
 NETWORK_FORMATS = f"{FILE_FORMATS},hls,dash,rtsp,rtp,sdp,mpjpeg,live_flv,ac3,eac3,webvtt"
 _WEB = "http,https,tcp,tls,crypto,data"
 _PROTOCOLS = {
@@ -24,7 +25,7 @@ _PROTOCOLS = {
     "rtmpt": "rtmpt,ffrtmphttp,http,tcp",
     "rtp": "rtp,srtp,udp",
 }
-"""Scheme → what FFmpeg may use to serve it; another scheme may use itself only. Never files."""
+"""Scheme of a URL → the protocols that FFmpeg may use for it. Others may use themselves only; none reads files."""
 
 
 def ffmpeg_options(location: str) -> dict[str, str]:
