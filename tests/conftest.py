@@ -21,11 +21,15 @@ from tests.processes import Command
 GOLDEN = Path(__file__).parent / "golden"
 LONG_FILES = (
     "pipelines/extract/test_faults.py",
-    "training/test_actions.py",
     "pipelines/train/test_train.py",
     "models/test_golden.py",
     "pipelines/serve/test_serve.py",
+    "training/test_actions.py",
     "pipelines/extract/test_extract.py",
+    "runtime/test_contract.py",
+    "runtime/export/test_program.py",
+    "training/test_workers.py",
+    "models/weights/test_layouts.py",
     "pipelines/watch/test_watch.py",
 )
 
