@@ -16,7 +16,7 @@ BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _STATS = {
     "connections": "Connections that were made",
     "lost": "Connections that broke, and attempts that failed",
-    "stalls": "Times that a standing connection fell silent",
+    "stalls": "Times that a open connection sent nothing for a while",
     "sessions": "Sessions that began, each with empty memory",
     "frames": "Frames that came",
     "clips": "Clips that were answered",

@@ -175,9 +175,9 @@ def _split_target(target: str, default_port: int) -> tuple[str, int, str]:
 def _forwarded(method: str, path: str, version: str, headers: list[bytes]) -> bytes:
     """The request as the server itself is to get it. One a connection: the next one may be to another host."""
     path = path if path.startswith("/") else f"/{path}"
-    kept = [header for header in headers if not header.lower().startswith(_HOP_HEADERS)]
+    passed_on = [header for header in headers if not header.lower().startswith(_HOP_HEADERS)]
     line = f"{method} {path} {version}".encode("latin-1")
-    return b"\r\n".join([line, *kept, b"Connection: close"]) + b"\r\n\r\n"
+    return b"\r\n".join([line, *passed_on, b"Connection: close"]) + b"\r\n\r\n"
 
 
 def _relay(client: socket.socket, server: socket.socket) -> None:

@@ -58,7 +58,7 @@ export class Feed {
   #source = null;
   #timer = 0;
 
-  /** `onBegin()` is called when what is kept of every stream is about to come again, `onEvent(kind, data)` after. */
+  /** `onBegin()` is called before the last events of every stream are sent again, `onEvent(kind, data)` for each event. */
   constructor(onBegin, onEvent) {
     this.onBegin = onBegin;
     this.onEvent = onEvent;

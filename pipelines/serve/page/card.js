@@ -53,7 +53,7 @@ export class Card {
   /** The heading: the source's name, with the stream's id where it differs. */
   #showName(name) {
     this.#part("name").textContent = name;
-    this.#part("name").title = `Stream ${this.id}`;
+    this.#part("name").title = name;
   }
 
   #part(name) {
@@ -71,7 +71,7 @@ export class Card {
     this.#part("source").title = status.source;
     this.#figures.show(status);
     this.#showState();
-    // A broken connection takes its picture along: one is kept for then.
+    // The browser drops the picture of a broken connection: a copy is shown then.
     if (this.isShowing) this.#keepPicture();
   }
 
@@ -86,7 +86,7 @@ export class Card {
 
   get state() {
     const state = this.#status?.state ?? "connecting";
-    // A stream whose model gave up is stopped, and only the event says why.
+    // A stream whose model failed is stopped, and only the event says why.
     return state === "stopped" && this.#hasFailed ? "failed" : state;
   }
 
@@ -107,7 +107,7 @@ export class Card {
       badge.textContent = state;
       this.#sayPicture();
     }
-    // Of a stream that never came there is nothing to show.
+    // A stream that was never open has nothing to show.
     this.element.classList.toggle("bare", !this.#history.last && !SHOWING.includes(state) && state !== "connecting");
     const isBad = !["live", "connecting"].includes(state);
     const reason = isBad ? this.#reason || this.#status?.last_failure || "" : "";
@@ -131,7 +131,7 @@ export class Card {
     };
     settle();
     button.addEventListener("click", async () => {
-      // What the stream remembers goes with it, so a slip of the hand must not do it.
+      // The stream's memory is deleted with it, so that one accidental click must not do it.
       if (!button.classList.contains("sure")) {
         button.classList.add("sure");
         button.textContent = "Really remove?";

@@ -51,7 +51,7 @@ export class Figures {
       ["clips", "clips", "Clips that were answered or wait to be"],
       ["missed_clips", "missed", "Clips left out: late ones, and those in gaps"],
       ["lost", "lost", "Connections that broke, and attempts that failed"],
-      ["stalls", "stalls", "Times that a standing connection fell silent"],
+      ["stalls", "stalls", "Times that a open connection sent nothing for a while"],
     ]) {
       const cell = make("div");
       const value = make("dd", name, "–");

@@ -96,7 +96,7 @@ def test_loopback_and_private_networks_are_denied_on_request() -> None:
         assert not rules.is_denied(allowed), allowed
 
 
-def test_an_option_that_is_no_network_is_told() -> None:
+def test_an_option_that_is_no_network_is_an_error() -> None:
     with pytest.raises(MemvitError, match="--deny-address home: name an address, a network such as"):
         address_rules(["home"], [])
 

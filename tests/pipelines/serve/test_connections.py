@@ -1,4 +1,4 @@
-"""Clients without a token that send too much, too slowly, or too many at once: everybody else is answered as ever."""
+"""Clients without a token that send too much, too slowly, or too many at once: other clients are answered as usual."""
 
 from __future__ import annotations
 
@@ -149,13 +149,13 @@ def test_the_second_request_of_a_connection_has_its_own_time(port: int) -> None:
         assert is_closed(client, 8)
 
 
-def test_a_request_that_is_answered_slowly_is_not_hurried(port: int) -> None:
+def test_a_slow_answer_has_no_deadline(port: int) -> None:
     with connect(port) as client:
         client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret-token\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_a_websocket_is_not_hurried(port: int) -> None:
+def test_a_websocket_has_no_deadline(port: int) -> None:
     from websockets.sync.client import connect as connect_socket
 
     headers = {"Authorization": "Bearer s3cret-token"}
@@ -193,9 +193,7 @@ def test_the_server_is_run_with_these_limits(tiny: nn.Module, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", ["/api/events", "/api/streams/a/events", "/api/streams/a/video"])
-def test_a_viewer_who_leaves_before_the_first_byte_gives_his_place_back(
-    tiny: nn.Module, tmp_path: Path, path: str
-) -> None:
+def test_a_client_that_leaves_before_the_first_byte_frees_its_place(tiny: nn.Module, tmp_path: Path, path: str) -> None:
     """More of them than there are places, and then one who stays."""
     service = make_service(tiny, tmp_path)
     app = make_app(service)

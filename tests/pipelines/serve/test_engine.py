@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_device_that_has_failed_ends_the_engine_loudly(
+def test_a_failed_device_ends_the_engine_and_is_reported(
     tiny: nn.Module, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = make_service(tiny, folder, state=tmp_path)
@@ -57,7 +57,7 @@ def test_a_device_that_has_failed_ends_the_engine_loudly(
     assert sorted(tmp_path.glob("*.stream")) == saved, "what was saved stands"
 
 
-def test_what_was_asked_of_an_engine_that_ends_meanwhile_is_refused(
+def test_calls_that_wait_are_refused_when_the_engine_ends(
     tiny: nn.Module, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command is in the queue when the batch at hand ends the engine."""

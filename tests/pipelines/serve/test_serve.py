@@ -1,4 +1,4 @@
-"""`memvit serve` in its own process or in ours: streams in, results out, and nothing else gets in or out."""
+"""`memvit serve` in its own process or in this one: streams, results, and what clients may not do."""
 
 from __future__ import annotations
 
@@ -236,9 +236,7 @@ def test_behind_a_proxy_the_token_is_what_counts(tiny: nn.Module, folder: Path) 
             assert client.get("/api/streams", headers=headers | cookie).status_code == 200, other
 
 
-def test_a_file_that_was_over_has_nothing_more_to_say_after_a_restart(
-    tiny: nn.Module, folder: Path, tmp_path: Path
-) -> None:
+def test_an_ended_file_gives_no_more_results_after_a_restart(tiny: nn.Module, folder: Path, tmp_path: Path) -> None:
     for expected in (4, 0):
         with TestClient(make_app(make_service(tiny, folder, state=tmp_path)), base_url="http://127.0.0.1") as client:
             if expected:
@@ -270,7 +268,7 @@ def test_an_open_address_needs_a_token() -> None:
             check_address("127.0.0.1", token)
 
 
-def test_figures_and_health(client: TestClient, folder: Path) -> None:
+def test_metrics_count_clips_and_health_is_well(client: TestClient, folder: Path) -> None:
     added(client, folder / "short.mp4", id="s")
     wait_for(lambda: state_of(client, "s")["state"] == "ended", 30)
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
@@ -345,7 +343,7 @@ def test_events_come_in_order_and_go_on_where_they_broke(url: str, folder: Path)
         assert client.get("/api/streams/a/events").status_code == 404
 
 
-def test_a_socket_gets_the_same(url: str, folder: Path) -> None:
+def test_a_websocket_gets_the_same_events(url: str, folder: Path) -> None:
     from websockets.sync.client import connect
 
     with httpx.Client(base_url=url) as client, connect(url.replace("http", "ws") + "/api/ws") as socket:
@@ -359,7 +357,7 @@ def test_a_socket_gets_the_same(url: str, folder: Path) -> None:
         client.delete("/api/streams/w")
 
 
-def test_pictures_are_drawn_for_those_who_look(url: str, folder: Path) -> None:
+def test_pictures_are_drawn_for_clients_that_read_them(url: str, folder: Path) -> None:
     with httpx.Client(base_url=url, timeout=20) as client:
         added(client, folder / "long.mp4", id="m", realtime=True)
         pictures: list[Image.Image] = []
@@ -410,13 +408,13 @@ class Server:
         raise AssertionError("the events ended before the file")
 
 
-def told(data: dict[str, Any]) -> dict[str, Any]:
-    """What a result says, without when it said so."""
+def without_times(data: dict[str, Any]) -> dict[str, Any]:
+    """A result without what depends on when it was computed."""
     return {key: value for key, value in data.items() if key not in ("latency", "time_unix", "missed")}
 
 
-def test_killed_and_started_again_goes_on_as_if_nothing_had_happened(folder: Path, tmp_path: Path) -> None:
-    """SIGKILL in mid-stream; the memory comes from the last saving, and every result is the undisturbed run's."""
+def test_a_killed_server_resumes_with_the_results_of_an_uninterrupted_run(folder: Path, tmp_path: Path) -> None:
+    """SIGKILL in mid-stream; the memory is the last saved one, and every result is that of an uninterrupted run."""
     whole = Server("--allow-folder", folder)
     added(whole.client, folder / "long.mp4", id="a")
     expected = whole.results("a")
@@ -437,10 +435,10 @@ def test_killed_and_started_again_goes_on_as_if_nothing_had_happened(folder: Pat
     assert second.command.finish(20)[0] == 0
     assert min(found) > 0 and max(found) == 29 and len(found) == 30 - min(found)
     for seconds, data in found.items():
-        assert told(data) == told(expected[seconds])
+        assert without_times(data) == without_times(expected[seconds])
 
 
-def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path, tmp_path: Path) -> None:
+def test_saved_memory_is_used_with_the_same_weights_only(tiny: nn.Module, folder: Path, tmp_path: Path) -> None:
     """Another model's memory, half a file, a removed stream."""
 
     def run(model: str, *names: str) -> dict[str, Any]:
@@ -465,7 +463,7 @@ def test_what_was_saved_is_used_only_where_it_fits(tiny: nn.Module, folder: Path
     assert third["a"]["session"] == 1, "another model's memory is not used"
 
 
-def test_a_viewer_that_does_not_listen_loses_its_oldest_events() -> None:
+def test_a_subscriber_that_does_not_read_loses_its_oldest_events() -> None:
     async def run() -> None:
         hub = EventHub(labels_for(80, "ava"), top_k=1, hop_seconds=1.0)
         subscriber, other = hub.subscribe(None), hub.subscribe("b")
@@ -492,13 +490,13 @@ def test_a_viewer_that_does_not_listen_loses_its_oldest_events() -> None:
         (["--state", "/proc/nothing/here"], "the streams' state cannot be kept there"),
     ],
 )
-def test_wrong_usage_gets_a_sentence(words: list[str], sentence: str) -> None:
+def test_invalid_options_end_with_one_sentence(words: list[str], sentence: str) -> None:
     result = CliRunner().invoke(cli, ["serve", *TINY, *words], env={"COLUMNS": "200"})
     assert result.exit_code in (1, 2) and "Traceback" not in result.output
     assert sentence in result.output, result.output
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_taken_port_exits_1_with_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = CliRunner().invoke(cli, ["serve", *TINY, "--port", str(port)])

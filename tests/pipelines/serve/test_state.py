@@ -1,4 +1,4 @@
-"""Streams that outlive the server: what was answered with 201 is on disk, and names never stand in the way."""
+"""Saved streams: what was answered with 201 is on disk, whatever the source is called."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_live_stream_goes_on_with_its_session_after_a_kill(tiny: nn.Module, vi
 
 
 class FullDisk:
-    """A state folder that takes nothing while it is full."""
+    """A state folder that cannot be written while it is full."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_full = False
@@ -222,7 +222,7 @@ def test_the_command_hands_its_policy_on(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen["save_every_seconds"] <= 10
 
 
-def test_a_file_that_is_not_there_is_told_before_the_server_begins(tiny: nn.Module, tmp_path: Path) -> None:
+def test_a_missing_initial_file_is_an_error_before_the_server_starts(tiny: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(MemvitError, match=r"nosuch.mp4: no such file or folder; check the path"):
         make_service(tiny, tmp_path).add_initial_streams(
             ["rtsp://camera/1", "/dev/video9", "nosuch.mp4"], realtime=False
