@@ -23,7 +23,8 @@ import memvit
 from memvit.engine.settings import DEFAULT_BOXES, DEFAULT_MODEL
 from memvit.models import MODELS
 from memvit.runtime.export import program
-from memvit.training.recipe import RECIPES, load_recipe
+from memvit.training.recipe import RECIPES
+from memvit.training.recipe_file import load_recipe
 from memvit.training.recipe_keys import keys_of
 from memvit.types import MemvitError
 from memvit.video.limits import DEFAULT_LIMITS
@@ -39,6 +40,7 @@ FILE = re.compile(
     r"(?<![\w/.])((?:memvit|pipelines|tests|tools|configs|docs|\.ci)/[\w./-]*|(?:README|CONTRIBUTING|CHANGELOG)\.md|Makefile)"
 )
 DOTTED = re.compile(r"^(memvit(?:\.\w+)+)(?:\(.*\))?$")
+CLASS = re.compile(r"^([A-Z]\w+)(?:\.\w+)*$")
 SEPARATORS = {"|", "||", "&&", ";", ">", "&"}
 PLACEHOLDERS = {"…", "..."}
 
@@ -175,6 +177,17 @@ def test_files_of_the_repository_exist(page: Path) -> None:
 def test_names_in_the_text_exist(page: Path) -> None:
     names = [match[1] for code in code_of(page.read_text()) if (match := DOTTED.match(code))]
     assert [name for name in names if resolved(name) is None] == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/models.md"])
+def test_classes_and_constants_in_the_text_exist(page: str) -> None:
+    files = [path for name in ("memvit", "pipelines", "tests") for path in (ROOT / name).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in files)
+    words = {
+        match[1] for code in code_of((ROOT / page).read_text()) if (match := CLASS.match(code)) and not FILE.match(code)
+    }
+    named = {word for word in words if not re.search(rf"^(?:class )?{word}\b", code, re.MULTILINE)}
+    assert len(words) > 2 and named <= {"NOTE", "ValueError", "OMP_NUM_THREADS", "TORCH_HOME"}
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
