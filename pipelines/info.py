@@ -99,7 +99,7 @@ def _archive_text(content: dict[str, Any]) -> str:
         for video in by_state[state][:MAX_LINES]:
             lines.append(f"  {video['id']}: {_about(video)}")
     for video_id, names in content["damaged"].items():
-        lines.append(f"damaged    {video_id}: {', '.join(names)}; `memvit extract … --verify` mends it")
+        lines.append(f"damaged    {video_id}: {', '.join(names)}; `memvit extract … --verify` repairs it")
     if content["verified"] and not content["damaged"]:
         lines.append("verified   everything is as it was written")
     return "\n".join(lines)

@@ -1,11 +1,11 @@
-"""Extraction against a plain loop over the same videos with the same model; and segments of one long video.
+"""Compare extraction with a plain loop over the same videos and model, or measure segments of one long video.
 
     python -m tools.make_archive data/archive
     python -m tools.bench_extract data/archive --model memvit_tiny_8x4 [--rounds 5] [--workers 1]
     python -m tools.bench_extract data/archive/long*.mp4 --segments 1 2 4
 
-The loop has no threads, no store, no resume: it opens a video, cuts clips, asks the model, keeps the results in a list.
-Both take turns in one process; ratios are medians over rounds.
+The loop has no threads, no archive and no resume: it opens a video, cuts clips, runs the model and collects the results
+in a list. Both run in turns in one process; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipelines.extract.run import Setup, extract, set_up
 
 
 def plain_loop(locations: Sequence[str], settings: ModelSettings) -> tuple[float, int, float]:
-    """(seconds, clips, seconds in the model) without any pipeline."""
+    """Process the videos without any pipeline; return wall seconds, number of clips, and seconds in the model."""
     engine, _, boxes = settings.build()
     assert boxes is not None or not engine.wants_boxes
     results: list[Any] = []
@@ -44,9 +44,9 @@ def plain_loop(locations: Sequence[str], settings: ModelSettings) -> tuple[float
         try:
             with open_source(location) as source:
                 for clip in ClipSampler.for_model(location, engine.preprocessing, hop_seconds=1.0).clips(source):
-                    asked = time.perf_counter()
+                    started = time.perf_counter()
                     results += engine.step([clip], boxes.boxes([clip]) if boxes else None)
-                    in_model += time.perf_counter() - asked
+                    in_model += time.perf_counter() - started
         except MemvitError:
             continue
         engine.forget(location)
@@ -54,13 +54,13 @@ def plain_loop(locations: Sequence[str], settings: ModelSettings) -> tuple[float
 
 
 def pipeline(locations: Sequence[str], setup: Setup, out: Path) -> JobSummary:
-    """An extraction into a fresh store."""
+    """Extract the videos into a new archive."""
     shutil.rmtree(out, ignore_errors=True)
     return extract(locations, str(out), setup, ResumePolicy())
 
 
 def compare(locations: Sequence[str], settings: ModelSettings, rounds: int, scratch: Path) -> dict[str, Any]:
-    """Loop and pipeline in turns."""
+    """Measure loop and pipeline in turns, print every round, and return all figures."""
     setup = set_up(settings, 1, None, batch=None, segment_seconds=None)
     loops, jobs, shares = [], [], []
     for turn in range(rounds):
@@ -83,7 +83,10 @@ def compare(locations: Sequence[str], settings: ModelSettings, rounds: int, scra
 def segments(
     location: str, settings: ModelSettings, counts: Sequence[int], workers: int, scratch: Path
 ) -> list[dict[str, Any]]:
-    """One video in so many segments: time, clips that were only warmed up on, largest difference to one piece."""
+    """Extract one video in each of these numbers of segments.
+
+    Returns for each the wall seconds, the processed clips, and the largest difference to the first archive.
+    """
     with open_source(location) as source:
         duration = source.info.duration_seconds or 0.0
     rows: list[dict[str, Any]] = []
@@ -93,19 +96,20 @@ def segments(
         summary = pipeline([location], setup, out)
         rows.append(
             {"segments": count, "seconds": summary.wall_seconds, "clips": summary.clips}
-            | {f"apart_{name}": value for name, value in _apart(scratch / f"{counts[0]}.zarr", out).items()}
+            | {f"difference_{name}": value for name, value in _difference(scratch / f"{counts[0]}.zarr", out).items()}
         )
         print(", ".join(f"{key} {value:.6g}" for key, value in rows[-1].items()), flush=True)
     return rows
 
 
-def _apart(one: Path, other: Path) -> dict[str, float]:
+def _difference(one: Path, other: Path) -> dict[str, float]:
+    """Return the largest absolute difference of features and of scores of the first video of two archives."""
     a, b = (next(iter(zarr.open_group(path, mode="r")["videos"].groups()))[1] for path in (one, other))  # type: ignore[union-attr]
     return {name: float(np.abs(a[name][:] - b[name][:]).max()) for name in ("features", "action_scores") if name in a}  # type: ignore[operator,index]
 
 
 def main() -> None:
-    """Measure, print, write JSON."""
+    """Measure what the arguments ask for, print it, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+")
     parser.add_argument("--model", default="memvit_tiny_8x4")

@@ -1,4 +1,4 @@
-"""Make an archive to try extraction on: real videos of many codecs, sizes and rates, some odd, some broken.
+"""Write videos to try extraction on: real ones of many codecs, sizes and frame rates, and two that are damaged.
 
 python -m tools.make_archive data/archive [--videos 42] [--seconds 10] [--long 300]
 """
@@ -22,10 +22,11 @@ CODECS = {
 SIZES = ((320, 240), (640, 360), (240, 426), (848, 480), (1280, 720))
 RATES = (Fraction(24000, 1001), Fraction(25), Fraction(30), Fraction(60000, 1001), Fraction(12))
 BROKEN = 2
+"""Number of damaged videos."""
 
 
 def write(path: Path, codec: str, scene: Scene, rate: Fraction, *, variable: bool) -> None:
-    """Encode a scene; a variable rate leaves out two frames of three in every other second."""
+    """Encode a scene; with a variable rate, two of three frames are left out in every other second."""
     with av.open(str(path), "w") as container:
         options = {"preset": "ultrafast", "x265-params": "log-level=none"} if codec.startswith("libx") else {}
         options |= {"deadline": "realtime", "cpu-used": "8"} if codec == "libvpx-vp9" else {}
@@ -46,9 +47,9 @@ def main() -> None:
     """Write the videos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--videos", type=int, default=42, help="two of them are broken")
+    parser.add_argument("--videos", type=int, default=42, help="number of videos; two of them are damaged")
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--long", type=float, default=0.0, help="seconds of one long video more")
+    parser.add_argument("--long", type=float, default=0.0, help="length of one more, long video in seconds; 0 for none")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for index in range(options.videos - BROKEN):

@@ -53,14 +53,14 @@ class Archive:
 
     def __init__(self, root: zarr.Group, location: str, provenance: Provenance) -> None:
         self.root, self.location, self.provenance = root, location, provenance
-        self._is_mended = False
+        self._is_repaired = False
         self._written: set[str] = set()
 
     @staticmethod
-    def create(location: str, provenance: Provenance, *, mend: bool = False) -> Archive:
+    def create(location: str, provenance: Provenance, *, repair: bool = False) -> Archive:
         """Open an archive for writing, or create it.
 
-        With `mend`, a damaged description of the whole archive is replaced. From then on, a finished video counts as
+        With `repair`, a damaged description of the whole archive is replaced. From then on, a finished video counts as
         undamaged only if its own attributes say that it was made with this provenance.
 
         Raises StoreError if the location holds something else, or results that were made with another provenance.
@@ -77,19 +77,19 @@ class Archive:
             except DamagedDocument as error:
                 if not is_ours:
                     raise StoreError(f"{shown}: this is something else than an archive; name another place") from error
-                if not mend:
+                if not repair:
                     raise StoreError(f"{shown}: {error}; run this command again with --verify to repair it") from error
                 content = None
             if content is None:
-                if inside and not (is_ours and mend):
+                if inside and not (is_ours and repair):
                     raise StoreError(f"{shown}: this folder is not empty and not an archive; name another place")
                 content = {"layout": LAYOUT, "version": memvit.__version__, **provenance.plain()}
                 content |= {"mended": True} if inside else {}
                 write_group(store, "", {"memvit": with_checksum(content)})
             archive = Archive(zarr.open_group(store, mode="r+"), location, provenance)
-            archive._is_mended = bool(content.get("mended"))
+            archive._is_repaired = bool(content.get("mended"))
             check_provenance(shown, content, provenance)
-            if mend:
+            if repair:
                 for path in ("videos", "work"):
                     if path in inside and archive._is_damaged_group(path):
                         write_group(store, path, {})
@@ -116,7 +116,7 @@ class Archive:
                 raise StoreError(f"{shown}: this is not an archive made by `memvit extract`") from error
             if content.get("layout") != LAYOUT:
                 raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
-            archive._is_mended = bool(content.get("mended"))
+            archive._is_repaired = bool(content.get("mended"))
             return archive
 
     def video(self, video_id: str) -> VideoState | None:
@@ -215,7 +215,7 @@ class Archive:
                 return [DOCUMENT]
             if state.state != "done":
                 return [name for path in self._work_paths(state) for name in SegmentWork.damaged(self.root, path)]
-            if state.made_with != self.provenance.digest and (state.made_with or self._is_mended):
+            if state.made_with != self.provenance.digest and (state.made_with or self._is_repaired):
                 return ["everything (it was made with other settings than the archive's)"]
             group, classes = self.group(state.id), self.provenance.classes
             return damaged_arrays(group, state.digests or {}, state.clips, state.people, classes)

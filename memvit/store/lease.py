@@ -158,7 +158,7 @@ class Lease(WriterHold):
             if time.monotonic() - self._renewed > LEASE_SECONDS / 2:
                 self._lose(
                     f"{self._shown}: the lease on it could not be renewed{self._failure}, so this job ends before "
-                    "another may begin; what is committed stands, run it again"
+                    "another may begin; what is committed stays, run it again"
                 )
                 return
 

@@ -206,6 +206,6 @@ class Job:
 
     def _reset_attempts(self) -> None:
         """Reset the count of attempts of open videos: the user stopped the job, so none of them has killed it."""
-        plan = [plan.state for plan in self._planner.left() if plan.state.state == "running"]
-        for state in [*(video.state for video in self._open.values()), *plan]:
+        never_taken = [plan.state for plan in self._planner.left() if plan.state.state == "running"]
+        for state in [*(video.state for video in self._open.values()), *never_taken]:
             self._archive.put(replace(state, attempts=0))

@@ -51,7 +51,7 @@ class ExtractProgress:
         self._bar.stop()
 
     def update(self, summary: JobSummary, completed: VideoState | None) -> None:
-        """Show where the job stands, and a video that has just failed."""
+        """Show the progress of the job, and a video that was just completed."""
         if completed is not None and completed.state == "failed":
             self._console.print(f"[bold red]failed:[/] {escape(completed.reason)}", soft_wrap=True)
         if completed is not None and completed.state == "done" and completed.note:

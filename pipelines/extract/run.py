@@ -68,7 +68,7 @@ def extract(
     with writer_lock(out, wait=wait, on_wait=on_wait) as held, stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
         archive = Archive.create(
-            out, provenance_of(engine, names, setup.settings, options, stored_as), mend=policy.verify
+            out, provenance_of(engine, names, setup.settings, options, stored_as), repair=policy.verify
         )
         if setup.make_pool is not None:
             pool = setup.make_pool(archive, engine, boxes)

@@ -88,7 +88,7 @@ def test_damaged_documents_above_the_videos_are_repaired(name: str, kind: str, w
     if name == "zarr.json":
         with pytest.raises(StoreError, match=r"--verify|not an archive"):
             Archive.create(str(out), MADE_WITH)
-    Archive.create(str(out), MADE_WITH, mend=True)
+    Archive.create(str(out), MADE_WITH, repair=True)
     assert found_damage(out) == {}
 
 
@@ -97,7 +97,7 @@ def test_a_repaired_archive_rejects_results_of_other_settings(whole: Path, tmp_p
     out = tmp_path / "a.zarr"
     shutil.copytree(whole, out)
     flip(out / "zarr.json")
-    archive = Archive.create(str(out), replace(MADE_WITH, weights_sha256="other"), mend=True)
+    archive = Archive.create(str(out), replace(MADE_WITH, weights_sha256="other"), repair=True)
     assert [bool(archive.damaged(state)) for state in archive.videos() if state.state == "done"] == [True, True]
 
 
