@@ -29,7 +29,7 @@ from .archives import arguments, committed, differences, kill_after, run, small_
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     for index in range(3):
-        small_video(folder / f"v{index}.mp4", seed=index, seconds=90 if index == 1 else 12)
+        small_video(folder / f"v{index}.mp4", seed=index, seconds=60 if index == 1 else 12)
     (folder / "broken.mp4").write_bytes((folder / "v0.mp4").read_bytes()[:300])
     return folder
 
@@ -79,7 +79,7 @@ def test_an_interrupt_commits_the_clips_that_were_processed(
     assert code == 130 and "stopped after" in output, output
     assert committed(out) == 1
     (state,) = Archive.open(str(out)).videos()
-    assert state.attempts == 0 and Archive.open(str(out)).work(state.id, 0).clips == processed < 90
+    assert state.attempts == 0 and Archive.open(str(out)).work(state.id, 0).clips == processed < 60
     assert run(*arguments(tiny_file, out, videos))[0] == 1
     assert differences(undisturbed, out) == []
 
