@@ -1,4 +1,4 @@
-"""Where the people are: from a file, from a detector, or the whole frame."""
+"""Sources of the people's boxes: a file, a detector, or the whole frame."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["BoxSource", "open_boxes"]
 
 
 class BoxSource(Protocol):
-    """Something that knows where the people of a clip are."""
+    """Gives the boxes of the people in a clip."""
 
     wants_centre_image: bool
-    """Whether clips must bring the frame at their centre."""
+    """Whether clips must contain the frame at their centre."""
 
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
-        """The people of each clip, in order; none is legal."""
+        """The boxes of the people of each clip, in the order of the clips. A clip may have none."""
 
 
 def open_boxes(
     spec: str, *, weights: str | Path | None = None, device: str = "cpu", score_threshold: float | None = None
 ) -> BoxSource:
-    """`full`, the path of an AVA-format CSV, or the name of a torchvision detector → boxes.
+    """The source that `spec` names: `full`, the path of an AVA-format CSV, or the name of a torchvision detector.
 
-    MemvitError if it is none of these, or what it names cannot be read.
+    MemvitError if it is none of these, or if the file or the weights cannot be read.
     """
     if weights is not None and (spec == "full" or spec.endswith(".csv")):
         raise MemvitError(f"--boxes {spec} needs no weights; leave --boxes-weights out or name a detector")

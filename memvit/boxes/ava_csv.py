@@ -1,4 +1,4 @@
-"""Boxes from a CSV file in AVA's format: video,second,x1,y1,x2,y2[,action[,person or score]].
+"""Reads boxes from a CSV file in AVA's format: video,second,x1,y1,x2,y2[,action[,person or score]].
 
 Two kinds of file look alike. In ground truth the eighth column is the number of a person, in detections the score of
 a box. A file is ground truth if every value there is a whole number; a file of detections whose every score is
@@ -19,7 +19,7 @@ from memvit.types import Clip, MemvitError, PersonBoxes
 
 COLUMNS = "video,second,x1,y1,x2,y2[,action[,person or score]]"
 SCORE_THRESHOLD = 0.9
-"""The official one for predicted boxes."""
+"""The official score threshold for predicted boxes."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Row:
     video: str
     second: int
     sides: tuple[str, str, str, str]
-    """As written: boxes are the same where these are, as in the reference."""
+    """x1, y1, x2, y2 as they are written. Two boxes are the same if these texts are, as in the reference."""
     last: str
-    """The eighth column, or nothing."""
+    """The eighth column, a person's number or a score; empty if there is none."""
 
 
 class AvaBoxes:
-    """The boxes of a CSV file at the second of each clip's centre; none where the file has none."""
+    """The boxes of a CSV file at the second of each clip's centre."""
 
     wants_centre_image = False
 
     def __init__(self, path: str | Path, *, video: str | None = None, score_threshold: float | None = None) -> None:
-        """Read the file. MemvitError if a line is malformed or `video` is not in it.
+        """Read the file. MemvitError if a line is malformed, or `video` is given and the file has no boxes of it.
 
-        `video` is the name to look up; by default that of each clip's stream.
+        `video` is the video whose boxes are used; by default it is named by each clip's stream.
         """
         self.path = Path(path)
         threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
@@ -60,7 +60,7 @@ class AvaBoxes:
             self._seconds(video)
 
     def check_videos(self, names: Sequence[str]) -> None:
-        """MemvitError if the file has boxes of none of these videos: it is the file of another."""
+        """MemvitError if the file has boxes of none of these videos, because it must belong to another one."""
         if names and not any(name in self._boxes for name in names):
             self._seconds(names[0])
 
@@ -84,7 +84,7 @@ class AvaBoxes:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All lines of a file; MemvitError with file and line if one is malformed, or there is none."""
+    """All lines of a file. MemvitError with file and line if one is malformed, or if there is none."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [_row(fields, f"{path}:{number}") for number, fields in enumerate(csv.reader(file), 1) if fields]

@@ -1,4 +1,4 @@
-"""People found by a torchvision detector trained on COCO, once a clip, at its centre frame."""
+"""Detects people with a torchvision detector trained on COCO, in the centre frame of each clip."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from memvit.types import Clip, MemvitError, PersonBoxes
 
 logger = logging.getLogger(__name__)
 PERSON = 1
-"""COCO's class number."""
+"""COCO's class number of a person."""
 SCORE_THRESHOLD = 0.8
 
 
 def detector_names() -> list[str]:
-    """torchvision's detectors that know people."""
+    """Names of torchvision's detectors."""
     return list(list_models(module=detection))
 
 
@@ -41,7 +41,7 @@ class TorchvisionDetector:
         score_threshold: float | None = None,
         max_boxes: int = 100,
     ) -> None:
-        """Build the detector. MemvitError if its weights cannot be had or are not of this detector."""
+        """Build the detector. MemvitError if its weights cannot be downloaded or read, or are of another detector."""
         self.device = torch.device(device)
         self.score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
         self.max_boxes = max_boxes
@@ -50,7 +50,7 @@ class TorchvisionDetector:
 
     @torch.inference_mode()
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
-        """People in the centre frame of each clip, best first."""
+        """The people in the centre frame of each clip, ordered by descending score."""
         images = []
         for clip in clips:
             if clip.centre_image is None:

@@ -1,4 +1,4 @@
-"""The whole frame as the only box: no detector, one answer a clip."""
+"""The whole frame as the only box, so that each clip gets one result without a detector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memvit.types import Clip, PersonBoxes
 
 
 class FullFrame:
-    """One box a clip, all of the frame."""
+    """One box for each clip: the whole frame."""
 
     wants_centre_image = False
 

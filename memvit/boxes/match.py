@@ -1,4 +1,4 @@
-"""Who is who from clip to clip, for pictures: the nearest box of the last clip is taken for the same person."""
+"""Matches people from clip to clip for pictures: the nearest box of the last clip is taken for the same person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME_PERSON_DISTANCE = 0.5
-"""Centres further apart than this, in diagonals of the two boxes' mean, are two people's."""
+"""Boxes whose centres are further apart than this are two people. The unit is the mean diagonal of the two boxes."""
 
 
 def distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,16 +19,16 @@ def distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArra
 
 
 class PersonMatcher:
-    """Numbers people 0, 1, 2, …: a box gets the number of the last clip's nearest box, or a new one.
+    """Numbers people 0, 1, 2, …: a box gets the number of the last clip's nearest box, or a new number.
 
-    This is for colours and rows of pictures; it is no tracker, and a person who was away is someone new.
+    This is enough for the colours and rows of pictures. It is no tracker: a person who was away gets a new number.
     """
 
     def __init__(self) -> None:
         self._boxes: NDArray[np.float32] = np.zeros((0, 4), dtype=np.float32)
         self._numbers: list[int] = []
         self.count = 0
-        """People numbered so far."""
+        """Number of people so far."""
 
     def number(self, boxes: NDArray[np.float32]) -> list[int]:
         """The numbers of a clip's boxes, (N, 4) xyxy. No two boxes of a clip share one."""

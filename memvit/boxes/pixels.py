@@ -1,4 +1,4 @@
-"""Boxes in pixels of a model's input, made from boxes in parts of the frame as the AVA reference makes them."""
+"""Converts normalised boxes to pixels of a model's input, as the AVA reference does."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Evaluation: the official measures, in our own code, and runs that can be resumed."""
+"""Evaluation: our own implementation of the official measures, and evaluation runs that can be resumed."""

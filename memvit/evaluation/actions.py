@@ -1,4 +1,4 @@
-"""Testing a model of people's actions as it would run: each video once, in order, with its memory, whole frames."""
+"""Tests a model of people's actions as it runs in use: whole frames of each video once, in order, with memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from memvit.video.clips.sampler import ClipSampler
 
 @dataclass(frozen=True, eq=False)
 class KeyframeScores:
-    """What a model says of the people of a keyframe."""
+    """A model's scores for the people of a keyframe."""
 
     video: str
     second: int
     boxes: NDArray[np.float32]
-    """(N, 4) xyxy, 0 to 1."""
+    """(N, 4) xyxy, normalised to 0..1."""
     scores: NDArray[np.float32]
-    """(N, classes)."""
+    """(N, classes), the score of each action, 0..1."""
 
 
 def score_keyframes(
@@ -43,8 +43,8 @@ def score_keyframes(
 ) -> list[KeyframeScores]:
     """Scores of every action for the boxes of every keyframe, in no particular order.
 
-    As in the reference, a video's keyframes are those that have boxes, and memory counts these. `lanes` videos run side
-    by side in one batch.
+    As in the reference, a video's keyframes are those that have boxes, and a memory step is one of these. A batch
+    contains clips of up to `lanes` videos.
     """
     device = device or next(model.parameters()).device
     engine = Engine(model, preprocessing, device=device, remember=remember)
@@ -69,7 +69,7 @@ def score_keyframes(
 
 
 def detections_table(found: Sequence[KeyframeScores]) -> AvaTable:
-    """One row for every box and action, by video, then by time."""
+    """The scores as AVA detections: a row for every box and action, ordered by video and time."""
     parts = []
     for keyframe in sorted(found, key=lambda keyframe: (keyframe.video, keyframe.second)):
         people, classes = keyframe.scores.shape

@@ -1,4 +1,4 @@
-"""The official AVA measure: mean average precision at 0.5 IoU over the actions of a label map, in own, vectorised code.
+"""The official AVA measure: mean average precision at 0.5 IoU over the actions of a label map, in vectorised code.
 
 As `PascalBoxes_Precision/mAP@0.5IOU` of ActivityNet's evaluator: a detection counts as right if the ground-truth box
 of its keyframe and action that it overlaps most reaches an IoU of 0.5 and no earlier line has taken that box. (Earlier
@@ -74,7 +74,7 @@ def evaluate(
 
 
 def select_boxes(detections: AvaTable, wanted: AvaTable) -> AvaTable:
-    """The detections whose boxes are those of `wanted`, to three digits: for a measure over some of the people."""
+    """The detections whose boxes, rounded to three digits, are those of `wanted`: to evaluate some of the people."""
     boxes = set(_box_keys(wanted))
     return detections.where(np.array([box in boxes for box in _box_keys(detections)], dtype=bool))
 
@@ -94,7 +94,7 @@ def _counted(table: AvaTable, names: dict[int, str], left_out: set[tuple[str, in
 
 
 def _keyframes(first: AvaTable, second: AvaTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A number for every (video, second), the same in both tables."""
+    """The number of each row's keyframe (video, second) in both tables; equal keyframes have equal numbers."""
     _, videos = np.unique(np.concatenate((first.videos, second.videos)), return_inverse=True)
     seconds = np.concatenate((first.seconds, second.seconds))
     numbers = videos.astype(np.int64) * (int(seconds.max()) + 1) + seconds
@@ -104,7 +104,7 @@ def _keyframes(first: AvaTable, second: AvaTable) -> tuple[NDArray[np.int64], ND
 def _matched(
     truth: AvaTable, truth_keys: NDArray[np.int64], found: AvaTable, found_keys: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which detections are right; keys say which keyframe and action a row is of."""
+    """Mask of the right detections. The keys identify keyframe and action of each row."""
     order = np.argsort(truth_keys, kind="stable")
     keys, boxes = truth_keys[order], truth.boxes[order]
     start, stop = np.searchsorted(keys, found_keys, "left"), np.searchsorted(keys, found_keys, "right")
@@ -123,7 +123,7 @@ def _matched(
 
 
 def _overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of boxes, pair by pair."""
+    """(N,) IoU of each pair of boxes, (N, 4) and (N, 4)."""
     sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     shared = np.prod(sides.clip(0), axis=1)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
@@ -131,13 +131,13 @@ def _overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArra
 
 
 def _by_first_line(frames: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows with those of a keyframe together, keyframes in the order of their first rows: as the evaluator reads."""
+    """Row numbers grouped by keyframe, keyframes in the order of their first rows, as the evaluator reads them."""
     _, first, inverse = np.unique(frames, return_index=True, return_inverse=True)
     return np.argsort(first[inverse], kind="stable")
 
 
 def _by_score(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows, best first, with the evaluator's sort; see the module about equal scores."""
+    """Row numbers by descending score, with the evaluator's sort. The module's text explains equal scores."""
     return np.argsort(scores)[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 of a classifier over several views a sample, resumable sample by sample."""
+"""Top-1 and top-5 accuracy of a classifier over several views of each sample; can be resumed at any sample."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from memvit.types import MemvitError
 
 @dataclass(frozen=True)
 class SampleViews:
-    """A sample of a test set, in all its views."""
+    """All views of a sample of a test set."""
 
     name: str
     label: int
     pixels: Tensor | None
-    """(views, T, 3, side, side) uint8; None if it could not be read."""
+    """(views, T, 3, side, side) uint8; None if the sample could not be read."""
     failure: str = ""
+    """Why it could not be read."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of a sample."""
+    """A model's prediction for a sample."""
 
     name: str
     label: int
     top: tuple[int, ...]
     """The five classes with the highest mean score, best first; empty if the sample could not be read."""
     score: float
-    """Of the first of these."""
+    """Mean score of the first of these classes."""
     failure: str = ""
 
 
 @dataclass
 class TopK:
-    """Counts samples whose class is the best, or among the best five."""
+    """Counts samples whose class is predicted first, or among the first five."""
 
     samples: int = 0
     top1: int = 0
@@ -51,7 +52,7 @@ class TopK:
     failures: list[str] = field(default_factory=list)
 
     def add(self, prediction: Prediction) -> None:
-        """Count one; a sample that could not be read counts as wrong."""
+        """Count a prediction. A sample that could not be read counts as wrong."""
         self.samples += 1
         self.top1 += prediction.top[:1] == (prediction.label,)
         self.top5 += prediction.label in prediction.top[:5]
@@ -60,7 +61,7 @@ class TopK:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Percentages."""
+        """Top-1 and top-5 accuracy in percent."""
         samples = max(self.samples, 1)
         return {"top1": 100 * self.top1 / samples, "top5": 100 * self.top5 / samples}
 
@@ -69,7 +70,7 @@ class TopK:
 def predict(
     model: nn.Module, samples: Sequence[SampleViews], preprocessing: Preprocessing, device: torch.device
 ) -> list[Prediction]:
-    """Mean softmax scores over the views of each sample → its best classes."""
+    """Predict the classes of samples from their mean softmax scores over views."""
     model.eval()
     readable = [sample for sample in samples if sample.pixels is not None]
     scores: dict[str, Tensor] = {}
@@ -94,7 +95,7 @@ def _check_finite(samples: Sequence[SampleViews], means: Sequence[Tensor]) -> No
 
 
 def class_logits(model: nn.Module, clips: Tensor) -> Tensor:
-    """(B, 3, T, H, W) → (B, classes), whether the model keeps memory or not; images are clips of one frame."""
+    """(B, 3, T, H, W) → (B, classes), for models with and without memory. Images are clips of one frame."""
     out = model(clips)
     logits: Tensor = out[0] if isinstance(out, tuple) else out
     return logits
@@ -108,10 +109,10 @@ def _prediction(sample: SampleViews, scores: Tensor | None) -> Prediction:
 
 
 class PredictionFile:
-    """Predictions as JSON Lines, one a sample; what a killed run wrote is read back, a cut-off last line is dropped."""
+    """A JSON Lines file with a prediction per sample. A later run reads it back and drops an incomplete last line."""
 
     def __init__(self, path: Path, identity: dict[str, object]) -> None:
-        """`identity` says what was evaluated with what; MemvitError if the file is of another evaluation."""
+        """`identity` describes model and data. MemvitError if the file belongs to another evaluation."""
         self.path, self.done = path, list[Prediction]()
         path.parent.mkdir(parents=True, exist_ok=True)
         head = json.dumps({"evaluation": identity}, sort_keys=True)
@@ -124,7 +125,7 @@ class PredictionFile:
         self._rewrite([head, *(lines[1:])])
 
     def remaining_indices(self, identities: Sequence[tuple[str, int]]) -> list[int]:
-        """Places of the samples, as (name, class), that are not in the file yet; a list may name one several times."""
+        """Indices of the samples, as (name, class), that are not in the file yet. A sample may occur several times."""
         done = Counter((prediction.name, prediction.label) for prediction in self.done)
         places = []
         for place, identity in enumerate(identities):
@@ -135,7 +136,7 @@ class PredictionFile:
         return places
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Write more; each line is complete once this returns."""
+        """Append predictions. Each line is complete when this returns."""
         with self.path.open("a") as file:
             for prediction in predictions:
                 self.done.append(prediction)
@@ -157,7 +158,7 @@ def evaluate(
     on_progress: Callable[[TopK], None] = lambda counts: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TopK:
-    """Count over all batches, after what `into` already holds; until `should_stop`, after the batch at hand."""
+    """Evaluate all batches, adding to the predictions in `into`. Stops after a batch if `should_stop` is true."""
     counts = TopK()
     for prediction in into.done if into else ():
         counts.add(prediction)

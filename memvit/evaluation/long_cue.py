@@ -1,4 +1,4 @@
-"""How well an engine remembers: LongCue's mAP on videos that are made for the purpose."""
+"""Measures how well an engine remembers: LongCue's mAP on videos that are generated for the test."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from memvit.video.clips.sampler import ClipSampler
 from memvit.video.sources.open import open_source
 
 HELD_OUT_SEED = 2_000_000
-"""Scenes from here on are used in no training."""
+"""Scenes with this seed or a larger one are used in no training."""
 
 
 def write_held_out(folder: Path, *, videos: int, seconds: float = 24.0) -> None:
-    """Videos that no training used, with their boxes, and `truth.csv`: what `long_cue_map` watches."""
+    """Write videos that no training used, with their boxes and `truth.csv`, for `long_cue_map`."""
     rows = []
     for number in range(videos):
         scene = Scene(HELD_OUT_SEED + number, seconds=seconds, width=384, height=384, frames_per_second=25)
@@ -31,7 +31,7 @@ def write_held_out(folder: Path, *, videos: int, seconds: float = 24.0) -> None:
 
 
 def long_cue_map(engine: Engine, labels: Labels, folder: Path) -> float:
-    """mAP of what actors showed, over the held-out videos of a folder, decoded and watched; 0..1."""
+    """mAP, 0..1, of the "saw" actions over the held-out videos of a folder, which are decoded and watched."""
     saw = {len(SHOWS) + number: name for number, name in enumerate(SAW, 1)}
     with tempfile.TemporaryDirectory() as name:
         detections = Path(name) / "found.csv"

@@ -1,6 +1,6 @@
-"""Augmentation of one sample, then of a batch.
+"""Augmentation of single samples and of batches.
 
-Everything random follows torch's generator, which the caller seeds.
+All random choices use torch's global generator, which the caller seeds.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ Step = Callable[[Tensor], Tensor]
 
 PRINCIPAL_DEVIATIONS = torch.tensor([0.225, 0.224, 0.229])
 PRINCIPAL_COLORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
-"""Of the reference (`DATA.TRAIN_PCA_EIGVAL` and `EIGVEC`): a row for red, green and blue, a column for a component."""
+"""Eigenvalues and eigenvectors of the reference (`DATA.TRAIN_PCA_EIGVAL`, `EIGVEC`): rows are red, green and blue,
+columns are components."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let torch's CPU generator start from `seed` inside, and leave it as it was."""
+    """Seed torch's CPU generator inside the context, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def jittered_side(low: int, high: int, drawn: float) -> int:
-    """A length of `low` to `high` pixels from a number of 0 to 1: its inverse is uniform, so short ones are likelier.
+    """A side of `low` to `high` pixels for a random number of 0 to 1.
 
-    As in the reference, where a side is drawn for videos (`INV_UNIFORM_SAMPLE`).
+    Its inverse is uniform, so short sides are more likely, as in the reference for videos (`INV_UNIFORM_SAMPLE`).
     """
     return round(1 / (1 / high + (1 / low - 1 / high) * drawn))
 
 
 def with_color_noise(frames: Tensor, along: Sequence[float]) -> Tensor:
-    """(…, 3) uint8 RGB with one colour added to all pixels: so far `along` each principal component."""
+    """(…, 3) uint8 RGB with one colour added to all pixels; `along` is its coefficient of each principal component."""
     shift = PRINCIPAL_COLORS @ (PRINCIPAL_DEVIATIONS * torch.tensor(along))
     return (frames.float() + 255 * shift).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class ShortSideCrop:
-    """(T, 3, H, W) → (T, 3, side, side): the short side is resized to a random length, and a square cut out anywhere.
+    """(T, 3, H, W) → (T, 3, side, side): resizes the short side to a random length and cuts out a random square.
 
-    Bilinear and without a filter, as in the reference.
+    The resize is bilinear without antialiasing, as in the reference.
     """
 
     def __init__(self, short_side: tuple[int, int], side: int) -> None:
@@ -61,7 +62,7 @@ class ShortSideCrop:
         self.short_side, self.side = short_side, side
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """Crop all frames alike."""
+        """Crop all frames at the same place."""
         low, high = self.short_side
         width, height = short_side_size(clip.shape[-1], clip.shape[-2], jittered_side(low, high, float(torch.rand(()))))
         clip = images.resize(clip, [height, width], v2.InterpolationMode.BILINEAR, antialias=False)
@@ -71,10 +72,10 @@ class ShortSideCrop:
 
 
 class ClipAugmentation:
-    """(T, 3, H, W) uint8 → (T, 3, side, side) uint8, all frames alike.
+    """(T, 3, H, W) uint8 → (T, 3, side, side) uint8, with the same changes to all frames.
 
-    The published order differs: whole frames of a video are distorted, then cropped with bilinear interpolation; an
-    image is cropped first, with bicubic interpolation.
+    As published, whole frames of a video are distorted and then cropped with bilinear interpolation, but an image is
+    cropped first, with bicubic interpolation.
     """
 
     def __init__(self, config: Augmentation, side: int, *, of_images: bool) -> None:
@@ -91,7 +92,7 @@ class ClipAugmentation:
         self.steps = [*crop, *distort] if of_images else [*distort, *crop]
 
     def __call__(self, clip: Tensor, seed: int) -> Tensor:
-        """Augment one sample."""
+        """Augment one sample; `seed` decides all random choices."""
         with seeded(seed):
             for step in self.steps:
                 clip = step(clip)
@@ -114,7 +115,7 @@ class BatchAugmentation:
         self.erase = v2.RandomErasing(config.erasing, value="random") if config.erasing else None
 
     def __call__(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix the samples of a batch; randomness is torch's global generator."""
+        """Mix the samples of a batch. Random choices use torch's global generator."""
         if self.erase is not None:
             erase = self.erase
             clips = torch.stack([erase(clip.transpose(0, 1)).transpose(0, 1) for clip in clips])

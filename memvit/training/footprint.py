@@ -1,4 +1,4 @@
-"""How much memory training takes, without taking it: from the sizes of parameters and of what a forward pass keeps."""
+"""Estimates how much memory training needs, from the sizes of parameters and of the saved activations."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from memvit.models import MeMViT, MViT, Preprocessing
 from memvit.training.recipe import Recipe
 
 BOXES_A_CLIP = 3
-"""Of the clips that stand for those of a data set of people's actions."""
+"""Number of boxes that each clip is assumed to have, for a model of people's actions."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes in one process."""
+    """Memory in bytes of one training process."""
 
     parameters: int
     gradients: int
     optimizer: int
     activations: int
-    """Of one clip: what its forward pass keeps for the backward pass, with all blocks in memory."""
+    """Bytes that the forward pass of one clip saves for the backward pass, without activation checkpointing."""
 
 
 def footprint(model: MeMViT | MViT, preprocessing: Preprocessing, side: int, recipe: Recipe) -> Footprint:
-    """Of training by a recipe; activations are estimated on a processor, kernels of a GPU may keep somewhat less."""
+    """The footprint of training by a recipe. Activations are those of CPU kernels; GPU kernels may save less."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     size = sum(parameter.nbytes for parameter in trained)
     copies = 2 if recipe.optimizer.kind == "adamw" else 1
@@ -37,23 +37,23 @@ def footprint(model: MeMViT | MViT, preprocessing: Preprocessing, side: int, rec
 
 
 def _activations(model: MeMViT | MViT, preprocessing: Preprocessing, side: int, *, is_low: bool) -> int:
-    """Runs the model on tensors that have shapes and no values, and counts what autograd keeps."""
+    """Run the model on fake tensors, which have shapes but no values, and add up what autograd saves."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     parameters: dict[str, Tensor] = {name: mode.from_tensor(tensor) for name, tensor in model.named_parameters()}
     of_model = {tensor.untyped_storage()._cdata for tensor in parameters.values()}
-    kept: dict[int, torch.UntypedStorage] = {}
+    saved: dict[int, torch.UntypedStorage] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in of_model:
-            kept[storage._cdata] = storage
+            saved[storage._cdata] = storage
         return tensor
 
     model.train()
     low = torch.autocast("cpu", torch.bfloat16) if is_low else nullcontext()
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    hooks = torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor)
     with mode, low:
         clips = torch.empty(1, 3, preprocessing.num_frames, side, side)
         if isinstance(model, MeMViT):
@@ -64,4 +64,4 @@ def _activations(model: MeMViT | MViT, preprocessing: Preprocessing, side: int, 
         else:
             with hooks:
                 functional_call(model, parameters, (clips,))
-        return sum(storage.nbytes() for storage in kept.values())
+        return sum(storage.nbytes() for storage in saved.values())

@@ -1,4 +1,4 @@
-"""Augmentation of a lane's clips: crop and flip hold for a video, so that what is remembered fits what is seen."""
+"""Augments a lane's clips. Crop and flip are the same for a whole video, so that its memory fits its clips."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 
 
 class LaneAugmentation:
-    """LaneStep → a clip of one size with its boxes and labels: a square of `side` pixels, or the whole frame on a
-    `canvas` (height, width) of black. What is drawn depends on the run's seed, the epoch, the video and the clip
-    alone."""
+    """Makes of a LaneStep a clip of a fixed size with its boxes and labels.
+
+    The clip is a square of `side` pixels, or the whole frame on a black `canvas` (height, width). All random choices
+    depend only on the run's seed, the epoch, the video and the clip.
+    """
 
     def __init__(
         self, config: ActionAugmentation, side: int, seed: int, epoch: int, canvas: tuple[int, int] | None = None
@@ -29,21 +31,21 @@ class LaneAugmentation:
         self.color = v2.ColorJitter(*[config.color_jitter] * 3) if config.color_jitter else None
 
     def short_side(self, video: AvaVideo) -> int:
-        """Of the frames of this video in this epoch."""
+        """Short side in pixels of the frames of this video in this epoch."""
         low, high = self.config.short_side
-        return jittered_side(low, high, self._draw(video.name, "scale").random())
+        return jittered_side(low, high, self._rng(video.name, "scale").random())
 
     def __call__(self, step: LaneStep) -> tuple[Tensor, Tensor, Tensor]:
         """Frames (T, height, width, 3), boxes (N, 4) in pixels, labels (N, classes).
 
-        Boxes are cut off at the edges of the crop and all stay, as in the reference, however little is left of them.
+        Boxes are clipped at the edges of the crop. All of them stay, as in the reference, however small they become.
         """
         frames = torch.from_numpy(step.clip.frames)
         height, width = frames.shape[1:3]
         boxes = torch.from_numpy(boxes_in_pixels(step.keyframe.boxes.xyxy, (width, height), step.clip.source_size))
         labels = torch.from_numpy(step.keyframe.labels)
         clip = step.clip.index if self.config.once == "clip" else 0
-        generator = self._draw(step.video, f"crop {clip}")
+        generator = self._rng(step.video, f"crop {clip}")
         if self.side:
             top = generator.randint(0, max(height - self.side, 0))
             left = generator.randint(0, max(width - self.side, 0))
@@ -55,22 +57,22 @@ class LaneAugmentation:
             boxes = torch.stack((width - 1 - boxes[:, 2], boxes[:, 1], width - 1 - boxes[:, 0], boxes[:, 3]), 1)
         boxes = boxes.clamp(min=torch.zeros(4), max=torch.tensor([width, height, width, height]) - 1.0)
         if self.color is not None:
-            with seeded(self._draw(step.video, f"color {step.clip.index}").getrandbits(40)):
+            with seeded(self._rng(step.video, f"color {step.clip.index}").getrandbits(40)):
                 frames = self.color(frames.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         if self.config.color_noise:
-            noise = self._draw(step.video, f"color noise {step.clip.index}")
+            noise = self._rng(step.video, f"color noise {step.clip.index}")
             frames = with_color_noise(frames, [noise.gauss(0, self.config.color_noise) for _ in range(3)])
         if self.canvas is not None:
             frames = F.pad(frames, (0, 0, 0, self.canvas[1] - frames.shape[2], 0, self.canvas[0] - frames.shape[1]))
         return frames.contiguous(), boxes, labels
 
     def perturb(self, video: str, frames: int, frame_interval: int, number: int) -> list[float]:
-        """By how many seconds each frame of a clip is moved; see `ClipSampler`.
+        """By how many seconds each frame of a clip is moved, for `ClipSampler`.
 
-        By a whole number of frames, drawn as in the reference: at an interval of 4 from -2 to 1, at 3 from -2 to 0; the
-        first frame of a clip is never moved back, and the last is always moved back.
+        Each moves by a random whole number of frames, as in the reference: from -2 to 1 at an interval of 4, from -2 to
+        0 at an interval of 3. The first frame of a clip is never moved back, and the last is always moved back.
         """
-        generator = self._draw(video, f"frames {number}")
+        generator = self._rng(video, f"frames {number}")
         low, high = -frame_interval // 2, frame_interval // 2
         if high == 0:
             return [0.0] * frames
@@ -78,5 +80,5 @@ class LaneAugmentation:
         moves = [generator.randrange(0, high), *inner, generator.randrange(low, 0)]
         return [move / TRAINED_FRAMES_PER_SECOND for move in moves]
 
-    def _draw(self, video: str, what: str) -> random.Random:
+    def _rng(self, video: str, what: str) -> random.Random:
         return random.Random(f"{self.seed} {self.epoch} {video} {what}")

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: JSON Lines and TensorBoard curves. A resumed run continues both without a seam."""
+"""Logs a run as JSON Lines and TensorBoard curves. A resumed run continues both without gaps or repetition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RunLog:
     """Writes JSON objects, each with the `total_steps` it belongs to, and the numbers among them as curves."""
 
     def __init__(self, folder: Path, *, from_step: int) -> None:
-        """What an interrupted run had logged after step `from_step` is removed: it will happen again."""
+        """Remove what an interrupted run logged after step `from_step`, because these steps will be repeated."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ class RunLog:
         self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1 if from_step else None)
 
     def write(self, total_steps: int, **values: Any) -> None:
-        """Log a line; strings and nested values go into the JSON only."""
+        """Log a line. Only floats become curves; all values are in the JSON."""
         self._file.write(json_text({"total_steps": total_steps, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():

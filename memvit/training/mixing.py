@@ -1,4 +1,4 @@
-"""Mixup and cutmix: each sample of a batch is mixed with its partner, and so are their targets.
+"""Mixup and cutmix: each sample of a batch is mixed with a partner, and their targets are mixed likewise.
 
 The partner of sample i is the one at the same place from the end, as in the reference. Copies of one video (repeated
 augmentation) lie side by side in a batch, so a copy's partner is another video; only in the middle of a batch with an
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Beta
 
 CUTMIX_PROBABILITY = 0.5
-"""Where a recipe has both."""
+"""Probability of cutmix for a batch if a recipe uses both mixup and cutmix."""
 
 
 def mix(clips: Tensor, targets: Tensor, mixup: float, cutmix: float) -> tuple[Tensor, Tensor]:
@@ -29,7 +29,7 @@ def mix(clips: Tensor, targets: Tensor, mixup: float, cutmix: float) -> tuple[Te
 
 
 def _with_rectangle(clips: Tensor, share: float) -> tuple[Tensor, float]:
-    """A rectangle of each clip, about 1 - `share` of it, is its partner's; and the share that is left in truth."""
+    """Replace a rectangle, about 1 - `share` of each clip, by its partner's. Returns the clips and the share left."""
     height, width = clips.shape[-2:]
     side = (1 - share) ** 0.5
     half_height, half_width = int(height * side) // 2, int(width * side) // 2

@@ -13,7 +13,7 @@ POSITIONS = ("cls_token", "rel_pos")
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """AdamW or SGD (Nesterov); no weight decay for tensors of one dimension, which are biases and norms."""
+    """AdamW, or SGD with Nesterov momentum. Tensors of one dimension, biases and norms, have no weight decay."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -28,7 +28,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
 
 
 def learning_rate(epochs_done: float, peak: float, config: ScheduleConfig) -> float:
-    """After so many epochs, fractions included: a straight line up to `peak`, then half a cosine down to the end."""
+    """The learning rate after `epochs_done` epochs (a float): linear warm-up to `peak`, then half a cosine."""
     if epochs_done < config.warmup_epochs:
         return config.warmup_start + (peak - config.warmup_start) * epochs_done / config.warmup_epochs
     part = (epochs_done - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)

@@ -18,31 +18,31 @@ from torchvision.transforms.v2 import functional as images
 
 MAX_MAGNITUDE = 10.0
 PROBABILITY = 0.5
-"""That an operation that was drawn happens."""
+"""Probability that a chosen operation is applied."""
 FILL = 128.0
-"""Grey of what lies outside the frame."""
+"""Grey level of the area outside the frame."""
 ROTATION_DEGREES, SHEAR, TRANSLATION, ENHANCEMENT = 30.0, 0.3, 0.45, 0.9
-"""The most that an operation does, at magnitude 10; translation is in parts of the frame."""
+"""The largest effect of each operation, at magnitude 10. Translation is in parts of the frame's side."""
 MAX_ADDED, BRIGHTEST_ADDED = 110, 127
-"""Of the operation that brightens dark pixels: by how much, and up to which brightness."""
+"""For the operation that brightens dark pixels: the largest increase, and the brightest pixel that is changed."""
 
 Operation = Callable[[Tensor, float], Tensor]
-"""(T, 3, H, W) uint8 and a strength of 0 to 1 → the same shape; all frames alike."""
+"""(T, 3, H, W) uint8 and a strength of 0 to 1 → the same shape, with the same change to all frames."""
 
 
 class RandAugment:
-    """(T, 3, H, W) uint8 → the same shape, all frames alike."""
+    """(T, 3, H, W) uint8 → the same shape, with the same changes to all frames."""
 
     def __init__(self, operations: int, magnitude: float, noise: float) -> None:
         self.operations, self.magnitude, self.noise = operations, magnitude, noise
 
     def strength(self) -> float:
-        """Of one operation, 0 to 1: the magnitude with fresh noise."""
+        """The strength of one operation, 0 to 1: the magnitude plus random noise."""
         drawn = self.magnitude + self.noise * float(torch.randn(()))
         return min(max(drawn, 0.0), MAX_MAGNITUDE) / MAX_MAGNITUDE
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """Apply so many operations, some of them maybe twice."""
+        """Apply `operations` randomly chosen operations; one may be chosen twice."""
         for place in torch.randint(len(OPERATIONS), (self.operations,)).tolist():
             if float(torch.rand(())) < PROBABILITY:
                 clip = OPERATIONS[place](clip, self.strength())

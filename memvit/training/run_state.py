@@ -1,7 +1,7 @@
-"""The checkpoints of a run: written whole or not at all, and enough to go on as if nothing had happened.
+"""The checkpoints of a run, written atomically, from which the run continues as if it had not been interrupted.
 
-A checkpoint holds weights, optimizer, place in the schedule and what the task carries along. Randomness needs no state:
-every step seeds itself from the run's seed and its own number. `create_model(…, checkpoint=FILE)` reads them, too.
+A checkpoint holds weights, optimizer, place in the schedule and the task's state. Random generators need no state,
+because every step is seeded from the run's seed and its own number. `create_model(…, checkpoint=FILE)` reads them, too.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ FREE_TO_CHANGE = (
     "checkpoint_every_steps",
     "keep_checkpoints",
 )
-"""Keys of `run` that may differ when a run goes on."""
+"""Keys of `run` that may be changed when a run continues."""
 
 
 @dataclass
 class RunState:
-    """How far a run is."""
+    """How far a run has come."""
 
     epoch: int = 0
     step: int = 0
     """Steps done in this epoch."""
     total_steps: int = 0
-    """Steps done in all."""
+    """Steps done in all epochs."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Of the last evaluation."""
+    """Metrics of the last evaluation."""
 
 
 def save_run(
     folder: Path, state: RunState, recipe_text: str, model: dict[str, Any], rest: dict[str, Any], keep: int
 ) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`."""
+    """Write a checkpoint, then remove all but the newest `keep` checkpoints."""
     path = folder / f"checkpoint-{state.total_steps:08d}.pt"
     content = {"memvit_run": 1, "recipe": recipe_text, "state": vars(state), "model": model, **rest}
     write_whole(path, content)
@@ -59,7 +59,7 @@ def save_run(
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """`torch.save` through a temporary file: whoever reads `path` sees the old content or the new, never half of it."""
+    """`torch.save` through a temporary file: `path` always has the whole old or the whole new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -80,7 +80,7 @@ def run_checkpoints(folder: Path) -> list[Path]:
 
 
 def last_run(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None where no run has begun. MemvitError if none of several can."""
+    """The newest readable checkpoint, or None if there are no checkpoints. MemvitError if none of them is readable."""
     paths = run_checkpoints(folder)
     for path in reversed(paths):
         try:
@@ -90,7 +90,7 @@ def last_run(folder: Path) -> dict[str, Any] | None:
         if isinstance(content, dict) and content.get("memvit_run") == 1:
             return content
     if paths:
-        raise MemvitError(f"{folder}: none of its {len(paths)} checkpoints can be read; remove them to start anew")
+        raise MemvitError(f"{folder}: none of its {len(paths)} checkpoints can be read; remove them to start again")
     return None
 
 

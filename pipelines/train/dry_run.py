@@ -1,4 +1,4 @@
-"""What a training run would do: everything is opened and checked, nothing is trained and nothing is written."""
+"""Checks a training run: model and data are opened, but nothing is trained and nothing is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .run import build_task, class_names
 
 @dataclass(frozen=True)
 class DryRun:
-    """What was found."""
+    """What a training run would do, and what it would miss."""
 
     model: str
     parameters: int
@@ -33,7 +33,7 @@ class DryRun:
     training: str
     test: str
     missing: tuple[str, ...]
-    """What the data lists name and is not there, each as one sentence."""
+    """A sentence for each video or sample that the data lists name and that does not exist."""
     workers: int
     batch_size: int
     accumulate: int
@@ -42,15 +42,15 @@ class DryRun:
     memory: Footprint
     out: str
     beginning: str
-    """How a run in this folder would begin."""
+    """How a run in this folder would begin: as a new run, or where it would continue."""
 
     @property
     def activation_bytes(self) -> int:
-        """Of the largest share of a batch that a process has."""
+        """Activations of the largest share of a batch that one process has."""
         return self.memory.activations * -(-self.batch_size // self.workers)
 
     def lines(self) -> Iterator[str]:
-        """The report, for people."""
+        """The report for people."""
         fixed = self.memory.parameters + self.memory.gradients + self.memory.optimizer
         accumulated = f", {self.accumulate} batches a step" if self.accumulate > 1 else ""
         yield f"model     {self.model}, {self.parameters / 1e6:.1f} M parameters; {self.weights}"
@@ -66,7 +66,7 @@ class DryRun:
 
 
 def dry_run(recipe: Recipe, workers: int) -> DryRun:
-    """Check a recipe as `workers` processes would begin it. MemvitError for what would end the run at its start."""
+    """Check a recipe as `workers` processes would start it. MemvitError if the run would fail at its start."""
     choose_device(recipe.run.device)
     world = World(0, workers)
     task, note = build_task(recipe, world)
@@ -103,7 +103,7 @@ def dry_run(recipe: Recipe, workers: int) -> DryRun:
 
 
 def gigabytes(size: int) -> str:
-    """A size for people."""
+    """A number of bytes for people, in GB or MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 

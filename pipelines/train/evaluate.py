@@ -1,4 +1,4 @@
-"""Evaluate: a recipe's test set with a checkpoint → metrics, with predictions kept so that a killed run goes on."""
+"""Evaluates a checkpoint on a recipe's test set. Predictions are written to a file, so a killed run can continue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .run import adjusted
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out."""
+    """The result of an evaluation."""
 
     metrics: dict[str, float]
     samples: int
@@ -38,7 +38,7 @@ def evaluate_classification(
     on_start: Callable[[int], None],
     on_progress: Callable[[TopK], None],
 ) -> Evaluation:
-    """Top-1 and top-5 on `data.val`, into `out/predictions.jsonl` and `out/metrics.json`."""
+    """Top-1 and top-5 on `data.val`, written to `out/metrics.json`; predictions to `out/predictions.jsonl`."""
     entry, choice = model_entry(recipe.model.name), recipe.model
     if checkpoint is None and not choice.pretrained and choice.checkpoint is None:
         raise MemvitError("nothing to evaluate: pass --checkpoint FILE, or model.pretrained=true")
@@ -84,7 +84,7 @@ def evaluate_classification(
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file; MemvitError if it cannot be read."""
+    """SHA-256 of a file in hexadecimal. MemvitError if it cannot be read."""
     try:
         digest = hashlib.sha256()
         with path.open("rb") as file:

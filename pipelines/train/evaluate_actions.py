@@ -1,4 +1,4 @@
-"""Evaluate a model of people's actions: each test video once, in order, then the official mAP."""
+"""Evaluates a model of people's actions on each test video once, in order, and computes the official mAP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def evaluate_actions(
     on_start: Callable[[int], None],
     on_progress: Callable[[int], None],
 ) -> Metrics:
-    """The official mAP on the recipe's test set, into `out/metrics.json`; `out/detections.csv` is in AVA's form."""
+    """The official mAP on the recipe's test set, written to `out/metrics.json`; detections to `out/detections.csv`."""
     choice = recipe.model
     if checkpoint is not None:
         choice = replace(choice, checkpoint=str(checkpoint), pretrained=False, inflate=None)
@@ -71,7 +71,7 @@ def evaluate_actions(
 
 
 def write_detections(found: AvaTable, path: Path) -> None:
-    """video,second,x1,y1,x2,y2,action,score with the official number of digits."""
+    """Write lines video,second,x1,y1,x2,y2,action,score with the official number of digits."""
     columns = (found.videos, found.seconds, *found.boxes.T, found.actions, found.last)
     with path.open("w") as file:
         for video, second, x1, y1, x2, y2, action, score in zip(*columns, strict=True):
@@ -79,5 +79,5 @@ def write_detections(found: AvaTable, path: Path) -> None:
 
 
 def per_class(metrics: Metrics) -> list[tuple[str, float]]:
-    """Actions by their precision, best first."""
+    """Each action with its average precision, best first."""
     return sorted(metrics["AP@0.5IOU"].items(), key=lambda item: -np.nan_to_num(item[1]))

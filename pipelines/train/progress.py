@@ -1,4 +1,4 @@
-"""Progress of training and of evaluation, for people: a bar with the time left on a terminal, lines elsewhere."""
+"""Shows the progress of training: a bar with the time left on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class TrainProgress:
         self._bar.stop()
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Print a line above the bar."""
         self._console.print(text, markup=False, soft_wrap=True)
 
     def update(self, event: TrainingEvent) -> None:
-        """Show what happened."""
+        """Show an event of the run."""
         if isinstance(event, Resumed):
             self._resumed(event)
         elif isinstance(event, Evaluated):
@@ -47,7 +47,7 @@ class TrainProgress:
             self._step(event)
 
     def _resumed(self, event: Resumed) -> None:
-        """Where the run goes on; its bar begins there."""
+        """Start the bar where the run continues."""
         is_done = event.epoch >= self._epochs
         self._bar.update(
             self._task,

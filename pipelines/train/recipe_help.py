@@ -1,4 +1,4 @@
-"""The keys of a recipe, for people: name, value, type and meaning of each."""
+"""Lists the keys of a recipe for people: name, value, type and meaning of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key_rows(recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def key_text(recipe: Recipe, width: int = 80) -> str:
-    """The same as lines of at most `width` characters, apart from single words that are longer."""
+    """The rows of `key_rows` as lines of at most `width` characters, unless a single word is longer."""
     lines = []
     for row in key_rows(recipe):
         value, default = written(row["value"]), written(row["default"])

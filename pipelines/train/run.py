@@ -1,4 +1,4 @@
-"""Train: a recipe → a task, a trainer, and an orderly stop; on one process here, on several through Ray Train."""
+"""Trains by a recipe in this process, or in each of several processes, with an orderly stop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
 
 
 def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, LoadReport | None]:
-    """The model a recipe names, with its beginning loaded, and what became of the weights; None if all are new."""
+    """The model of a recipe with its initial weights, and the report of loading them; None if all are new."""
     entry = model_entry(choice.name)
     starts = [choice.pretrained, choice.checkpoint is not None, choice.inflate is not None]
     if sum(starts) > 1:
@@ -58,7 +58,7 @@ def open_model(choice: ModelChoice) -> tuple[MeMViT | MViT, ModelEntry, LoadRepo
 
 
 def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
-    """A model's config with what a recipe says of it."""
+    """A model's config with the changes that a recipe makes to it."""
     head = config.head if choice.dropout is None else replace(config.head, dropout=choice.dropout)
     box_dropouts = {name: getattr(choice, name) for name in BOX_DROPOUTS}
     if any(box_dropouts.values()) and not head.box_blocks:
@@ -76,7 +76,7 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
 
 
 def build_task(recipe: Recipe, world: World) -> tuple[TrainingTask, str]:
-    """The task of a recipe, and what became of its weights."""
+    """The task of a recipe, and a sentence that says which weights were loaded."""
     torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
     model, entry, report = open_model(recipe.model)
     note = str(report) if report else "weights are new"
@@ -94,27 +94,27 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     device: torch.device | None = None,
 ) -> tuple[RunState, bool]:
-    """Run a recipe to its end, or to an interruption (Ctrl-C, SIGTERM or `should_stop`), with a checkpoint then.
+    """Run a recipe to its end, or to an interruption (Ctrl-C, SIGTERM or `should_stop`), which writes a checkpoint.
 
-    `device` is that of this process, where whatever started it knows it. Returns how far it came, and whether it was
+    `device` is this process's device if the launcher has chosen it. Returns how far the run came, and whether it was
     interrupted.
     """
     check_data_paths(recipe)
     world = World.join()
     device = device or world.device(choose_device(recipe.run.device))
     if device.type == "cuda" and device.index is not None:  # torch refuses `cuda` here, which is the current device
-        torch.cuda.set_device(device)  # where libraries put what has no device of its own
+        torch.cuda.set_device(device)  # the device of CUDA calls that name none
     task, note = build_task(recipe, world)
-    labels = class_names(recipe, task.model)  # a file that is missing should be known before the run, not after it
+    labels = class_names(recipe, task.model)  # a missing file must be reported before the run, not after it
 
-    def tell(event: TrainingEvent) -> None:
+    def report(event: TrainingEvent) -> None:
         if isinstance(event, Started):
-            on_note(note)  # a run that goes on has the weights of its checkpoint
+            on_note(note)  # a resumed run has the weights of its checkpoint
         on_event(event)
 
     with stop_requested() as stopping:
         trainer = Trainer(task, recipe, device=device, world=world)
-        state = trainer.run(tell, lambda: stopping.is_set() or should_stop())
+        state = trainer.run(report, lambda: stopping.is_set() or should_stop())
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:
         path = Path(recipe.run.out) / "model.safetensors"
@@ -124,7 +124,7 @@ def train(
 
 
 def class_names(recipe: Recipe, model: nn.Module) -> Labels:
-    """The names of a recipe's classes; numbered ones where nothing names them. MemvitError if a file is malformed."""
+    """The names of a recipe's classes, or numbers if nothing names them. MemvitError if a file is malformed."""
     assert isinstance(model, MeMViT | MViT)
     entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
     names = recipe.data.labels or (recipe.data.label_map if isinstance(recipe, ActionRecipe) else None)
