@@ -60,7 +60,7 @@ def _rows(task: CvatTask, videos: Path, numbers: dict[str, int]) -> list[str]:
     with open_source(Footage(videos=videos).find(task.name)) as source:
         rate, duration = source.info.frames_per_second, source.info.duration_seconds
     if rate is None or duration is None:
-        raise MemvitError(f"{task.name}: the video's frame rate or duration is unknown; write it anew as MP4")
+        raise MemvitError(f"{task.name}: the video's frame rate or duration is unknown; convert it to MP4")
     return list(task.rows(rate, range(int(duration) + 1), numbers))
 
 

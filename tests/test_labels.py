@@ -60,7 +60,9 @@ def test_evaluated_ava_actions_have_their_official_names() -> None:
         ("2019.pbtxt", 'label { name: "run" label_id: 1 }\nlabel { name: "sit" label_id: 2 }', ("run", "sit"), 1),
     ],
 )
-def test_own_names(name: str, text: str, names: tuple[str, ...], first_id: int, tmp_path: Path) -> None:
+def test_class_names_are_read_from_every_format(
+    name: str, text: str, names: tuple[str, ...], first_id: int, tmp_path: Path
+) -> None:
     path = tmp_path / name
     path.write_text(text)
     assert read_labels(path) == Labels(names, first_id)
@@ -76,14 +78,16 @@ def test_own_names(name: str, text: str, names: tuple[str, ...], first_id: int, 
         ("half.pbtxt", 'item {\n name: "run" id: 1\n}\nitem {\n name: "sit"\n}\n', "half.pbtxt:4: an entry needs"),
     ],
 )
-def test_malformed_names_are_one_sentence(name: str, text: str, sentence: str, tmp_path: Path) -> None:
+def test_malformed_class_names_are_refused_with_one_sentence(
+    name: str, text: str, sentence: str, tmp_path: Path
+) -> None:
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(MemvitError, match=sentence):
         read_labels(path)
 
 
-def test_a_wrong_count_or_path_is_one_sentence(tmp_path: Path) -> None:
+def test_wrong_number_of_names_or_path_is_refused_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(MemvitError, match=r"mine\.txt: 2 class names, but the model has 80 classes"):
         check_labels(Labels(("a", "b")), 80, "mine.txt")
     with pytest.raises(MemvitError, match="cannot be read"):

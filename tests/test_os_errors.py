@@ -39,12 +39,12 @@ def failure(folder: Path, what: str) -> OSError:
         ("a folder", "", "this is a folder, and a file is needed"),
     ],
 )
-def test_a_sentence_says_what_where_and_what_to_do(tmp_path: Path, what: str, place: str, reason: str) -> None:
+def test_os_error_becomes_a_sentence_with_place_and_advice(tmp_path: Path, what: str, place: str, reason: str) -> None:
     sentence = sentence_of(failure(tmp_path, what), "out")
     where = "out" if what == "full" else str(tmp_path / place)
     assert sentence.startswith(f"{where}: {reason}") and "Errno" not in sentence
 
 
-def test_what_is_not_known_is_said_in_the_errors_own_words() -> None:
+def test_unknown_os_error_is_its_own_text() -> None:
     assert sentence_of(OSError("the server is on fire"), "out") == "the server is on fire"
     assert sentence_of(OSError(errno.ENOSPC, "No space left on device")).startswith("the disk is full")

@@ -78,7 +78,7 @@ class TroubledServer:
                 connection.sendall(self._chance.randbytes(50_000))
 
     def _play(self, connection: socket.socket, good_seconds: float) -> None:
-        """Send the transport stream at its own pace; it is over and over the same, its times begin anew."""
+        """Send the transport stream in real time, again and again; its times start from 0 each time."""
         began = time.monotonic()
         step = 188 * 10
         sent = 0
@@ -124,7 +124,7 @@ class Account:
 
 
 class Listener:
-    """Reads the events of all streams, and keeps accounts."""
+    """Reads the events of all streams and counts them."""
 
     def __init__(self, url: str) -> None:
         self.accounts: dict[tuple[str, int], Account] = {}

@@ -1,4 +1,4 @@
-"""From names to objects: devices, and weights that are made up."""
+"""Devices that are chosen by name, and random weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memvit.types import MemvitError
 
 
 @pytest.mark.parametrize(("count", "last"), [(1, "use cuda:0$"), (4, "use cuda:0 to cuda:3$")])
-def test_a_gpu_that_is_not_there_is_refused(count: int, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_is_refused(count: int, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(MemvitError, match=f"device cuda:9: there is no such GPU; {last}"):
@@ -19,7 +19,7 @@ def test_a_gpu_that_is_not_there_is_refused(count: int, last: str, monkeypatch: 
         assert choose_device(name).type == ("cpu" if name == "cpu" else "cuda")
 
 
-def test_random_weights_leave_the_callers_random_numbers_alone() -> None:
+def test_random_weights_do_not_change_the_callers_random_state() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)

@@ -26,7 +26,9 @@ def run(*arguments: object) -> tuple[int, str]:
         ("memvit_16_16x4.ava_k400", "memvit_16_ava", "memvit", "head.box_blocks.0.attn.q.weight"),
     ],
 )
-def test_there_and_back_is_bit_exact(model: str, stem: str, layout: str, some_key: str, tmp_path: Path) -> None:
+def test_conversion_to_a_layout_and_back_is_bit_exact(
+    model: str, stem: str, layout: str, some_key: str, tmp_path: Path
+) -> None:
     official, start = official_state(stem), official_file(stem)
     middle, end = tmp_path / "b.safetensors", tmp_path / "c.pyth"
     code, output = run(start, middle, "--model", model, "--to", layout)
@@ -40,7 +42,7 @@ def test_there_and_back_is_bit_exact(model: str, stem: str, layout: str, some_ke
     assert {path.name for path in tmp_path.iterdir()} == {"b.safetensors", "c.pyth"}
 
 
-def test_what_cannot_be_converted_is_one_sentence(tmp_path: Path) -> None:
+def test_impossible_conversion_exits_with_one_sentence(tmp_path: Path) -> None:
     start = tmp_path / "a.pyth"
     start.symlink_to(official_file("mvitv2_t_in1k"))
     for arguments, sentence in (

@@ -56,7 +56,7 @@ def test_a_video_that_is_too_large_stops_no_other(folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("command", ["watch", "extract"])
-def test_limits_are_the_users_choice(folder: Path, tmp_path: Path, command: str) -> None:
+def test_limits_can_be_set_by_the_user(folder: Path, tmp_path: Path, command: str) -> None:
     words = (command, folder / "wide.avi", *TINY, "--out", tmp_path / "a.zarr")
     code, output = run(*words, "--limits", "aspect=16,tokens=4000")
     assert code == 1 and "has 16384 tokens for the model" in output

@@ -15,7 +15,7 @@ from tests.store.test_store import MADE_WITH
 CHECKPOINT = "memvit/data/models/memvit_tiny_long_cue.safetensors"
 
 
-def test_nothing_runs_unless_a_job_is_at_work(tmp_path: Path) -> None:
+def test_state_of_a_begun_video_depends_on_a_job(tmp_path: Path) -> None:
     path = str(tmp_path / "a.zarr")
     Archive.create(path, MADE_WITH).put(VideoState("v-1", "v.mp4", "running", clips=3))
     text = info_text(describe_path(path))
@@ -26,7 +26,7 @@ def test_nothing_runs_unless_a_job_is_at_work(tmp_path: Path) -> None:
     assert "running    1 videos" in text and content["videos"][0]["state"] == "running" and "unfinished" not in text
 
 
-def test_a_recipe_is_named_and_not_printed() -> None:
+def test_info_names_a_stored_recipe_without_printing_it() -> None:
     text = info_text(describe_path(str(Path(__file__).parents[2] / CHECKPOINT)))
     assert "recipe: see --json" in text and max(map(len, text.splitlines())) < 160
 

@@ -28,7 +28,7 @@ from tests.video import make
         (check_file, "none/table.csv", "there is no folder .*none; make it"),
     ],
 )
-def test_what_cannot_be_written(tmp_path: Path, check: Callable[[Path], None], name: str, reason: str) -> None:
+def test_unwritable_places_are_refused(tmp_path: Path, check: Callable[[Path], None], name: str, reason: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     with pytest.raises(MemvitError, match=reason):
@@ -36,7 +36,7 @@ def test_what_cannot_be_written(tmp_path: Path, check: Callable[[Path], None], n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_folder(tmp_path / "new/deep")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(MemvitError, match="permission denied"):

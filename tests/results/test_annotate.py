@@ -64,7 +64,7 @@ def test_box_text_and_strip_are_painted_inside_the_frame(size: tuple[int, int], 
     assert not changed[round(0.6 * height), round(0.9 * width) :].any(), "nothing elsewhere"
 
 
-def test_words_of_different_people_do_not_hide_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_people_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import memvit.results.annotate as draw
 
     seen: list[tuple[float, float, float, float]] = []
@@ -103,12 +103,12 @@ def test_a_file_closed_early_is_playable(tmp_path: Path) -> None:
     assert len(read(tmp_path / "out.mp4")) == 6
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_video_file_is_refused_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(MemvitError, match="the video cannot be written"):
         VideoWriter(tmp_path / "no" / "out.mp4")
 
 
-def test_times_that_do_not_increase_are_left_out(tmp_path: Path) -> None:
+def test_frames_whose_times_do_not_increase_are_skipped(tmp_path: Path) -> None:
     image = np.zeros((33, 47, 3), dtype=np.uint8)
     with VideoWriter(tmp_path / "out.mp4") as video:
         for time in (5.0, 5.04, 5.04, 5.01, 5.5):

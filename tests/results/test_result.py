@@ -1,4 +1,4 @@
-"""What is written: stable bytes, the official forms, every line on disk at once."""
+"""JSON Lines and AVA CSV: stable bytes, the documented forms, and every line on disk at once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_lines_are_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
     assert [json.loads(line)["seconds"] for line in (tmp_path / "out.jsonl").open()] == [902.0, 903.0]
 
 
-def test_ava_csv_is_as_the_evaluation_reads_it(tmp_path: Path) -> None:
+def test_ava_csv_has_the_official_form(tmp_path: Path) -> None:
     with AvaCsvWriter(tmp_path / "out.csv", LABELS) as writer:
         writer.write(result(people=1))
         writer.write(result(7.0, people=0))
@@ -82,7 +82,7 @@ def test_ava_csv_is_as_the_evaluation_reads_it(tmp_path: Path) -> None:
     ]
 
 
-def test_ava_csv_refuses_what_the_format_lacks(tmp_path: Path) -> None:
+def test_ava_csv_refuses_fractions_of_seconds_and_missing_boxes(tmp_path: Path) -> None:
     with AvaCsvWriter(tmp_path / "out.csv", LABELS) as writer:
         with pytest.raises(MemvitError, match=r"whole seconds only, a clip is centred at 902.5 s; use a hop of 1"):
             writer.write(result(902.5))
@@ -90,7 +90,7 @@ def test_ava_csv_refuses_what_the_format_lacks(tmp_path: Path) -> None:
             writer.write(Result("cam", 0, 0.0, 0.0, 1.0, None, np.zeros((1, 3), np.float32)))
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_folder_is_refused_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(MemvitError, match=r"out\.jsonl: there is no such file or folder"):
         JsonLinesWriter(tmp_path / "no" / "out.jsonl", LABELS)
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_one_sentence() -> None:
         writer.write(result())
 
 
-def test_what_is_no_json_is_never_written() -> None:
+def test_results_that_are_not_finite_are_not_written() -> None:
     spoiled = replace(result(), scores=np.full((2, 3), np.nan, np.float32))
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json(spoiled, LABELS)

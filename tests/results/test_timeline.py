@@ -39,14 +39,14 @@ def test_a_person_keeps_a_row_whatever_the_order_of_boxes() -> None:
 
 
 @pytest.mark.parametrize("clips", [1, 40])
-def test_the_picture_is_drawn(clips: int, tmp_path: Path) -> None:
+def test_timeline_is_written_as_a_png(clips: int, tmp_path: Path) -> None:
     results = [result(second, {"left": [0.9, second / 40, 0.0]}) for second in range(clips)]
     draw_timeline(results, LABELS, tmp_path / "one.png", title="v")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "one.png").stat().st_size > 5000
 
 
-def test_a_classifier_and_nobody_are_drawn_too(tmp_path: Path) -> None:
+def test_timeline_of_a_classifier_and_of_an_empty_scene(tmp_path: Path) -> None:
     whole = Result("v", 0, 0.0, 0.0, 1.0, None, np.array([[0.1, 0.7, 0.2]], dtype=np.float32))
     assert people_rows([whole], 2)[0].title == "clip"
     draw_timeline([whole], LABELS, tmp_path / "clip.png")

@@ -1,4 +1,4 @@
-"""Sources that do as they are told, and a clock that they move."""
+"""Sources that follow a script, and a clock that the script moves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAMES_PER_SECOND = 10
 
 
 class Clock:
-    """Seconds that pass when somebody says so."""
+    """A clock in seconds that moves only when `pass_to` or `now` sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Frame:
-    """A picture of noise that depends on its number; or one grey level."""
+    """A frame of noise that depends on its time, or of one grey level."""
 
     def __init__(
         self, index: int, pts_seconds: float, received_at: float, size: tuple[int, int], level: int | None
@@ -52,28 +52,28 @@ class Frame:
 
 @dataclass
 class Video:
-    """So many seconds of frames, which arrive as fast as they are read; the clock follows them."""
+    """Frames of this many seconds, which arrive as fast as they are read; the clock follows them."""
 
     seconds: float
     from_seconds: float = 0.0
-    """Of the source's own time."""
+    """Time of the first frame on the source's own clock."""
     size: tuple[int, int] = (64, 48)
     level: int | None = None
     frames_per_second: float = FRAMES_PER_SECOND
     is_burst: bool = False
-    """The clock stands still meanwhile."""
+    """All frames arrive at once: the clock does not move."""
 
 
 @dataclass
 class Pass:
-    """Nothing comes for so long."""
+    """No frame arrives for this many seconds."""
 
     seconds: float
 
 
 @dataclass
 class Hang:
-    """A read that does not come back until it is told to."""
+    """A read that blocks until `released` is set."""
 
     released: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
@@ -83,7 +83,7 @@ Step = Video | Pass | Hang | SourceError
 
 
 class ScriptedSource(Source):
-    """One connection."""
+    """One connection that follows a list of steps."""
 
     def __init__(self, steps: Sequence[Step], clock: Clock, *, is_live: bool) -> None:
         self.counts = ReadCounts()
@@ -121,7 +121,7 @@ class ScriptedSource(Source):
 
 
 class Script:
-    """What each connection of a stream brings; a step that is an error at the head means that none is had."""
+    """The steps of each connection of a stream. If the first step is an error, the connection cannot be opened."""
 
     def __init__(self, clock: Clock, *connections: Sequence[Step], is_live: bool = True) -> None:
         self._clock, self._connections, self._is_live = clock, list(connections), is_live
@@ -147,7 +147,7 @@ def sampler(stream_id: str = "a") -> ClipSampler:
 def reader(
     script: Script, clock: Clock, *, is_live: bool = True, resumption: Resumption | None = None, **policy: object
 ) -> LiveReader:
-    """A reader of a script, which has begun. What it is to wait for, it waits for: every clip is seen."""
+    """A started reader of a script. By default its source waits, so that no clip is dropped."""
     options = LivePolicy(**({"overflow": "wait"} | policy))  # type: ignore[arg-type]
     made = LiveReader(
         "a", script, sampler, policy=options, is_live=is_live, resumption=resumption, clock=clock,
@@ -163,11 +163,11 @@ def events(
     *,
     clock: Clock | None = None,
 ) -> list[ReaderEvent]:
-    """Take events until there are enough; `clock` moves on to the next attempt when one is due."""
+    """Take events until `enough` is true; `clock` is moved to the time of the next attempt to connect."""
     found: list[ReaderEvent] = []
     deadline = time.monotonic() + timeout_seconds
     while not enough(found):
-        assert time.monotonic() < deadline, f"waited in vain; state {made.state}, events {brief(found)}"
+        assert time.monotonic() < deadline, f"there were not enough events; state {made.state}, events {brief(found)}"
         with made.changed:
             made.poll()
             event = made.take()

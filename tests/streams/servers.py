@@ -1,4 +1,4 @@
-"""Servers of live video on the loopback, which break when they are told to."""
+"""Servers of live video on the loopback, whose connections break at a given place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Callable[[socket.socket, threading.Event], None]
 
 @contextmanager
 def server(answers: Sequence[Answer]) -> Iterator[int]:
-    """Each connection is answered by the next of these, in a thread of its own; the last one answers for ever."""
+    """Each connection is served by the next of `answers`, in its own thread; the last one serves all that follow."""
     stopping = threading.Event()
     left = list(answers)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -47,7 +47,7 @@ def server(answers: Sequence[Answer]) -> Iterator[int]:
 
 
 def live(content: bytes, *, rate: float = 1.0, seconds: float, share: float = 1.0, start: float = 0.0) -> Answer:
-    """HTTP: a part of a transport stream of `seconds`, sent over its duration divided by `rate`; then hang up."""
+    """HTTP: send a part of a transport stream of `seconds`, at `rate` times its speed; then close the connection."""
 
     def answer(connection: socket.socket, stopping: threading.Event) -> None:
         connection.recv(4096)
@@ -64,7 +64,7 @@ def live(content: bytes, *, rate: float = 1.0, seconds: float, share: float = 1.
 
 
 def status(line: str) -> Answer:
-    """HTTP: nothing but a status."""
+    """HTTP: send only a status line."""
 
     def answer(connection: socket.socket, stopping: threading.Event) -> None:
         connection.recv(4096)
@@ -74,12 +74,12 @@ def status(line: str) -> Answer:
 
 
 def silent(connection: socket.socket, stopping: threading.Event) -> None:
-    """Accept, and say nothing."""
+    """Accept the connection and send nothing."""
     stopping.wait(60)
 
 
 def then_silent(first: Answer) -> Answer:
-    """Do something, and then send no more, while the connection stands."""
+    """Run `first`, then send nothing more while the connection stays open."""
 
     def answer(connection: socket.socket, stopping: threading.Event) -> None:
         first(connection, stopping)

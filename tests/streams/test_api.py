@@ -1,4 +1,4 @@
-"""`memvit.watch`: the whole of it in five lines."""
+"""`memvit.watch` gives the results that the command writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_results_are_those_of_the_command(video: Path, tiny_file: Path, tmp_path
         assert json.loads(to_json(result, result.labels)) == line  # type: ignore[arg-type]
 
 
-def test_a_source_that_fails_is_told_and_the_last_one_raises(video: Path) -> None:
+def test_failed_source_is_an_event_and_failure_of_the_last_one_raises(video: Path) -> None:
     events = []
     missing = video.with_name("missing.mp4")
     results = list(memvit.watch([missing, video], random_weights=True, on_event=events.append, **TINY))
@@ -47,7 +47,7 @@ def test_a_source_that_fails_is_told_and_the_last_one_raises(video: Path) -> Non
         list(memvit.watch(missing, random_weights=True, **TINY))
 
 
-def test_a_watcher_can_be_left_at_any_time(video: Path) -> None:
+def test_iteration_can_be_stopped_early(video: Path) -> None:
     results = memvit.watch(video, random_weights=True, **TINY)
     assert next(results).clip_index == 0
     results.close()

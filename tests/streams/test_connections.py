@@ -1,4 +1,4 @@
-"""Real sockets, real decoding: servers that are not there, fall silent, hang up in mid-picture, change their codec."""
+"""Real sockets and real decoding: servers that are missing, fall silent, close within a picture, or change codec."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def watched(
     policy: LivePolicy = QUICK,
     path: str = "a.ts",
 ) -> tuple[list[StreamEvent], Watcher]:
-    """All news of a stream that is served like this."""
+    """The events of a stream from such a server, and its watcher."""
     made = Watcher(Stub())  # type: ignore[arg-type]
     events: list[StreamEvent] = []
     deadline = time.monotonic() + 20
@@ -63,7 +63,7 @@ def of(events: list[StreamEvent], kind: type[ReaderEvent]) -> list:
     return [item for item in events if isinstance(item, kind)]
 
 
-def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> None:
+def test_broken_connection_is_reopened_without_damaged_pictures(video: bytes) -> None:
     """What comes first then is the middle of a group of pictures: its frames are not shown until a key frame."""
     first = live(video, rate=4, seconds=8, share=0.53)
     second = live(video, rate=4, seconds=8, start=0.56)
@@ -80,7 +80,9 @@ def test_a_connection_that_breaks_in_mid_picture_is_made_again(video: bytes) -> 
 @pytest.mark.parametrize(
     ("line", "kind"), [("401 Unauthorized", "access"), ("403 Forbidden", "access"), ("404 Not Found", "not_found")]
 )
-def test_a_refusal_is_classified_and_shows_no_password(line: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_connection_has_a_kind_and_shows_no_password(
+    line: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         events, made = watched([status(line)], lambda events: bool(of(events, StreamLost)))
     (lost,) = of(events, StreamLost)
@@ -89,14 +91,14 @@ def test_a_refusal_is_classified_and_shows_no_password(line: str, kind: str, cap
     assert "***@127.0.0.1" in lost.reason
 
 
-def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
+def test_silent_server_is_a_timeout() -> None:
     began = time.monotonic()
     events, _ = watched([silent], lambda events: len(of(events, StreamLost)) >= 2)
     assert {lost.kind for lost in of(events, StreamLost)} == {"timeout"}
     assert time.monotonic() - began < 6
 
 
-def test_a_stream_that_falls_silent_is_stalled_then_lost_then_back(video: bytes) -> None:
+def test_silent_stream_is_stalled_then_lost_then_open_again(video: bytes) -> None:
     answers = [then_silent(live(video, rate=8, seconds=8, share=0.6)), live(video, rate=4, seconds=8), silent]
     events, _ = watched(answers, lambda events: len(of(events, StreamOpened)) == 2 and len(centres(events)) >= 7)
     kinds = [type(item) for item in events if not isinstance(item, ClipResult)]
@@ -105,7 +107,7 @@ def test_a_stream_that_falls_silent_is_stalled_then_lost_then_back(video: bytes)
 
 
 @pytest.mark.parametrize("address", ["rtsp://no-such-host.invalid/a", "rtsp://127.0.0.1:1/a"])
-def test_a_missing_source_stops_no_other(address: str, video: bytes) -> None:
+def test_missing_source_does_not_stop_other_streams(address: str, video: bytes) -> None:
     made = Watcher(Stub())  # type: ignore[arg-type]
     events: list[StreamEvent] = []
     with server([live(video, rate=8, seconds=8), silent]) as port:
@@ -145,7 +147,7 @@ def test_damaged_packets_are_skipped_and_counted(video: bytes) -> None:
     assert made.streams["a"].stats.corrupt_packets > 0
 
 
-def test_garbage_is_no_video_and_is_tried_again_later() -> None:
+def test_random_bytes_are_lost_connections_with_one_sentence() -> None:
     garbage = np.random.default_rng(0).integers(256, size=200_000, dtype=np.uint8).tobytes()
     events, _ = watched([live(garbage, rate=100, seconds=8)], lambda events: len(of(events, StreamLost)) >= 2)
     assert all("\n" not in lost.reason for lost in of(events, StreamLost))
@@ -168,7 +170,7 @@ def test_ending_while_a_read_is_blocked_takes_less_than_two_seconds(tmp_path: Pa
     assert "Traceback" not in text
 
 
-def test_clips_know_when_they_came(video: bytes) -> None:
+def test_latency_is_measured_from_arrival_of_the_last_frame(video: bytes) -> None:
     events, _ = watched([live(video, rate=2, seconds=8), silent], lambda events: len(centres(events)) >= 4)
     for item in events:
         if isinstance(item, ClipResult):

@@ -1,4 +1,4 @@
-"""What waits of one stream stays small, whatever the stream does while the model is busy."""
+"""The queue of one stream is bounded, whatever the stream does while the model is busy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Streams that break, hang, flap, burst and lie about the time: what comes out is in order, and nothing is lost
-without being counted.
-"""
+"""Streams that break, hang, send bursts or have wrong clocks: clips are in order, and every missing clip is counted."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ def centres(found: list) -> list[float]:
     return [round(clip.centre_seconds, 3) for clip in of_kind(found, Clip)]
 
 
-def test_a_source_that_is_not_there_at_first_is_tried_again_and_again() -> None:
+def test_missing_live_source_is_retried_with_growing_intervals() -> None:
     clock = Clock()
     script = Script(clock, *[[REFUSED]] * 6, [Video(5), Hang()])
     made = reader(script, clock)
@@ -38,7 +36,7 @@ def test_a_source_that_is_not_there_at_first_is_tried_again_and_again() -> None:
     made.stop()
 
 
-def test_a_camera_is_tried_again_only_if_it_was_there_once() -> None:
+def test_camera_is_retried_only_if_it_was_open_once() -> None:
     """A wrong path fails at once; a camera that is unplugged later may come back."""
     clock, gone = Clock(), SourceError("/dev/video0: there is no such file or device", "not_found")
     missing = LiveReader("a", Script(clock, [gone]), sampler, policy=LivePolicy(), is_live=True, retry_initial=False)
@@ -54,7 +52,7 @@ def test_a_camera_is_tried_again_only_if_it_was_there_once() -> None:
     unplugged.stop()
 
 
-def test_what_will_hardly_be_better_in_a_second_is_not_asked_every_second() -> None:
+def test_access_errors_are_retried_after_ten_seconds_or_more() -> None:
     clock = Clock()
     made = reader(Script(clock, [SourceError("cam: access denied", "access")]), clock)
     (lost,) = of_kind(events(made, seen(StreamLost)), StreamLost)
@@ -94,14 +92,14 @@ def test_a_long_break_begins_a_new_session() -> None:
     made.stop()
 
 
-def test_memory_is_kept_for_as_long_as_the_user_says() -> None:
+def test_memory_timeout_is_respected() -> None:
     clock = Clock()
     made = reader(Script(clock, [Video(5), Pass(40), REFUSED], [Video(6)]), clock, memory_timeout_seconds=60)
     assert not of_kind(events(made, clips(8), clock=clock), SessionBegan)
     made.stop()
 
 
-def test_down_for_an_hour_and_back_without_anybody_doing_anything() -> None:
+def test_stream_recovers_after_an_hour_by_itself() -> None:
     clock = Clock()
     attempts = 70  # a minute apart once the back-off has grown
     made = reader(Script(clock, [Video(15)], *[[REFUSED]] * attempts, [Video(5)]), clock)
@@ -111,7 +109,7 @@ def test_down_for_an_hour_and_back_without_anybody_doing_anything() -> None:
     made.stop()
 
 
-def test_flapping_backs_off_and_leaks_nothing() -> None:
+def test_repeated_breaks_increase_the_interval_and_leak_no_threads() -> None:
     clock = Clock()
     before = threading.active_count()
     script = Script(clock, *[[Video(2), REFUSED]] * 40)
@@ -123,7 +121,7 @@ def test_flapping_backs_off_and_leaks_nothing() -> None:
     made.stop()
 
 
-def test_a_connection_that_lasted_is_tried_again_soon() -> None:
+def test_interval_is_short_again_after_a_long_connection() -> None:
     clock = Clock()
     made = reader(Script(clock, *[[REFUSED]] * 5, [Video(20), REFUSED], [Video(3)]), clock)
     lost = of_kind(events(made, seen(StreamLost, 6), clock=clock), StreamLost)
@@ -131,7 +129,7 @@ def test_a_connection_that_lasted_is_tried_again_soon() -> None:
     made.stop()
 
 
-def test_the_end_of_a_file_is_its_end_and_of_a_live_stream_a_break() -> None:
+def test_end_of_a_file_is_final_and_end_of_a_live_stream_is_retried() -> None:
     clock = Clock()
     file = reader(Script(clock, [Video(4)], is_live=False), clock, is_live=False)
     found = events(file, seen(StreamEnded))
@@ -143,7 +141,7 @@ def test_the_end_of_a_file_is_its_end_and_of_a_live_stream_a_break() -> None:
     live.stop()
 
 
-def test_a_file_that_cannot_be_read_has_failed() -> None:
+def test_unreadable_file_fails_with_its_reason() -> None:
     clock = Clock()
     made = reader(Script(clock, [Video(3), SourceError("a.mp4: broken")], is_live=False), clock, is_live=False)
     found = events(made, seen(StreamFailed))
@@ -152,7 +150,7 @@ def test_a_file_that_cannot_be_read_has_failed() -> None:
     assert [type(event) for event in events(missing, seen(StreamFailed))] == [StreamFailed]
 
 
-def test_silence_is_a_stall_and_then_a_reader_left_behind() -> None:
+def test_silent_connection_is_stalled_and_then_abandoned() -> None:
     clock = Clock()
     hang = Hang()
     script = Script(clock, [Video(5), hang, Video(3, from_seconds=5)], [Video(5)])
@@ -175,7 +173,7 @@ def test_silence_is_a_stall_and_then_a_reader_left_behind() -> None:
     made.stop()
 
 
-def test_readers_that_hang_for_ever_do_not_pile_up() -> None:
+def test_number_of_hung_readers_is_bounded() -> None:
     clock = Clock()
     hangs = [Hang() for _ in range(10)]
     script = Script(clock, *[[hang] for hang in hangs])
@@ -217,7 +215,7 @@ def test_a_source_that_is_faster_than_the_model_loses_its_oldest_clips() -> None
     made.stop()
 
 
-def test_a_burst_is_answered_whole() -> None:
+def test_burst_within_the_queue_loses_no_clip() -> None:
     """An HLS segment: six seconds of video at once, and the model has time for it."""
     clock = Clock()
     made = reader(Script(clock, [Video(7.5, is_burst=True), Hang()]), clock, overflow="drop", queue_clips=8)
@@ -229,7 +227,7 @@ def test_a_burst_is_answered_whole() -> None:
     made.stop()
 
 
-def test_waiting_answers_every_clip() -> None:
+def test_overflow_wait_loses_no_clip() -> None:
     clock = Clock()
     made = reader(Script(clock, [Video(30), Hang()]), clock, overflow="wait")
     assert centres(events(made, clips(29))) == list(range(29))
@@ -245,7 +243,7 @@ def test_a_source_that_is_slower_than_it_says() -> None:
     made.stop()
 
 
-def test_a_clock_that_leaps_forward_for_hours_is_brought_back() -> None:
+def test_jump_of_the_source_clock_is_corrected() -> None:
     clock = Clock()
     made = reader(Script(clock, [Video(5), Video(5, from_seconds=20_000), Hang()]), clock)
     found = events(made, clips(9))
@@ -278,7 +276,7 @@ def test_frozen_and_black_pictures_are_flagged() -> None:
     made.stop()
 
 
-def test_giving_up_is_a_choice() -> None:
+def test_stream_fails_after_the_time_of_the_policy() -> None:
     clock = Clock()
     made = reader(Script(clock), clock, fail_after_seconds=20)
     found = events(made, seen(StreamFailed), clock=clock)
@@ -286,7 +284,7 @@ def test_giving_up_is_a_choice() -> None:
     assert made.finished
 
 
-def test_a_stream_goes_on_where_an_earlier_process_left_it() -> None:
+def test_resumed_stream_continues_its_indices_and_times() -> None:
     clock = Clock()
     resumption = Resumption(next_index=7, session=2, last_centre_seconds=41.0, passed_seconds=4.3)
     made = reader(Script(clock, [Video(6), Hang()]), clock, resumption=resumption)
@@ -298,13 +296,13 @@ def test_a_stream_goes_on_where_an_earlier_process_left_it() -> None:
 
 
 @pytest.mark.parametrize("overflow", ["never", ""])
-def test_an_unknown_policy_is_refused(overflow: str) -> None:
+def test_unknown_overflow_is_refused(overflow: str) -> None:
     with pytest.raises(ValueError, match="overflow must be auto, drop or wait"):
         reader(Script(Clock()), Clock(), overflow=overflow)
 
 
 @pytest.mark.parametrize(("away_seconds", "sessions"), [(5, 0), (200, 1)])
-def test_a_resumed_stream_that_comes_back_late_begins_a_new_session(away_seconds: float, sessions: int) -> None:
+def test_resumed_stream_begins_a_new_session_after_the_memory_timeout(away_seconds: float, sessions: int) -> None:
     """The camera is down when the server is started again: the time until its first frame counts."""
     clock = Clock()
     resumption = Resumption(next_index=7, session=2, last_centre_seconds=41.0, passed_seconds=1.0)

@@ -1,4 +1,4 @@
-"""Many streams on one engine: nobody waits for a slow one, and nobody's results depend on who else is there."""
+"""Many streams on one engine: a slow stream delays no other, and results do not depend on the other streams."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_streams_added_and_removed_change_nothing_for_the_others(
     same(found["late"], alone(tiny, videos[1]), exactly=batch == 1)
 
 
-def test_a_name_that_is_used_again_inherits_nothing(tiny: nn.Module, videos: list[Path]) -> None:
+def test_reused_stream_name_starts_without_memory(tiny: nn.Module, videos: list[Path]) -> None:
     made = watcher(tiny)
     made.add("a", str(videos[0]))
     results(made.events())
@@ -116,7 +116,7 @@ def test_memory_is_not_carried_over_a_new_session(tiny: nn.Module) -> None:
 
 
 class Slow(Source):
-    """A source that takes its time for every frame."""
+    """A source that needs a given time for every frame."""
 
     def __init__(self, source: Source, seconds: float) -> None:
         self._source, self._seconds = source, seconds
@@ -130,7 +130,7 @@ class Slow(Source):
         self._source.close()
 
 
-def test_a_slow_stream_delays_no_other(tiny: nn.Module, videos: list[Path]) -> None:
+def test_slow_stream_does_not_delay_others(tiny: nn.Module, videos: list[Path]) -> None:
     made = watcher(tiny)
     made.add("slow", "", connect=lambda: Slow(open_source(videos[0]), 0.05), is_live=False)
     made.add("fast", str(videos[2]))
@@ -144,7 +144,7 @@ def test_a_slow_stream_delays_no_other(tiny: nn.Module, videos: list[Path]) -> N
 
 
 class Stub:
-    """An engine's stand-in that notes its batches; for questions of turn, where no model is needed."""
+    """A replacement for the engine that records its batches, for tests that need no model."""
 
     wants_boxes = False
     preprocessing = PREPROCESSING
@@ -178,7 +178,7 @@ class Stub:
         pass
 
 
-def test_turns_are_fair(videos: list[Path]) -> None:
+def test_streams_take_fair_turns_in_batches(videos: list[Path]) -> None:
     """Five streams always have a clip ready and a batch has two places: each is in every third batch at the latest."""
 
     def wait_until_all_are_ready(clips: list[Clip]) -> None:
@@ -197,13 +197,13 @@ def test_turns_are_fair(videos: list[Path]) -> None:
         assert max(np.diff([0, *turns])) <= 3, (name, stub.batches)
 
 
-def test_a_model_that_stalls_for_a_while_catches_up(videos: list[Path]) -> None:
+def test_late_clips_are_dropped_after_the_model_stalls(videos: list[Path]) -> None:
     stalls = iter([0.0, 0.0, 2.5])
     stub = Stub(lambda clips: time.sleep(next(stalls, 0.0)))
     made = Watcher(stub, hop_seconds=0.2)  # type: ignore[arg-type]
     policy = LivePolicy(max_age_seconds=0.5, queue_clips=4)
-    pace = lambda: RealtimeSource(open_source(videos[2]), partial(open_source, videos[2]))  # noqa: E731
-    reader = made.add("a", "", connect=pace, is_live=True, policy=policy)
+    open_realtime = lambda: RealtimeSource(open_source(videos[2]), partial(open_source, videos[2]))  # noqa: E731
+    reader = made.add("a", "", connect=open_realtime, is_live=True, policy=policy)
     found = []
     stopping = threading.Event()
     for item in made.events(stopping):
@@ -219,7 +219,7 @@ def test_a_model_that_stalls_for_a_while_catches_up(videos: list[Path]) -> None:
     assert found[-1].latency is not None and found[-1].latency.seconds < 0.5
 
 
-def test_a_clip_that_the_model_cannot_answer_is_its_streams_failure_only(videos: list[Path]) -> None:
+def test_model_error_on_a_clip_fails_only_its_stream(videos: list[Path]) -> None:
     def refuse(clips: list[Clip]) -> None:
         if any(clip.stream_id == "bad" and clip.index == 2 for clip in clips):
             raise RuntimeError("out of memory")
@@ -234,7 +234,7 @@ def test_a_clip_that_the_model_cannot_answer_is_its_streams_failure_only(videos:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, torch.AcceleratorError])
-def test_a_device_that_has_failed_for_good_ends_the_watcher_and_not_stream_after_stream(
+def test_failed_device_raises_once_and_blames_no_stream(
     videos: list[Path], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(clips: list[Clip]) -> None:
@@ -251,7 +251,7 @@ def test_a_device_that_has_failed_for_good_ends_the_watcher_and_not_stream_after
     made.close()
 
 
-def test_an_error_that_the_device_survives_is_its_streams_only(videos: list[Path]) -> None:
+def test_error_on_a_working_device_fails_only_its_stream(videos: list[Path]) -> None:
     def fail(clips: list[Clip]) -> None:
         if any(clip.stream_id == "bad" for clip in clips):
             raise torch.AcceleratorError("CUDA error: invalid configuration argument")
@@ -267,9 +267,7 @@ def test_an_error_that_the_device_survives_is_its_streams_only(videos: list[Path
 @pytest.mark.parametrize(
     ("error", "answers"), [(torch.OutOfMemoryError("full"), True), (torch.AcceleratorError("CUDA error"), False)]
 )
-def test_a_device_is_asked_to_compute_something(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, answers: bool
-) -> None:
+def test_device_is_checked_by_a_computation(monkeypatch: pytest.MonkeyPatch, error: Exception, answers: bool) -> None:
     def fail(*sizes: int, device: torch.device) -> torch.Tensor:
         raise error
 
@@ -287,7 +285,7 @@ def test_a_watcher_that_waits_can_be_woken() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_latency_does_not_listen_to_the_wall_clock(
+def test_latency_ignores_changes_of_the_wall_clock(
     tiny: nn.Module, videos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NTP sets the time back by an hour while a stream runs."""
@@ -304,8 +302,8 @@ def test_latency_does_not_listen_to_the_wall_clock(
         )
 
 
-def test_a_hundred_thousand_clips_leave_nothing_behind() -> None:
-    """Queues, groups and watcher: what is kept does not grow with what has passed."""
+def test_ended_streams_leave_no_state_behind() -> None:
+    """Queues, groups and the watcher hold nothing of streams that have ended."""
     group: ReaderGroup = ReaderGroup()
     clock = Clock()
     made = Watcher(Stub(), hop_seconds=0.1)  # type: ignore[arg-type]
@@ -316,7 +314,7 @@ def test_a_hundred_thousand_clips_leave_nothing_behind() -> None:
     assert len(group) == 0
 
 
-def test_a_size_that_cannot_be_answered_leaves_the_other_sizes_alone(tiny: nn.Module) -> None:
+def test_failure_of_one_frame_size_does_not_affect_other_sizes(tiny: nn.Module) -> None:
     """Two sizes in one step; the engine fails on one of them after the other was answered."""
     clock = Clock()
     made = watcher(tiny)

@@ -1,4 +1,4 @@
-"""Options that have a new name: the old name still works, and is mentioned once."""
+"""Renamed options: the old name still works, with one note."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def command(
         (["--", "--late"], "['--late'] auto False 0.5", []),
     ],
 )  # fmt: skip
-def test_an_old_name_works_and_is_mentioned_once(arguments: list[str], parsed: str, notes: list[str]) -> None:
+def test_old_option_name_works_with_one_note(arguments: list[str], parsed: str, notes: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout.strip()) == (0, parsed), result.output
     assert [line.split(";")[0] for line in result.stderr.splitlines()] == [f"note: {note}" for note in notes]

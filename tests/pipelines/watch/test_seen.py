@@ -1,4 +1,4 @@
-"""What `watch` says in the end: a line for each person."""
+"""The summary at the end of `watch`: one line for each person."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_missing_clip_ends_a_span() -> None:
     assert lines([result(0, walks), result(1, {}), result(2, {}), result(3, walks)])[0] == "person 1: walk 0:00"
 
 
-def test_nothing_that_scores_enough_is_said_with_the_highest() -> None:
+def test_highest_score_is_shown_if_no_action_scores_enough() -> None:
     found = lines([result(0, {LEFT: [0.2, 0.1, 0.0]}), result(3661, {LEFT: [0.1, 0.4, 0.0]}, missed=3660)])
     assert found == ["person 1: no action scored 0.5 (highest: walk 0.40 at 1:01:01)"]
     assert lines([result(0, {})]) == ["nobody was seen"] and lines([]) == []
@@ -61,12 +61,12 @@ def test_a_whole_clip_model_has_one_line() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_a_line_is_one_line(width: int) -> None:
+def test_line_is_cut_at_the_width(width: int) -> None:
     (found,) = lines([result(2 * second, {LEFT: [0.9, 0.9, 0.9]}, missed=1) for second in range(50)], width)
     assert len(found) <= width and found.startswith("person 1: stand 0:00, 0:02, ") and found.endswith(", …")
 
 
-def test_a_long_stream_keeps_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_a_long_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_seen, "MAX_REMEMBERED_PEOPLE", 10)
     seen = Seen()
     for second in range(200):

@@ -65,7 +65,7 @@ def records(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_everything_that_can_be_written(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+def test_all_output_files_are_written(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
     code, output = run(
         "watch", videos / "wide.mp4", "--model", TINY, "--checkpoint", tiny_file, "--boxes", videos / "boxes.csv",
         "--out", tmp_path, "--annotate", "--timeline", "--ava-csv",
@@ -88,7 +88,7 @@ def test_everything_that_can_be_written(videos: Path, tiny_file: Path, tmp_path:
 def test_results_are_those_of_the_model_run_by_hand(
     videos: Path, tiny: nn.Module, tiny_file: Path, tmp_path: Path
 ) -> None:
-    """Decoded, sampled, boxed, remembered: the same numbers as a loop over the model."""
+    """The command gives the same numbers as a loop that decodes, samples and calls the model."""
     boxes = videos / "tall.csv"
     code, _ = run("watch", videos / "tall.mp4", "--model", TINY, "--checkpoint", tiny_file, "--boxes", boxes,
                   "--out", tmp_path, "--all-scores")  # fmt: skip
@@ -191,7 +191,7 @@ def test_a_folder_of_ava_frames(videos: Path, tiny_file: Path, tmp_path: Path) -
         (["wide.mp4", "--frobnicate"], 2, "No such option"),
     ],
 )
-def test_wrong_usage_gets_a_sentence_and_a_code(
+def test_invalid_options_exit_with_one_sentence(
     arguments: list[str], code: int, sentence: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(videos)
@@ -201,7 +201,7 @@ def test_wrong_usage_gets_a_sentence_and_a_code(
     assert "Traceback" not in output
 
 
-def test_a_missing_camera_is_its_streams_failure_only(videos: Path, tmp_path: Path) -> None:
+def test_missing_camera_fails_only_its_stream(videos: Path, tmp_path: Path) -> None:
     arguments = ("--model", TINY, "--random-weights", "--boxes", "full", "--out", tmp_path)
     code, output = run("watch", "/dev/video98", videos / "tall.mp4", *arguments)
     assert code == 1 and "failed: /dev/video98: there is no such file or device; check the path" in output
@@ -227,7 +227,7 @@ def test_a_live_timeline_keeps_the_last_clips_and_no_features(
     assert all(result.features is None and result.box_features is None for result in drawn)
 
 
-def test_untrained_models_are_not_passed_off_as_trained(videos: Path, tmp_path: Path) -> None:
+def test_model_without_weights_is_refused(videos: Path, tmp_path: Path) -> None:
     code, output = run("watch", videos / "wide.mp4", "--model", TINY, "--boxes", "full", "--out", tmp_path)
     assert code == 1 and "has no published weights; pass --checkpoint FILE, or --random-weights" in " ".join(
         output.split()
@@ -264,8 +264,8 @@ def test_an_interrupt_finishes_the_files(tmp_path: Path) -> None:
     assert (tmp_path / "out/long.png").exists()
 
 
-def test_reading_never_runs_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a slow consumer the readers wait: clips in existence stay few, whatever the video's length."""
+def test_readers_wait_for_a_slow_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a slow consumer the readers wait: the number of clips in memory is bounded, whatever the video's length."""
     video = tmp_path / "long.mp4"
     write_video(Scene(seconds=60, width=64, height=48, frames_per_second=10), video)
     engine = Engine(create_model(TINY), MODELS[TINY].preprocessing)
@@ -316,7 +316,7 @@ def test_unknown_models_exit_1_with_one_sentence(name: str, sentence: str) -> No
     assert code == 1 and sentence in " ".join(output.split())
 
 
-def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
+def test_demo_writes_all_files_and_shows_the_value_of_memory(tmp_path: Path) -> None:
     code, output = run("demo", "--out", tmp_path, "--seconds", 20)
     assert code == 0, output
     assert {path.name for path in tmp_path.iterdir()} == {
