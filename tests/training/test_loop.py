@@ -169,5 +169,5 @@ def test_a_broken_video_is_replaced_and_a_broken_checkpoint_folder_is_said(
     assert "broken.mp4" in caplog.text and "stands in" in caplog.text
     for path in run_checkpoints(tmp_path / "run"):
         path.write_bytes(b"")
-    with pytest.raises(MemvitError, match="can be read; remove them to start anew"):
+    with pytest.raises(MemvitError, match="can be read; remove them to start again"):
         trainer_of(recipe).run()
