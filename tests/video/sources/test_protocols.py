@@ -73,7 +73,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, create, kind: str) -
 
 def test_a_disk_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, done = make.write(tmp_path / "a.mp4", make.counted(3)), threading.Event()
-    original = local_file._look
+    original = local_file._read_mode
     monkeypatch.setattr(local_file, "_read_mode", lambda *these: done.wait(30) and original(*these))
     with pytest.raises(SourceError, match=r"did not answer within 0\.1 s") as caught:
         open_source(path, open_timeout_seconds=0.1)
