@@ -75,6 +75,7 @@ def test_an_interrupt_commits_the_clips_that_were_processed(
 
     with monkeypatch.context() as patch:
         patch.setattr(SegmentRun, "take", interrupted)
+        patch.setattr("pipelines.extract.job.TURN_SECONDS", 0.05)
         code, output = run(*arguments(tiny_file, out, videos / "v1.mp4"), "--commit", 1000)
     assert code == 130 and "stopped after" in output, output
     assert committed(out) == 1
