@@ -80,7 +80,7 @@ def test_cached_lookups_follow_the_weights() -> None:
 
 
 @torch.inference_mode()
-def test_a_model_that_has_answered_can_be_pickled(tiny: nn.Module) -> None:
+def test_a_model_can_be_pickled_after_a_call(tiny: nn.Module) -> None:
     images, box = fill.clip("pickle", (1, 3, 8, 64, 64)), [torch.tensor([[1.0, 1, 40, 40]])]
     before, _ = tiny(images, box)
     assert torch.equal(pickle.loads(pickle.dumps(tiny))(images, box)[0], before)

@@ -114,7 +114,7 @@ def test_frames_are_normalised_by_the_runner(made: tuple[Runner, float]) -> None
     torch.testing.assert_close(found.logits.sigmoid(), expected.logits.sigmoid(), atol=tolerance, rtol=0)
 
 
-def test_what_is_not_wanted_is_not_made(made: tuple[Runner, float]) -> None:
+def test_nothing_is_remembered_with_remember_false(made: tuple[Runner, float]) -> None:
     runner, _ = made
     output, update = runner.step(clips(1), BOXES[:1], remember=False)
     assert update is None and output.memory is None
@@ -268,7 +268,7 @@ def test_memory_of_another_size_is_refused(made: tuple[Runner, float], tiny: MeM
 @pytest.mark.parametrize("counts", [(0, 0), (0, 1), (3, 0), (1, 2), (7, 3)])
 @pytest.mark.parametrize("name", ["cpu float32", "plain", "captured steps"])
 @torch.inference_mode()
-def test_any_number_of_people(name: str, counts: tuple[int, ...], tiny: MeMViT, tmp_path: Path) -> None:
+def test_any_number_of_people_gives_the_numbers_of_the_network(name: str, counts: tuple[int, ...], tiny: MeMViT, tmp_path: Path) -> None:
     """Twice: the second step of a shape is a captured one."""
     runner = RUNNERS[name](tiny, tmp_path)
     generator = torch.Generator().manual_seed(0)
@@ -287,7 +287,7 @@ def test_any_number_of_people(name: str, counts: tuple[int, ...], tiny: MeMViT, 
     lambda network: PlainRunner(network, MODELS["mvitv2_t.in1k"].preprocessing, device=CPU, precision="float32"),
     captured,
 ])  # fmt: skip
-def test_images(make: Callable[[nn.Module], Runner]) -> None:
+def test_image_classifiers_give_the_numbers_of_the_network(make: Callable[[nn.Module], Runner]) -> None:
     network = filled(create_model("mvitv2_t.in1k"))
     runner = make(network)
     for seed in range(3):

@@ -50,7 +50,7 @@ def test_it_runs_packed_weights_and_the_engine_runs_it(tiny: nn.Module) -> None:
         assert any(isinstance(module, PackedLinear) for module in runner._twin.modules())
 
 
-def test_a_classifier_of_single_clips() -> None:
+def test_a_classifier_of_single_clips_has_no_memory() -> None:
     network = create_model("mvitv2_tiny_8x4")
     runner = for_device(network, preprocessing=MODELS["mvitv2_tiny_8x4"].preprocessing)  # type: ignore[arg-type]
     logits, memory = runner(clips(1)[0])
@@ -93,6 +93,6 @@ def test_load_by_name(tiny_file: Path, tiny: nn.Module) -> None:
         ("memvit_tiny_8x4", {"device": "gpu"}, "no such device"),
     ],
 )
-def test_what_cannot_be_loaded(name: str, options: dict[str, str], message: str, tiny_file: Path) -> None:
+def test_load_refuses_with_one_sentence(name: str, options: dict[str, str], message: str, tiny_file: Path) -> None:
     with pytest.raises((MemvitError, ValueError), match=message):
         memvit.load(name.format(tiny=tiny_file), **options)

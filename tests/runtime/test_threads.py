@@ -39,7 +39,7 @@ def run(network: nn.Module) -> None:
     for_device(network, preprocessing=PREPROCESSING)(torch.zeros(1, 3, 8, 64, 64), BOXES)  # type: ignore[arg-type]
 
 
-def test_a_small_network_takes_one_and_gives_the_rest_back(tiny: nn.Module, counted: list[int]) -> None:
+def test_a_small_network_takes_one_thread_and_restores_the_number(tiny: nn.Module, counted: list[int]) -> None:
     run(tiny)
     Engine(tiny, PREPROCESSING).step([clip("a", 0)], [people(1)])  # type: ignore[arg-type]
     assert counted == [1, 1] and torch.get_num_threads() == 3
@@ -48,14 +48,14 @@ def test_a_small_network_takes_one_and_gives_the_rest_back(tiny: nn.Module, coun
     assert torch.get_num_threads() == 3, "after an error, too"
 
 
-def test_a_larger_network_takes_all(tiny: nn.Module, counted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_network_takes_all_threads(tiny: nn.Module, counted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "SMALL_PARAMETERS", 0)
     run(tiny)
     assert counted == [3]
 
 
 @pytest.mark.parametrize("name", threads.VARIABLES)
-def test_the_environment_decides(
+def test_environment_variables_choose_the_number_of_threads(
     name: str, tiny: nn.Module, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "3")
@@ -63,13 +63,13 @@ def test_the_environment_decides(
     assert counted == [3]
 
 
-def test_set_num_threads_decides(tiny: nn.Module, counted: list[int]) -> None:
+def test_set_num_threads_chooses_the_number_of_threads(tiny: nn.Module, counted: list[int]) -> None:
     torch.set_num_threads(2)
     run(tiny)
     assert counted == [2]
 
 
-def test_a_share_of_the_machine_is_nobodys_choice(tiny: nn.Module, counted: list[int]) -> None:
+def test_a_share_of_the_machine_is_not_a_choice_of_the_user(tiny: nn.Module, counted: list[int]) -> None:
     share_threads(2)
     run(tiny)
     assert counted == [1] and torch.get_num_threads() == 2
