@@ -268,7 +268,9 @@ def test_memory_of_another_size_is_refused(made: tuple[Runner, float], tiny: MeM
 @pytest.mark.parametrize("counts", [(0, 0), (0, 1), (3, 0), (1, 2), (7, 3)])
 @pytest.mark.parametrize("name", ["cpu float32", "plain", "captured steps"])
 @torch.inference_mode()
-def test_any_number_of_people_gives_the_numbers_of_the_network(name: str, counts: tuple[int, ...], tiny: MeMViT, tmp_path: Path) -> None:
+def test_any_number_of_people_gives_the_numbers_of_the_network(
+    name: str, counts: tuple[int, ...], tiny: MeMViT, tmp_path: Path
+) -> None:
     """Twice: the second step of a shape is a captured one."""
     runner = RUNNERS[name](tiny, tmp_path)
     generator = torch.Generator().manual_seed(0)

@@ -48,7 +48,9 @@ def test_a_small_network_takes_one_thread_and_restores_the_number(tiny: nn.Modul
     assert torch.get_num_threads() == 3, "after an error, too"
 
 
-def test_a_larger_network_takes_all_threads(tiny: nn.Module, counted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_network_takes_all_threads(
+    tiny: nn.Module, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads, "SMALL_PARAMETERS", 0)
     run(tiny)
     assert counted == [3]
