@@ -19,8 +19,9 @@ from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
+from .serve import serve_command
 from .training import ava_map_command, evaluate_command, train_command
-from .watch import serve_command, watch_command
+from .watch import watch_command
 
 app = typer.Typer(
     help="Long and live video: what people do, second by second, from a model that remembers.",

@@ -52,6 +52,8 @@ class CommandWithRenamedOptions(PlainHelpCommand):
 
 
 _MODEL, _PEOPLE, _DETECTOR, _TIME = "Model", "People", "Detector", "Time"
+LIVE_PANEL = "Live streams"
+"""The panel of `--help` with the options of live streams."""
 
 ModelName: TypeAlias = Annotated[
     str | None,
@@ -124,5 +126,28 @@ Limits: TypeAlias = Annotated[
         "seconds, tokens of a clip.",
         show_default=False,
         rich_help_panel="Video",
+    ),
+]
+
+OverflowOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="What to do when clips come faster than the model answers: `drop` skips to the newest clip, `wait` "
+        "makes the source wait; `auto` drops for live sources and waits for files.",
+        rich_help_panel=LIVE_PANEL,
+    ),
+]
+MaxAge: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Seconds a clip may wait before the stream skips to its newest.", rich_help_panel=LIVE_PANEL
+    ),
+]
+MemoryTimeout: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Memory is kept over an interruption of at most this many seconds; after a longer one it starts empty.",
+        rich_help_panel=LIVE_PANEL,
     ),
 ]
