@@ -281,7 +281,7 @@ def start_rtsp(options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
 
 def add(client: httpx.Client, name: str, source: str) -> None:
     """Add a stream; files are played over and over."""
-    body = {"id": name, "source": source, "pace": name.startswith("file"), "keep_memory_seconds": 15}
+    body = {"id": name, "source": source, "realtime": name.startswith("file"), "memory_timeout_seconds": 15}
     client.post("/api/streams", json=body).raise_for_status()
 
 
@@ -312,7 +312,7 @@ def summary(
             "max": latencies[-1],
         },
         "events": dict(listener.kinds),
-        "tally": dict(sum((Counter(stream["tally"]) for stream in streams), Counter())),
+        "stats": dict(sum((Counter(stream["stats"]) for stream in streams), Counter())),
         **{
             name: {
                 "second_quarter": middle(name, samples[quarter : 2 * quarter]),

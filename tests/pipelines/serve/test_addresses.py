@@ -124,7 +124,7 @@ def test_redirects_to_denied_addresses_are_not_followed(guard: CheckingProxy, se
         assert first.asked == ["/a"] and secret.asked == []
 
 
-@pytest.mark.parametrize("part", ["{secret}/keys", "/part.ts", "httpproxy://{host}/{host}"])
+@pytest.mark.parametrize("part", ["{secret}/keys.ts", "/part.ts", "httpproxy://{host}/{host}"])
 def test_playlists_do_not_lead_to_denied_addresses(guard: CheckingProxy, secret: Server, part: str) -> None:
     """A part at a denied address, one that is redirected there, and one that would go round the proxy."""
     part = part.format(secret=secret.url, host=secret.url.removeprefix("http://"))
