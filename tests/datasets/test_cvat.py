@@ -89,7 +89,7 @@ def test_end_to_end(annotated: Path) -> None:
         (XML.replace("original_size", "size_of_old"), "size of the video"),
     ],
 )
-def test_what_is_no_export_gets_a_sentence(text: str, message: str, tmp_path: Path) -> None:
+def test_files_that_are_no_cvat_export_are_refused_with_one_sentence(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(MemvitError, match=message):
         read_cvat(tmp_path / "a.xml")

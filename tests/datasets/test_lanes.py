@@ -99,7 +99,7 @@ def test_a_video_that_ends_early_gives_its_last_clip(footage: Footage) -> None:
     assert np.array_equal(steps[0].clip.frames, steps[1].clip.frames)
 
 
-def test_what_goes_wrong_in_a_lane_is_raised_where_it_is_read(footage: Footage) -> None:
+def test_an_error_in_a_lane_is_raised_in_its_consumer(footage: Footage) -> None:
     lanes = assign_lanes([video("a", [1, 2]), video("nowhere", [1])], 2, seed=None)
     with pytest.raises(MemvitError, match="there is no video nowhere"):
         list(iterate_lanes([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in lanes]))

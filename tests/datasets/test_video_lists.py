@@ -82,7 +82,7 @@ def test_something_something_json(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(name: str, text: str, message: str, tmp_path: Path) -> None:
+def test_malformed_lists_are_refused_with_the_place(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(MemvitError, match=message):
         read_video_list(tmp_path / name, K400)

@@ -48,7 +48,7 @@ def test_overrides_win() -> None:
         ("nonsense", "an override is key=value"),
     ],
 )
-def test_mistakes_get_a_sentence(override: str, message: str) -> None:
+def test_invalid_overrides_are_refused_with_one_sentence(override: str, message: str) -> None:
     with pytest.raises(MemvitError, match=message) as raised:
         load_recipe(CONFIGS / "motion.yaml", [override])
     assert not re.search(r"Recipe\b|Config\b|Augmentation|object_type", str(raised.value)), "no names of classes"

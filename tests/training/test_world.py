@@ -154,7 +154,7 @@ def test_one_process_trains_on_the_gpu_that_is_chosen(device: str, index: int, m
         raise MemvitError("far enough")
 
     monkeypatch.setattr(pipelines.train.run, "build_task", build)
-    recipe: Any = SimpleNamespace(run=SimpleNamespace(device=device))
+    recipe = ClassificationRecipe(run=RunConfig(device=device))
     with pytest.raises(MemvitError, match="far enough"):
         pipelines.train.run.train(recipe, lambda event: None, lambda note: None)
     assert current[-1] == index

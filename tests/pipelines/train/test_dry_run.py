@@ -44,7 +44,7 @@ def dry_run(data: Path, out: Path, *more: str) -> Result:
     return CliRunner().invoke(app, ["train", str(CONFIG), *options, "--dry-run", *more])
 
 
-def test_what_a_run_would_do_and_nothing_is_written(data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_run_and_writes_nothing(data: Path, tmp_path: Path) -> None:
     result = dry_run(data, tmp_path / "run", "--workers", "2")
     assert result.exit_code == 0, result.output
     said = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if not line.startswith(" "))
@@ -57,7 +57,7 @@ def test_what_a_run_would_do_and_nothing_is_written(data: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_as_json(data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_prints_json(data: Path, tmp_path: Path) -> None:
     found = json.loads(dry_run(data, tmp_path, "--json").stdout)
     assert found["steps_per_epoch"] == 4 and found["missing"] == []
     assert found["memory"]["optimizer"] == 2 * found["memory"]["parameters"] == 8 * found["parameters"]
@@ -71,7 +71,7 @@ def test_as_json(data: Path, tmp_path: Path) -> None:
         ("data.videos=nowhere", "missing 4 videos, the first: nowhere"),
     ],
 )
-def test_what_would_end_a_run_ends_its_rehearsal(change: str, message: str, data: Path, tmp_path: Path) -> None:
+def test_a_dry_run_fails_where_the_run_would_fail(change: str, message: str, data: Path, tmp_path: Path) -> None:
     result = dry_run(data, tmp_path, change)
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())

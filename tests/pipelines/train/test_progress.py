@@ -18,7 +18,7 @@ from pipelines.train.progress import TrainProgress
         (Resumed(1, 2, 7, 9), "9/21", "going on from epoch 2/3, step 2/7"),
     ],
 )
-def test_a_bar_begins_where_the_run_does(event: Resumed, bar: str, note: str) -> None:
+def test_the_bar_of_a_resumed_run_starts_at_its_step(event: Resumed, bar: str, note: str) -> None:
     output = io.StringIO()
     with TrainProgress(Console(file=output, force_terminal=True, width=120, highlight=False), epochs=3) as progress:
         progress.update(event)

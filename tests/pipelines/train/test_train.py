@@ -56,7 +56,7 @@ def test_evaluation_gives_the_accuracy_of_the_training_run(trained: Path, data: 
     assert written["top1"] == found["top1"] and written["failed"] == []
 
 
-def test_killed_evaluation_goes_on(trained: Path, motion: Path, data: list[str], tmp_path: Path) -> None:
+def test_a_killed_evaluation_resumes(trained: Path, motion: Path, data: list[str], tmp_path: Path) -> None:
     few = motion / "val" / "few.txt"
     few.write_text("".join((motion / "val" / "list.txt").read_text().splitlines(keepends=True)[:12]))
     views = [f"data.val={few}", "data.temporal_views=2", "data.spatial_crops=3", "run.batch_size=3"]

@@ -35,7 +35,7 @@ def whole(path: Path, **more: float) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("kind", ["h264", "sparse keys", "slow", "gaps", "variable", "frames"])
-def test_every_stretch_is_a_part_of_the_whole(kind: str, tmp_path: Path) -> None:
+def test_every_range_equals_that_part_of_the_whole_video(kind: str, tmp_path: Path) -> None:
     more: dict[str, float] = {}
     images = busy(160, 64, 48)
     if kind == "frames":
@@ -70,12 +70,12 @@ def test_without_bounds_it_is_the_whole(tmp_path: Path) -> None:
     assert {clip.number: clip.crc32 for clip in reader(path).clips()} == whole(path)
 
 
-def test_what_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_video_fails_with_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         next(reader(tmp_path / "none.mp4", 5).clips())
 
 
-def test_every_stretch_is_a_part_of_the_whole_where_the_size_changes(tmp_path: Path) -> None:
+def test_every_range_equals_that_part_if_the_frame_size_changes(tmp_path: Path) -> None:
     """Each size is a session of its own, wherever reading begins."""
     path = write_changing(tmp_path / "a.ts", [(64, 48), (48, 64), (96, 48)])
     clips = list(reader(path).clips())

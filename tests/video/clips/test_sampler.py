@@ -125,7 +125,9 @@ def test_at_any_rate_the_nearest_frames_are_taken(
     preview=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_times(steps: list[float], start: float, num_frames: int, interval: int, hop: float, preview: bool) -> None:
+def test_any_increasing_times_give_the_nearest_frames(
+    steps: list[float], start: float, num_frames: int, interval: int, hop: float, preview: bool
+) -> None:
     times = (start + np.cumsum([0.0, *steps])).tolist()
     frames = frames_at(times)
     one = sampler(num_frames, interval, hop, preview_width=4 if preview else None, want_centre_image=True)
@@ -199,11 +201,11 @@ def test_however_short_there_is_one_clip(start: float, preview_width: int | None
     assert len(clip.preview) == (preview_width is not None)
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_frames_give_no_clips() -> None:
     assert list(sampler().clips([])) == []
 
 
-def test_misuse_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     one = sampler()
     one.push(FakeFrame(0, 1.0))
     with pytest.raises(ValueError, match=r"must increase: 1\.0 s follows 1\.0 s"):

@@ -77,7 +77,7 @@ def test_a_damaged_first_image(tmp_path: Path) -> None:
     assert source.counts.corrupt_images == 1
 
 
-def test_giving_up(tmp_path: Path) -> None:
+def test_reading_fails_after_too_many_damaged_images(tmp_path: Path) -> None:
     folder = make.write_images(tmp_path, range(1, 21))
     for number in range(5, 21):
         (folder / f"VIDEO_{number:06d}.jpg").write_bytes(b"")
