@@ -16,7 +16,7 @@ from torch import nn
 import pipelines.train.run
 from memvit.training import loop
 from memvit.training.loop import Trainer
-from memvit.training.recipe import ClassificationRecipe
+from memvit.training.recipe import ClassificationRecipe, RunConfig
 from memvit.training.world import World
 from memvit.types import MemvitError
 from pipelines.train import ray_workers as train_ray
