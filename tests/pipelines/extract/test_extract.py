@@ -164,7 +164,7 @@ def test_a_run_with_another_model_or_sampling_is_refused(archive: Path, videos: 
     assert code == 1 and "made with other weights of the model memvit_tiny_8x4" in output
 
 
-def test_a_failed_video_is_tried_again_only_on_request(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
+def test_a_broken_video_is_tried_again_only_on_request(videos: Path, tiny_file: Path, tmp_path: Path) -> None:
     video, out = tmp_path / "clip.mp4", tmp_path / "a.zarr"
     content = (videos / "a" / "same.mp4").read_bytes()
     video.write_bytes(content[:200])
