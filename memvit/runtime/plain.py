@@ -52,7 +52,7 @@ class PlainRunner(Runner):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """See `Runner.step`."""
+        """One call of the network for the whole batch; arguments and results as in `Runner.step`."""
         with self.inference():
             images = self.as_images(images)
             return self._twin.step(images, boxes, memory, remember=remember)

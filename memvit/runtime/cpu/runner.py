@@ -64,7 +64,7 @@ class CpuRunner(Runner):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """See `Runner.step`."""
+        """Large samples in parallel, small ones together; arguments and results as in `Runner.step`."""
 
         def run(samples: slice) -> _Step:
             some_boxes = None if boxes is None else boxes[samples]

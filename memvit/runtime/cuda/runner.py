@@ -67,7 +67,7 @@ class CudaRunner(Runner):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """See `Runner.step`."""
+        """One upload, then a captured graph for a shape that came before; arguments and results as in `Runner.step`."""
         with self.inference(), self._current_device():
             as_clips = images.permute(0, 4, 1, 2, 3) if is_frames(images) and images.ndim == 5 else images
             self._check(as_clips, boxes)
@@ -123,11 +123,11 @@ class CudaRunner(Runner):
         return images, BoxBatch(rois, indices[0], indices[1], indices[2], indices[3], batch.queries)
 
     def as_images(self, images: Tensor) -> Tensor:
-        """See `Runner`; frames are normalised within the step."""
+        """The images as they are: frames are normalised on the device, within the step."""
         return images
 
     def to_host(self, tensors: Sequence[Tensor]) -> list[NDArray[np.float32]]:
-        """See `Runner`; one copy for all."""
+        """The values of outputs as float32 arrays, all in one copy through pinned memory."""
         return self._downloads.fetch(tensors)
 
 

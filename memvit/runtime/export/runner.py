@@ -46,7 +46,7 @@ class ExportedRunner(Runner):
         *,
         remember: bool = True,
     ) -> tuple[ModelOutput, MemoryUpdate | None]:
-        """See `Runner.step`. ValueError also if a clip has another number of people than the program is for."""
+        """One stream after the other; as `Runner.step`. ValueError if a clip has not the program's number of people."""
         assert isinstance(self.network, MeMViT)
         with self.inference():
             images = self.as_images(images)
