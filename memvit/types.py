@@ -65,8 +65,12 @@ class PersonBoxes:
     """(N, 4), normalised 0..1."""
     scores: NDArray[np.float32]
     """(N,) confidences of the detector; 1.0 where the boxes were given by the user."""
+    persons: NDArray[np.int64] | None = None
+    """(N,) number of each person in the stream, from 1; −1 for a box that is no person yet. None if nobody tracks."""
 
     def __post_init__(self) -> None:
+        if self.persons is not None and self.persons.shape != self.scores.shape:
+            raise ValueError(f"there must be a number for each of {len(self)} boxes, got {self.persons.shape}")
         if self.xyxy.ndim != 2 or self.xyxy.shape[1] != 4 or self.scores.shape != self.xyxy.shape[:1]:
             raise ValueError(
                 f"boxes must be (N, 4) with N scores, got {self.xyxy.shape} boxes and {self.scores.shape} scores"
