@@ -82,6 +82,14 @@ def no_command_outlives_the_tests() -> Iterator[None]:
     Command.kill_all()
 
 
+@pytest.fixture(autouse=True)
+def _usual_scheduling() -> Iterator[None]:
+    """A test that leaves a real-time thread would make all tests after it, and the machine, many times slower."""
+    yield
+    if hasattr(os, "sched_getscheduler"):
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 @pytest.fixture(scope="session")
 def tiny() -> nn.Module:
     """`memvit_tiny_8x4`: two memory layers, one box block, reads (2, 4)."""

@@ -15,6 +15,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.scheduling import usual_scheduling
+
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder reports every setting otherwise
 RATE = 15
 FRAMES = 36
@@ -64,7 +66,7 @@ def encode(
 ) -> Path:
     """Write a video; `pts` are in 1 / rate seconds."""
     pixel_format = pixel_format or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
-    with av.open(str(path), "w", format=container) as output:
+    with usual_scheduling(), av.open(str(path), "w", format=container) as output:
         streams = []
         for _ in range(tracks):
             stream = output.add_stream(codec, rate=rate, options={"threads": "1"} | FAST.get(codec, {}) | options)

@@ -11,6 +11,8 @@ import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
 
+from tools.scheduling import usual_scheduling
+
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (30, 40, 220), (235, 235, 235)
 
 
@@ -56,7 +58,10 @@ def write(
 ) -> Path:
     """Encode images (at pts / time_base seconds, else at the rate); rotation is (degrees ccw, hflip, vflip)."""
     time_base = time_base or 1 / Fraction(rate)
-    with av.open(str(path), "w", format=container_format, container_options=container_options or {}) as container:
+    with (
+        usual_scheduling(),
+        av.open(str(path), "w", format=container_format, container_options=container_options or {}) as container,
+    ):
         stream = container.add_stream(codec, rate=rate, options={"threads": "1", **codec_options})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.time_base = pixel_format, time_base
