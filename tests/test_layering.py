@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "boxes": {"types", "video", "models"},
     "tracking": {"types", "video"},
     "results": {"types", "os_errors", "json_text", "labels", "video", "boxes"},
-    "events": {"types", "labels", "boxes", "results"},
+    "events": {"types", "os_errors", "labels", "boxes", "results"},
     "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results"},
     "streams": {"types", "runtime", "video", "boxes", "results", "engine"},
     "store": {"types", "os_errors", "video", "results", "engine", "__version__"},

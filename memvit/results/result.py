@@ -66,6 +66,8 @@ class Result:
     """Quality of the picture, as in `Clip`: "ok", "frozen" or "black"."""
     latency: Latency | None = None
     """Set for a stream that a `Watcher` reads; None where clips were passed to an engine directly."""
+    centre_unix: float | None = None
+    """Unix time of the centre, as the frames arrived; None for a file, whose frames may be from any time."""
     labels: Labels | None = None
     """Names of the classes, where whoever made the result knew them."""
 
