@@ -18,6 +18,7 @@ from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
+from .events import events_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
 from .serve import serve_command
 from .training import ava_map_command, evaluate_command, train_command
@@ -82,6 +83,7 @@ def models_command(
         output.print("\naccuracy as published; one model in detail: memvit models NAME", markup=False)
 
 
+app.command("events")(events_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("ava-map")(ava_map_command)

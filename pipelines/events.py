@@ -1,0 +1,76 @@
+"""Finds events in files of results, and says what happened, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from memvit.events.event import Event
+from memvit.events.files import Coverage, find_events, read_clips
+from memvit.events.rules_file import load_rules
+from memvit.results.text_file import TextFileWriter
+from memvit.results.wall_clock import local_text
+from memvit.types import MemvitError
+
+
+@dataclass
+class EventSummary:
+    """What was found."""
+
+    ended: list[Event] = field(default_factory=list)
+    """Every event, as it was when it ended, in the order in which they ended."""
+    coverage: Coverage = field(default_factory=Coverage)
+    notes: list[str] = field(default_factory=list)
+    """Sentences about what these results cannot show."""
+
+
+def events_of_files(
+    files: Sequence[Path], rules_path: Path, out: Path | None = None, on_event: Callable[[Event], None] | None = None
+) -> EventSummary:
+    """Find the events of files of results, and write each line of them to `out`. MemvitError if a file is malformed, or
+    is named twice.
+    """
+    if len({path.resolve() for path in files}) < len(files):
+        raise MemvitError("a file of results is named twice; name each once")
+    if out is not None and out.resolve() in {path.resolve() for path in (*files, rules_path)}:
+        raise MemvitError(f"{out}: this file is read; name another one for the events")
+    rules = load_rules(rules_path)
+    for path in files:
+        next(read_clips(path), None)  # a file that is missing or malformed is named before anything is written
+    summary = EventSummary()
+    with ExitStack() as stack:
+        writer = stack.enter_context(TextFileWriter(out)) if out is not None else None
+        for event in find_events([partial(read_clips, path) for path in files], rules, summary.coverage):
+            if writer is not None:
+                writer.line(event.to_json())
+            if on_event is not None:
+                on_event(event)
+            if event.state == "end":
+                summary.ended.append(event)
+    summary.notes = summary.coverage.notes(rules)
+    return summary
+
+
+def event_sentence(event: Event) -> str:
+    """An event in words: "street: waving, person 3, 12.0–31.0 s (hand wave 0.91) at entrance"."""
+    who = f", person {event.person}" if event.person is not None else ""
+    where = f" at {event.zone}" if event.zone is not None else ""
+    if event.start_unix is not None and event.end_unix is not None:
+        when = f"{local_text(event.start_unix)}–{local_text(event.end_unix)[11:]}"
+    else:
+        when = f"{event.start_seconds:g}–{event.end_seconds:g} s"
+    best = f" ({event.action} {event.peak_score:.2f})" if event.peak_score is not None else ""
+    return f"{event.stream_id}: {event.rule}{who}, {when}{best}{where}"
+
+
+def count_sentence(events: Sequence[Event]) -> str:
+    """How many events there were of each rule: "3 events: waving 2, loitering 1"."""
+    counts: dict[str, int] = defaultdict(int)
+    for event in events:
+        counts[event.rule] += 1
+    total = f"{len(events)} event{'s' if len(events) != 1 else ''}"
+    return total + (": " + ", ".join(f"{rule} {count}" for rule, count in counts.items()) if counts else "")
