@@ -24,6 +24,30 @@ class PreviewFrame:
     image: Image
 
 
+@dataclass(frozen=True)
+class DetectionSize:
+    """The size of images for a detector: it makes larger ones smaller itself, so they need not be larger than this."""
+
+    short_side: int
+    """Pixels of the shorter side."""
+    long_side: int
+    """The largest number of pixels of the longer side."""
+
+    def of(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of a frame's image for the detector: in proportion, and never larger than the frame."""
+        scale = min(1.0, self.short_side / min(width, height), self.long_side / max(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+@dataclass(frozen=True, eq=False)
+class TrackFrame:
+    """A frame in which a detector looks for people, so that they can be followed from keyframe to keyframe."""
+
+    pts_seconds: float
+    image: Image
+    """The frame in the size for the detector."""
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """T frames of one stream, resized for a model, and their times."""
@@ -42,7 +66,13 @@ class Clip:
     source_size: tuple[int, int] | None = None
     """(width, height) of the source's frames; None if unknown, or if `frames` show only a part of them."""
     centre_image: Image | None = None
-    """The frame nearest the centre at the source's resolution; None unless a detector needs it."""
+    """The frame nearest the centre, in the size for the detector; None unless a detector needs it."""
+    centre_image_seconds: float | None = None
+    """Presentation time of that frame."""
+    track_frames: tuple[TrackFrame, ...] = ()
+    """Frames besides this one in which people are looked for, times ascending: at the rate of detection, those nearer
+    to this centre than to another. Where a clip is complete before all of them have come, the next clip has the rest.
+    """
     preview: tuple[PreviewFrame, ...] = ()
     """The frames of [centre - hop/2, centre + hop/2); empty unless an annotated video is made."""
     session: int = 0

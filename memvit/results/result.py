@@ -68,6 +68,10 @@ class Result:
     """Set for a stream that a `Watcher` reads; None where clips were passed to an engine directly."""
     centre_unix: float | None = None
     """Unix time of the centre, as the frames arrived; None for a file, whose frames may be from any time."""
+    trail: tuple[tuple[float, PersonBoxes], ...] = ()
+    """(presentation time in seconds, boxes and numbers of the people) of every frame in which people were looked for,
+    times ascending, so that pictures can move boxes with the people. First comes the last frame of the clip before, if
+    there is one; the keyframe is among them. Empty if the people of the keyframe only were looked for."""
     labels: Labels | None = None
     """Names of the classes, where whoever made the result knew them."""
 
