@@ -18,6 +18,7 @@ from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
+from .evaluate_events import evaluate_events_command
 from .events import events_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
 from .serve import serve_command
@@ -84,6 +85,7 @@ def models_command(
 
 
 app.command("events")(events_command)
+app.command("evaluate-events")(evaluate_events_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("ava-map")(ava_map_command)

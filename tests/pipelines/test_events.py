@@ -79,3 +79,41 @@ def test_the_event_of_the_page_has_the_keys_that_are_written(folder: Path) -> No
     found = CliRunner().invoke(app, ["events", "cam.jsonl", "--rules", "rules.yaml", "--json"])
     assert list(json.loads(example)) == list(json.loads(found.stdout.splitlines()[0]))
     assert all(f"`{key}`" in page for key in json.loads(example))
+
+
+def test_events_are_measured_in_a_table_and_as_json(folder: Path) -> None:
+    (folder / "truth.csv").write_text("cam,wave,1,3\ncam,wave,4,6\ndoor\n")
+    CliRunner().invoke(app, ["events", "cam.jsonl", "door.jsonl", "--rules", "rules.yaml", "--out", "events.jsonl"])
+    words = ["evaluate-events", "truth.csv", "events.jsonl"]
+    found = CliRunner().invoke(app, words, env={"COLUMNS": "80"})
+    assert found.exit_code == 0 and "2 true" in found.stdout
+    measured = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert measured["all"]["iou"]["0.5"] == {"matched": 1, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert measured["actions"]["wave"]["told_delay_seconds"] == 2.0
+
+
+def test_a_sweep_prints_the_best_scores_and_draws_them(folder: Path) -> None:
+    (folder / "truth.csv").write_text("cam,wave,1,3\n")
+    words = ["evaluate-events", "truth.csv", "cam.jsonl", "--sweep", "--rules", "rules.yaml", "--plot", "sweep.png"]
+    found = CliRunner().invoke(app, [*words, "--json"])
+    (one,) = json.loads(found.stdout)
+    assert (one["action"], one["best"]["start_score"], one["best"]["iou"]["0.5"]["f1"]) == ("wave", 0.7, 1.0)
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert CliRunner().invoke(app, words[:3] + words[6:]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["none.csv", "cam.jsonl"], "none.csv: the truth cannot be read"),
+        (["truth.csv", "none.jsonl"], "none.jsonl: there is no such file"),
+        (["truth.csv", "cam.jsonl"], "cam.jsonl:1: `id` must be a text; is it a file of `memvit events`?"),
+        (["rules.yaml", "cam.jsonl"], "rules.yaml:1: the columns must be"),
+        (["truth.csv", "cam.jsonl", "--sweep", "--plot", "none/sweep.png"], "none/sweep.png: there is no such file"),
+    ],
+)
+def test_what_cannot_be_measured_gets_one_sentence(words: list[str], sentence: str, folder: Path) -> None:
+    (folder / "truth.csv").write_text("cam,wave,1,3\n")
+    found = CliRunner().invoke(app, ["evaluate-events", *words])
+    assert found.exit_code == 1 and found.stdout == ""
+    assert found.stderr.startswith("error: ") and sentence in found.stderr and found.stderr.count("\n") == 1
