@@ -19,7 +19,7 @@ CONFIG = str(Path(__file__).parents[3] / "configs" / "motion.yaml")
 @pytest.fixture(scope="module")
 def motion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("motion")
-    write_motion_set(folder / "train", 384, seed=0)
+    write_motion_set(folder / "train", 48, seed=0)
     write_motion_set(folder / "val", 100, seed=1_000_000)
     (folder / "labels.txt").write_text("\n".join(DIRECTIONS))
     return folder
@@ -34,14 +34,28 @@ def data(motion: Path) -> list[str]:
     ]
 
 
+def train(out: Path, data: list[str], *options: str) -> float:
+    """Train by command line; return the accuracy that it prints, in percent."""
+    options = (f"run.out={out}", "run.batch_size=24", "run.evaluate_every_epochs=0", *options)
+    result = CliRunner().invoke(app, ["train", CONFIG, *data, *options, "--json"])
+    assert result.exit_code == 0, result.output
+    return float(json.loads(result.stdout)["top1"])
+
+
 @pytest.fixture(scope="module")
 def trained(data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a short training, which knows little."""
     out = tmp_path_factory.mktemp("run")
-    options = [f"run.out={out}", "run.batch_size=24", "schedule.epochs=5", "run.evaluate_every_epochs=0"]
-    result = CliRunner().invoke(app, ["train", CONFIG, *data, *options, "schedule.warmup_epochs=1", "--json"])
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["top1"] > 95, "chance is 25"
+    train(out, data, "schedule.epochs=1", "schedule.warmup_epochs=0")
     return run_checkpoints(out)[-1]
+
+
+@pytest.mark.slow
+def test_training_tells_directions_of_motion(data: list[str], tmp_path: Path) -> None:
+    write_motion_set(tmp_path / "many", 384, seed=0)
+    many = f"data.train={tmp_path}/many/list.txt"
+    top1 = train(tmp_path / "run", data, many, "schedule.epochs=5", "schedule.warmup_epochs=1")
+    assert top1 > 95, "chance is 25"
 
 
 def test_evaluation_gives_the_accuracy_of_the_training_run(trained: Path, data: list[str], tmp_path: Path) -> None:
