@@ -1,13 +1,13 @@
-"""How people move: a Kalman filter in seconds, for all people of a stream at once.
+"""How people move: a Kalman filter that counts seconds, for all people of a stream at once.
 
-A box is four numbers: the centre x and y, and the logarithms of width and height. Each has a speed that wanders about
-zero and is forgotten with time (an Ornstein-Uhlenbeck process), so that the uncertainty of a person who is not seen
-grows like √seconds and not without bound. The four are independent of each other: no matrix is inverted.
+A box is four numbers: x and y of its centre, and the logarithms of its width and height. The speed of each wanders
+about zero and is forgotten with time (an Ornstein-Uhlenbeck process). So the uncertainty of a person who is not seen
+grows with the seconds, however many frames they had. The four numbers are independent: no matrix is inverted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,102 +17,107 @@ from memvit.tracking.settings import TrackerSettings
 Floats = NDArray[np.float64]
 
 WIDTHS_PER_HEIGHT = 0.4
-"""Width / height of a standing person: this turns the width of a box into a height in units of the picture's width."""
+"""Width / height of a standing person. It gives the person's height in units of the picture's width."""
+TAILS = 6.0
+"""Degrees of freedom of Student's t: surprising boxes are punished less than by a normal distribution."""
 
 
-def as_state(xyxy: Floats) -> Floats:
+def box_numbers(xyxy: Floats) -> Floats:
     """(N, 4) xyxy → (N, 4) centre x, centre y, log width, log height."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.concatenate(((xyxy[:, :2] + xyxy[:, 2:]) / 2, np.log(size)), axis=1)
+    return np.concatenate(((xyxy[:, :2] + xyxy[:, 2:]) / 2, np.log(xyxy[:, 2:] - xyxy[:, :2])), axis=1)
 
 
-def units(state: Floats) -> Floats:
-    """(N, 4) → (N, 4) what speeds and errors of each number are measured in: the height of the person, or 1."""
-    unit = np.ones_like(state)
-    unit[:, :2] = np.exp(state[:, 2:])
+@dataclass(frozen=True)
+class Motion:
+    """What is known of the boxes of T people."""
+
+    values: Floats
+    """(T, 5, 4): for each of the four numbers of a box its mean, its mean speed, the variance of the number, the
+    covariance of number and speed, and the variance of the speed."""
+
+    @staticmethod
+    def start(numbers: Floats, settings: TrackerSettings) -> Motion:
+        """People who were seen once, as (T, 4) numbers of boxes: their speed is not known."""
+        unit, zeros = _units(numbers), np.zeros_like(numbers)
+        errors, speeds = (unit * _errors(settings)) ** 2, (unit * _speeds(settings)) ** 2
+        return Motion(np.stack((numbers, zeros, errors, zeros, speeds), axis=1))
+
+    @property
+    def numbers(self) -> Floats:
+        """(T, 4) expected numbers of the boxes."""
+        return self.values[:, 0]
+
+    def xyxy(self) -> Floats:
+        """(T, 4) expected boxes."""
+        half = np.exp(self.numbers[:, 2:]) / 2
+        return np.concatenate((self.numbers[:, :2] - half, self.numbers[:, :2] + half), axis=1)
+
+    def predict(self, seconds: float, settings: TrackerSettings) -> Motion:
+        """The same people some seconds later: the exact solution of the process."""
+        number, speed, variance, covariance, speed_variance = np.moveaxis(self.values, 1, 0)
+        ratio = seconds / settings.speed_seconds
+        kept = np.exp(-ratio)
+        moved = settings.speed_seconds * (1 - kept)
+        usual = (_units(number) * _speeds(settings)) ** 2
+        wandered = max(settings.speed_seconds**2 * (2 * ratio - 3 + 4 * kept - kept**2), 0.0)
+        return Motion(
+            np.stack(
+                (
+                    number + moved * speed,
+                    kept * speed,
+                    variance + 2 * moved * covariance + moved**2 * speed_variance + wandered * usual,
+                    kept * (covariance + moved * speed_variance) + settings.speed_seconds * (1 - kept) ** 2 * usual,
+                    kept**2 * speed_variance + (1 - kept**2) * usual,
+                ),
+                axis=1,
+            )
+        )
+
+    def correct(self, numbers: Floats, settings: TrackerSettings) -> Motion:
+        """What is known of T people once their boxes, as (T, 4) numbers, have been found."""
+        number, speed, variance, covariance, speed_variance = np.moveaxis(self.values, 1, 0)
+        total = variance + (_units(number) * _errors(settings)) ** 2
+        gain, speed_gain, off = variance / total, covariance / total, numbers - number
+        return Motion(
+            np.stack(
+                (
+                    number + gain * off,
+                    speed + speed_gain * off,
+                    (1 - gain) * variance,
+                    (1 - gain) * covariance,
+                    speed_variance - speed_gain * covariance,
+                ),
+                axis=1,
+            )
+        )
+
+    def log_odds(self, numbers: Floats, settings: TrackerSettings) -> Floats:
+        """(T, N) log odds that each of N boxes, as (N, 4) numbers, is each person rather than anybody.
+
+        Anybody is one box for each square of the person's height, of any size within a factor e.
+        """
+        unit = _units(self.numbers)
+        total = self.values[:, 2] / unit**2 + _errors(settings) ** 2
+        off = (numbers[None] - self.numbers[:, None]) / unit[:, None]
+        surprise = (off**2 / total[:, None]).sum(axis=2)
+        return -0.5 * ((TAILS + 4) * np.log1p(surprise / TAILS) + np.log(total).sum(axis=1)[:, None])
+
+
+def _units(numbers: Floats) -> Floats:
+    """(T, 4) what each of the four numbers is measured in: for the centre the height of the person, else 1."""
+    unit = np.ones_like(numbers)
+    unit[:, :2] = np.exp(numbers[:, 2:])
     unit[:, 0] /= WIDTHS_PER_HEIGHT
     return unit
 
 
-@dataclass
-class Motion:
-    """The state of T people: all arrays are (T, 4) float64."""
-
-    place: Floats
-    speed: Floats
-    place_variance: Floats
-    covariance: Floats
-    speed_variance: Floats
-
-    @staticmethod
-    def start(state: Floats, settings: TrackerSettings) -> Motion:
-        """People who were seen once: their speed is unknown."""
-        unit = units(state)
-        zeros = np.zeros_like(state)
-        return Motion(state.copy(), zeros, (unit * errors(settings)) ** 2, zeros.copy(), (unit * speeds(settings)) ** 2)
-
-    def predict(self, seconds: Floats, settings: TrackerSettings) -> Motion:
-        """The state after (T,) seconds."""
-        tau = settings.speed_seconds
-        unit = units(self.place)
-        stationary = (unit * speeds(settings)) ** 2
-        a = np.exp(-seconds / tau)[:, None]
-        b = tau * (1 - a)
-        # The exact discretisation of the process.
-        new_speed = stationary * (1 - a * a)
-        new_covariance = stationary * tau * (1 - a) ** 2
-        new_place = stationary * tau * tau * (2 * seconds[:, None] / tau - 3 + 4 * a - a * a)
-        return Motion(
-            self.place + b * self.speed,
-            a * self.speed,
-            self.place_variance + 2 * b * self.covariance + b * b * self.speed_variance + np.maximum(new_place, 0),
-            a * (self.covariance + b * self.speed_variance) + new_covariance,
-            a * a * self.speed_variance + new_speed,
-        )
-
-    def correct(self, state: Floats, settings: TrackerSettings) -> Motion:
-        """The state after (T, 4) measured boxes, at the instant of this state."""
-        noise = (units(self.place) * errors(settings)) ** 2
-        total = self.place_variance + noise
-        gain, speed_gain = self.place_variance / total, self.covariance / total
-        off = state - self.place
-        return Motion(
-            self.place + gain * off,
-            self.speed + speed_gain * off,
-            (1 - gain) * self.place_variance,
-            (1 - gain) * self.covariance,
-            self.speed_variance - speed_gain * self.covariance,
-        )
-
-    def log_likelihood(self, state: Floats, settings: TrackerSettings) -> Floats:
-        """(N, 4) measured boxes → (T, N) log density, in units of the person, up to a constant."""
-        unit = units(self.place)
-        total = self.place_variance / unit**2 + errors(settings) ** 2
-        off = (state[None] - self.place[:, None]) / unit[:, None]
-        return -0.5 * ((off**2 / total[:, None]).sum(axis=2) + np.log(total).sum(axis=1)[:, None])
-
-    def select(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Motion:
-        """The people at these places."""
-        return Motion(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def replace(self, index: NDArray[np.intp], other: Motion) -> None:
-        """Put the people of `other` in these places."""
-        for field in fields(self):
-            getattr(self, field.name)[index] = getattr(other, field.name)
-
-    def join(self, other: Motion) -> Motion:
-        """The people of both."""
-        return Motion(
-            *(np.concatenate((getattr(self, field.name), getattr(other, field.name))) for field in fields(self))
-        )
+def _speeds(settings: TrackerSettings) -> Floats:
+    """(4,) standard deviation of the speed of each number, in units a second."""
+    return np.array([settings.speed, settings.speed / 2, settings.growth, settings.growth])
 
 
-def speeds(settings: TrackerSettings) -> Floats:
-    """(4,) standard deviations of the speed of each number, in units a second."""
-    return np.array([settings.speed, settings.speed / 2, settings.size_change, settings.size_change])
-
-
-def errors(settings: TrackerSettings) -> Floats:
-    """(4,) standard deviations of a detector's error of each number, in units."""
-    centre = settings.centre_error
-    return np.array([centre * WIDTHS_PER_HEIGHT, centre, settings.size_error, settings.size_error])
+def _errors(settings: TrackerSettings) -> Floats:
+    """(4,) standard deviation of the detector's error of each number, in units."""
+    return np.array(
+        [settings.centre_error * WIDTHS_PER_HEIGHT, settings.centre_error, settings.width_error, settings.height_error]
+    )

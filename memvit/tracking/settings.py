@@ -8,35 +8,39 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """Times are in seconds. Lengths are in sizes of the person's own box, so that near and far people are alike."""
+    """Times are in seconds; lengths are in sizes of the person's own box, so that near and far people are alike.
+
+    ValueError if a number is not positive.
+    """
 
     keep_seconds: float = 10.0
     """A person who has not been seen for longer than this is forgotten, and would get a new number."""
     low_score: float = 0.5
-    """Boxes with a lower score only continue people who found no other box; they never become people."""
+    """Boxes with a lower score never become people; they only continue people who found no better box."""
     sure_score: float = 0.7
     """A new box with at least this score is a person at once."""
     wait_seconds: float = 0.3
-    """A new box is a person at once if the frame before is at least this long ago: to wait for one more costs more."""
-    confirm_boxes: int = 2
-    """Other new boxes are people once they have been found this often …"""
-    confirm_seconds: float = 0.5
-    """… with no gap between them that is longer than this."""
-    speed: float = 1.0
-    """Standard deviation of the speed of people, in heights of the box a second (sideways; up and down it is half)."""
-    speed_seconds: float = 3.0
-    """How long people keep their speed: the correlation of the speed falls to 1/e in this time."""
-    size_change: float = 0.2
+    """Any other new box is a person once it is found again after this time. If the frame before is as long ago, it is a
+    person at once: at low rates it costs too much to wait for another frame."""
+    speed: float = 0.8
+    """Standard deviation of the speed of people, in heights of the person a second; up and down it is half of it."""
+    speed_seconds: float = 5.0
+    """How long people keep their speed: its correlation falls to 1/e in this time."""
+    growth: float = 0.15
     """Standard deviation of the growth of boxes, as a part of their size, a second."""
     centre_error: float = 0.05
-    """Standard deviation of a detector's error of the centre, in sizes of the box."""
-    size_error: float = 0.1
-    """Standard deviation of a detector's error of width and height, as a part of them."""
-    accept: float = 1.0
-    """Log odds that are added to those of a box being the predicted person rather than somebody new."""
+    """Standard deviation of the detector's error of the centre of a box, in widths and heights of the box."""
+    width_error: float = 0.15
+    """Standard deviation of the error of the width, as a part of it; arms and legs move, so it is large."""
+    height_error: float = 0.07
+    """Standard deviation of the error of the height, as a part of it."""
+    looks_seconds: float = 3.0
+    """What a person looks like is a mean over about this time."""
+    looks_limit: float = 4.0
+    """How much looks can say for or against a person, as log odds."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not math.isfinite(value) or (value <= 0 and field.name != "accept"):
+            if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{field.name} must be a positive number, got {value}")

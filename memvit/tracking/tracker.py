@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from memvit.tracking.motion import Motion, as_state
+from memvit.tracking.looks import Similarities, covered
+from memvit.tracking.motion import Floats, Motion, box_numbers
 from memvit.tracking.settings import TrackerSettings
+from memvit.tracking.tracks import Tracks
 from memvit.types import PersonBoxes
 
 FORMAT = 1
 SMALLEST_SIDE = 1e-6
-"""Boxes with a shorter side have no size, and are no person."""
-MOTION = ("place", "speed", "place_variance", "covariance", "speed_variance")
+"""A box with a shorter side is empty and no person."""
+DOUBT = 2.0
+"""Log odds against a person who has walked out of the picture, and against boxes with a low score."""
+Indices = NDArray[np.intp]
 
 
 class Tracker:
-    """Gives each person of a stream a number from 1 that stays the same and is never used twice.
+    """Gives each person of a stream a number from 1 that stays the same and is never given to anybody else.
 
-    `update` is called with the boxes of one frame after the other. Frames may come at any rate and may be lost: only
-    their times count. The same calls always give the same numbers.
+    `update` is called with the boxes of one frame after the other. Frames may come at any rate, and may be lost: only
+    their times count. The same calls give the same numbers.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -33,74 +37,113 @@ class Tracker:
         self.pts_seconds = -math.inf
         """Time of the last frame."""
         self.people = 0
-        """How many numbers have been given."""
-        self._motion = Motion.start(np.zeros((0, 4)), self.settings)
-        self._persons = np.zeros(0, dtype=np.int64)
-        """(T,) numbers of the tracks; −1 for one that is no person yet."""
-        self._seen = np.zeros(0)
-        """(T,) when each was seen last, seconds."""
-        self._found = np.zeros(0, dtype=np.int64)
-        """(T,) how many boxes each has had, as far as it is no person yet."""
-        self._appearance = np.zeros((0, 0), dtype=np.float32)
-        """(T, D) running mean; D is 0 until an appearance is given."""
+        """How many numbers have been given so far."""
+        self._similarities = Similarities()
+        self._tracks = Tracks.start(0.0, Motion(np.zeros((0, 5, 4))), np.zeros((0, 0)))
 
     def update(
         self, pts_seconds: float, boxes: PersonBoxes, appearance: NDArray[np.float32] | None = None
     ) -> NDArray[np.int64]:
-        """The numbers of a frame's boxes: (N,), from 1; −1 for a box that is no person, or not yet.
+        """The numbers of the people in a frame's boxes: (N,), from 1; −1 for a box that is no person, or not yet.
 
-        `appearance` is (N, D), rows of length 1, whose dot products say how alike two boxes look. ValueError if the
-        time is not later than that of the last call, or if boxes, scores or appearance are not finite.
+        `appearance` is (N, D): rows of length 1, whose dot products say how alike two boxes look, or zeros where
+        nothing is known. Boxes without area are no people. ValueError if the time is not later than that of the frame
+        before, or if a number is not finite.
         """
         self._check(pts_seconds, boxes, appearance)
-        settings, before = self.settings, self.pts_seconds
-        self.pts_seconds = float(pts_seconds)
-        self._drop_old()
+        waited, self.pts_seconds = float(pts_seconds) - self.pts_seconds, float(pts_seconds)
         xyxy = boxes.xyxy.astype(np.float64)
-        good = np.flatnonzero((xyxy[:, 2:] - xyxy[:, :2]).min(axis=1, initial=np.inf) > SMALLEST_SIDE)
-        state = np.zeros((len(boxes), 4))
-        state[good] = as_state(xyxy[good])
-        track_of = np.full(len(boxes), -1)
-        elapsed = np.full(len(self._persons), pts_seconds - before) if len(self._persons) else np.zeros(0)
-        self._motion = self._motion.predict(elapsed, settings)
-        sure = boxes.scores >= settings.low_score
-        for stage in (good[sure[good]], good[~sure[good]]):
-            free = np.setdiff1d(np.arange(len(self._persons)), track_of)
-            gain = self._motion.select(free).log_likelihood(state[stage], settings) + settings.accept
-            rows, columns = linear_sum_assignment(-np.maximum(gain, 0))
-            taken = gain[rows, columns] > 0
-            track_of[stage[columns[taken]]] = free[rows[taken]]
-        matched = np.flatnonzero(track_of >= 0)
-        tracks = track_of[matched]
-        self._motion.replace(tracks, self._motion.select(tracks).correct(state[matched], settings))
-        self._seen[tracks] = pts_seconds
-        self._found[tracks] += 1
-        numbers = np.full(len(boxes), -1, dtype=np.int64)
-        new = good[sure[good] & (track_of[good] < 0)]
-        track_of[new] = len(self._persons) + np.arange(len(new))
-        self._motion = self._motion.join(Motion.start(state[new], settings))
-        self._persons = np.concatenate((self._persons, np.full(len(new), -1, dtype=np.int64)))
-        self._seen = np.concatenate((self._seen, np.full(len(new), float(pts_seconds))))
-        self._found = np.concatenate((self._found, np.ones(len(new), dtype=np.int64)))
-        boxes_with = np.flatnonzero(track_of >= 0)
-        tracks = track_of[boxes_with]
-        confirmed = (
-            (boxes.scores[boxes_with] >= settings.sure_score)
-            | (pts_seconds - before >= settings.wait_seconds)
-            | (self._found[tracks] >= settings.confirm_boxes)
+        real = np.flatnonzero((xyxy[:, 2:] - xyxy[:, :2] > SMALLEST_SIDE).all(axis=1))
+        people = np.full(len(boxes), -1, dtype=np.int64)
+        people[real] = self._update(
+            waited, xyxy[real], boxes.scores[real], None if appearance is None else appearance[real].astype(np.float64)
         )
-        fresh = np.flatnonzero(confirmed & (self._persons[tracks] < 0))
-        fresh = fresh[np.argsort(state[boxes_with[fresh], 0], kind="stable")]
-        self._persons[tracks[fresh]] = self.people + 1 + np.arange(len(fresh))
-        self.people += len(fresh)
-        numbers[boxes_with] = self._persons[tracks]
-        return numbers
+        return people
 
-    def _drop_old(self) -> None:
-        limit = np.where(self._persons > 0, self.settings.keep_seconds, self.settings.confirm_seconds)
-        kept = self.pts_seconds - self._seen <= limit
-        self._motion = self._motion.select(kept)
-        self._persons, self._seen, self._found = self._persons[kept], self._seen[kept], self._found[kept]
+    def _update(
+        self, waited: float, xyxy: Floats, scores: NDArray[np.float32], looks: Floats | None
+    ) -> NDArray[np.int64]:
+        """`update` for boxes that have an area, `waited` seconds after the frame before."""
+        self._keep(waited, looks)
+        likely = scores >= self.settings.low_score
+        numbers, hidden = box_numbers(xyxy), covered(xyxy)
+        odds = self._log_odds(numbers, looks, hidden)
+        track = np.full(len(xyxy), -1, dtype=np.intp)
+        for stage, doubt in ((likely, 0.0), (~likely, DOUBT)):
+            columns = np.flatnonzero(stage)
+            rows = np.setdiff1d(np.arange(len(self._tracks)), track)
+            _assign(odds - doubt, rows, columns, track)
+        known = np.flatnonzero(track >= 0)
+        if looks is not None:
+            self._learn(track, looks, hidden)
+        self._see(track[known], numbers[known])
+        new = np.flatnonzero(likely & (track < 0))
+        track[new] = len(self._tracks) + np.arange(len(new))
+        size = self._tracks.looks.shape[1]
+        fresh = Tracks.start(
+            self.pts_seconds,
+            Motion.start(numbers[new], self.settings),
+            np.zeros((len(new), size)) if looks is None else looks[new],
+        )
+        self._tracks = self._tracks.join(fresh)
+        self._name(track, scores, numbers[:, 0], waited)
+        return np.where(track >= 0, self._tracks.persons[track], -1) if len(self._tracks) else np.full(len(xyxy), -1)
+
+    def _keep(self, waited: float, looks: Floats | None) -> None:
+        """Forget who was away too long, and expect the others where they are now."""
+        tracks, settings = self._tracks, self.settings
+        limit = np.where(tracks.persons > 0, settings.keep_seconds, max(settings.wait_seconds, waited))
+        tracks = tracks.select(self.pts_seconds - tracks.last_seconds <= limit)
+        if len(tracks):
+            tracks = replace(tracks, motion=Motion(tracks.motion).predict(waited, settings).values)
+        if looks is not None and looks.shape[1] != tracks.looks.shape[1]:
+            tracks = tracks.with_looks(looks.shape[1])
+        self._tracks = tracks
+
+    def _log_odds(self, numbers: Floats, looks: Floats | None, hidden: Floats) -> Floats:
+        """(T, N) log odds that each box is each person rather than somebody new."""
+        motion = Motion(self._tracks.motion)
+        odds = motion.log_odds(numbers, self.settings) - DOUBT * _has_left(motion.xyxy())[:, None]
+        if looks is not None:
+            known = np.logical_and.outer(self._tracks.looks.any(axis=1), looks.any(axis=1))
+            seen = self._similarities.log_odds(self._tracks.looks @ looks.T, self.settings.looks_limit)
+            odds += known * seen * (1 - hidden)
+        return odds
+
+    def _learn(self, track: Indices, looks: Floats, hidden: Floats) -> None:
+        """Learn from a frame what people look like, and how alike."""
+        tracks = self._tracks
+        boxes = np.flatnonzero((track >= 0) & (hidden < 0.3) & looks.any(axis=1))
+        rows = track[boxes]
+        known = np.flatnonzero(tracks.looks[rows].any(axis=1))
+        if len(known) > 1:
+            table = tracks.looks[rows[known]] @ looks[boxes[known]].T
+            other = ~np.eye(len(known), dtype=bool)
+            self._similarities = self._similarities.learn(table.diagonal(), table[other])
+        elapsed = np.maximum(self.pts_seconds - tracks.last_seconds[rows], 1e-3)
+        total = np.minimum(tracks.looks_seconds[rows] + elapsed, self.settings.looks_seconds)
+        share = np.minimum(elapsed / total, 1)[:, None]
+        mean = (1 - share) * tracks.looks[rows] + share * looks[boxes]
+        tracks.looks[rows] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+        tracks.looks_seconds[rows] = total
+
+    def _see(self, rows: Indices, numbers: Floats) -> None:
+        """These tracks were found, in boxes with these numbers."""
+        tracks = self._tracks
+        tracks.motion[rows] = Motion(tracks.motion[rows]).correct(numbers, self.settings).values
+        tracks.last_seconds[rows] = self.pts_seconds
+
+    def _name(self, track: Indices, scores: NDArray[np.float32], x: Floats, waited: float) -> None:
+        """Give numbers to those who are people from now on, from left to right."""
+        tracks, settings = self._tracks, self.settings
+        boxes = np.flatnonzero(track >= 0)
+        rows = track[boxes]
+        waited_long = np.maximum(self.pts_seconds - tracks.first_seconds[rows], waited) >= settings.wait_seconds
+        ready = (tracks.persons[rows] < 0) & (waited_long | (scores[boxes] >= settings.sure_score))
+        boxes = boxes[ready]
+        boxes = boxes[np.argsort(x[boxes], kind="stable")]
+        tracks.persons[track[boxes]] = self.people + 1 + np.arange(len(boxes))
+        self.people += len(boxes)
 
     def _check(self, pts_seconds: float, boxes: PersonBoxes, appearance: NDArray[np.float32] | None) -> None:
         if not math.isfinite(pts_seconds):
@@ -109,46 +152,56 @@ class Tracker:
             raise ValueError(f"frames must come in order of time: {pts_seconds} s came after {self.pts_seconds} s")
         if not (np.isfinite(boxes.xyxy).all() and np.isfinite(boxes.scores).all()):
             raise ValueError(f"the boxes at {pts_seconds} s contain numbers that are not finite")
-        if appearance is not None:
-            if appearance.ndim != 2 or len(appearance) != len(boxes):
-                raise ValueError(f"appearance must be ({len(boxes)}, D), a row for each box, got {appearance.shape}")
-            if not np.isfinite(appearance).all():
-                raise ValueError(f"the appearance at {pts_seconds} s contains numbers that are not finite")
+        if appearance is not None and (appearance.ndim != 2 or len(appearance) != len(boxes)):
+            raise ValueError(f"appearance must have a row for each of {len(boxes)} boxes, got {appearance.shape}")
+        if appearance is not None and not np.isfinite(appearance).all():
+            raise ValueError(f"the appearance at {pts_seconds} s contains numbers that are not finite")
 
     def state_dict(self) -> dict[str, Any]:
         """All that the tracker knows, as numpy arrays and numbers."""
         return {
             "format": FORMAT,
-            **{f"settings.{name}": value for name, value in asdict(self.settings).items()},
-            # JSON has no infinity.
-            **({"pts_seconds": self.pts_seconds} if math.isfinite(self.pts_seconds) else {}),
             "people": self.people,
-            "persons": self._persons.copy(),
-            "seen": self._seen.copy(),
-            "found": self._found.copy(),
-            "appearance": self._appearance.copy(),
-            **{name: getattr(self._motion, name).copy() for name in MOTION},
+            # JSON has no infinity: the time is left out before the first frame.
+            **({"pts_seconds": self.pts_seconds} if math.isfinite(self.pts_seconds) else {}),
+            "similarities": np.array([*self._similarities.values, self._similarities.weight]),
+            **{f"tracks.{name}": array for name, array in self._tracks.arrays().items()},
+            **{f"settings.{name}": value for name, value in asdict(self.settings).items()},
         }
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Tracker:
-        """The tracker that goes on from `state_dict`. ValueError if the state is of another version or incomplete."""
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Tracker:
+        """The tracker that goes on from a `state_dict`. ValueError if it is of another version, or incomplete."""
         try:
             if state["format"] != FORMAT:
                 raise ValueError("it was written by another version of memvit")
-            named = [field.name for field in fields(TrackerSettings)]
-            tracker = cls(TrackerSettings(**{name: state[f"settings.{name}"] for name in named}))
+            settings = {field.name: float(state[f"settings.{field.name}"]) for field in fields(TrackerSettings)}
+            tracker = cls(TrackerSettings(**settings))
             tracker.pts_seconds = float(state.get("pts_seconds", -math.inf))
             tracker.people = int(state["people"])
-            tracker._persons = np.array(state["persons"], dtype=np.int64)
-            tracker._seen = np.array(state["seen"], dtype=np.float64)
-            tracker._found = np.array(state["found"], dtype=np.int64)
-            tracker._appearance = np.array(state["appearance"], dtype=np.float32)
-            tracker._motion = Motion(*(np.array(state[name], dtype=np.float64) for name in MOTION))
+            same, different, variance, weight = (float(value) for value in state["similarities"])
+            tracker._similarities = Similarities((same, different, variance), weight)
+            tracker._tracks = Tracks.from_arrays(
+                {name.removeprefix("tracks."): value for name, value in state.items() if name.startswith("tracks.")}
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the state of a tracker ({error})") from error
         return tracker
 
     def copy(self) -> Tracker:
         """A tracker in the same state, independent of this one."""
-        return copy.deepcopy(self)
+        return Tracker.from_state_dict(self.state_dict())
+
+
+def _assign(odds: Floats, rows: Indices, columns: Indices, track: Indices) -> None:
+    """Write into `track` (N,) the rows of those boxes for which the sum of the log odds is largest, all positive."""
+    part = odds[rows[:, None], columns]
+    pairs = linear_sum_assignment(np.maximum(part, 0), maximize=True)
+    taken = part[pairs] > 0
+    track[columns[pairs[1][taken]]] = rows[pairs[0][taken]]
+
+
+def _has_left(xyxy: Floats) -> NDArray[np.bool_]:
+    """(T, 4) expected boxes → (T,) whether more than half of each is outside the picture."""
+    inside = xyxy.clip(0, 1)
+    return (inside[:, 2:] - inside[:, :2]).prod(axis=1) < 0.5 * (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
