@@ -24,13 +24,13 @@ def export(archive_path: str, out: Path, file_format: str, table: str, min_score
 
     Raises MemvitError if the format or the table is unknown, or if an array is damaged.
     """
-    if table not in ("actions", "features"):
-        raise MemvitError(f"--table {table}: use actions or features")
+    if table not in TABLES:
+        raise MemvitError(f"--table {table}: use {', '.join(TABLES)}")
     if file_format not in WRITERS:
         raise MemvitError(f"--to {file_format}: use {', '.join(WRITERS)}")
     archive = Archive.open(archive_path)
     done = [state for state in archive.videos() if state.state == "done"]
-    rows_of = _action_rows if table == "actions" else _feature_rows
+    rows_of = TABLES[table]
     temporary = out.with_name(f".{out.name}.tmp")
     count = 0
     try:
@@ -70,12 +70,16 @@ def _action_rows(archive: Archive, state: VideoState, min_score: float) -> Itera
         clips = np.asarray(_array(group, "detection_clip")[start:stop]) if has_people else np.arange(start, stop)
         boxes = np.asarray(_array(group, "boxes")[start:stop]) if has_people else None
         box_scores = np.asarray(_array(group, "box_scores")[start:stop]) if has_people else None
+        persons = np.asarray(_array(group, "person")[start:stop]) if "person" in group else None
         rows: list[Row] = []
         for row, action in zip(*np.nonzero(block >= min_score), strict=True):
             detection: Row = {"video": state.location, "id": state.id, "seconds": float(seconds[clips[row]])}
             if boxes is not None and box_scores is not None:
                 sides = dict(zip(("x1", "y1", "x2", "y2"), map(float, boxes[row]), strict=True))
-                detection |= {"detection": start + int(row), **sides, "box_score": float(box_scores[row])}
+                detection |= {"detection": start + int(row)}
+                if persons is not None:
+                    detection["person"] = int(persons[row]) if persons[row] >= 0 else None
+                detection |= {**sides, "box_score": float(box_scores[row])}
             rows.append(
                 {
                     **detection,
@@ -102,6 +106,30 @@ def _feature_rows(archive: Archive, state: VideoState, min_score: float) -> Iter
             }
             for row, values in enumerate(block)
         ]
+
+
+def _track_rows(archive: Archive, state: VideoState, min_score: float) -> Iterator[list[Row]]:
+    """Yield one row for each person; `min_score` has no meaning here."""
+    group = archive.group(state.id)
+    if "track" not in group:
+        return
+    names = ("track", "track_first_seconds", "track_last_seconds", "track_clips", "track_mean_box")
+    columns = [_read_all(group, name) for name in names]
+    yield [
+        {
+            "video": state.location,
+            "id": state.id,
+            "person": int(person),
+            "first_seconds": float(first),
+            "last_seconds": float(last),
+            "clips": int(clips),
+            **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
+        }
+        for person, first, last, clips, box in zip(*columns, strict=True)
+    ]
+
+
+TABLES = {"actions": _action_rows, "features": _feature_rows, "tracks": _track_rows}
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -177,6 +205,7 @@ class ParquetTable:
             raise MemvitError("Parquet needs pyarrow: pip install 'memvit[parquet]', or export to csv") from error
         self._arrow, self._path = pyarrow, path
         self._writer: Any = None
+        self._schema: Any = None
 
     def __enter__(self) -> ParquetTable:
         return self
@@ -191,10 +220,16 @@ class ParquetTable:
         """Append a block of rows."""
         if not rows:
             return
-        table = self._arrow.Table.from_pylist(rows)
         if self._writer is None:
-            self._writer = self._arrow.parquet.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
+            self._schema = self._schema_of(rows)
+            self._writer = self._arrow.parquet.ParquetWriter(self._path, self._schema)
+        self._writer.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+
+    def _schema_of(self, rows: list[Row]) -> Any:
+        """Return the types of the columns; where all values of the block are missing, later ones are whole numbers."""
+        whole, missing = self._arrow.int64(), self._arrow.null()
+        schema = self._arrow.Table.from_pylist(rows).schema
+        return self._arrow.schema([field.with_type(whole) if field.type == missing else field for field in schema])
 
 
 WRITERS: dict[str, type[TableWriter]] = {"parquet": ParquetTable, "csv": CsvTable, "jsonl": JsonLinesTable}

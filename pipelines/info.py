@@ -50,6 +50,8 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
         "stored_as": made_with.stored_as,
         "sampling": made_with.sampling,
         "boxes": made_with.boxes,
+        "persons_numbered": archive.has_persons and bool(made_with.boxes),
+        "tracking": made_with.tracking,
         "classes": len(made_with.classes),
         "receptive_field": made_with.receptive_field,
         "written_by": writer,
@@ -60,6 +62,7 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
                 "state": "unfinished" if state.state == "running" and writer is None else state.state,
                 "clips": state.clips,
                 "people": state.people,
+                "persons": state.persons,
                 "seconds": state.duration_seconds,
                 "note": state.note,
                 "reason": state.reason,
@@ -87,7 +90,7 @@ def _archive_text(content: dict[str, Any]) -> str:
         f"clips      {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
         f"{sampling['hop_seconds']} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),
         f"done       {len(done)} videos, {clock(sum(video['seconds'] or 0 for video in done))}, "
-        f"{sum(video['clips'] for video in done)} clips, {sum(video['people'] for video in done)} rows of people",
+        f"{sum(video['clips'] for video in done)} clips, {_people(content, done)}",
     ]
     lines += [f"  {video['id']}: {video['note']}" for video in done if video["note"]][:MAX_LINES]
     if content["written_by"]:
@@ -103,6 +106,13 @@ def _archive_text(content: dict[str, Any]) -> str:
     if content["verified"] and not content["damaged"]:
         lines.append("verified   everything is as it was written")
     return "\n".join(lines)
+
+
+def _people(content: dict[str, Any], done: list[dict[str, Any]]) -> str:
+    rows = f"{sum(video['people'] for video in done)} rows of people"
+    if content["persons_numbered"]:
+        return f"{rows}, {sum(video['persons'] or 0 for video in done)} persons"
+    return f"{rows} without numbers (from an earlier version)" if content["boxes"] else rows
 
 
 def _about(video: dict[str, Any]) -> str:

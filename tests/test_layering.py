@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "events": {"types", "os_errors", "labels", "boxes", "results"},
     "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results"},
     "streams": {"types", "runtime", "video", "boxes", "results", "engine"},
-    "store": {"types", "os_errors", "video", "results", "engine", "__version__"},
+    "store": {"types", "os_errors", "video", "tracking", "results", "engine", "__version__"},
     "datasets": {"types", "labels", "models", "video"},
     "evaluation": {"types", "labels", "models", "runtime", "video", "boxes", "results", "engine", "datasets"},
     "training": {"types", "json_text", "labels", "models", "runtime", "video", "boxes", "datasets", "evaluation"},

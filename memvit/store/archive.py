@@ -34,7 +34,15 @@ from memvit.store.documents import (
 )
 from memvit.store.errors import StoreError, store_errors
 from memvit.store.layout import damaged_arrays, write_video
-from memvit.store.provenance import LAYOUT, Provenance, check_provenance, provenance_from
+from memvit.store.provenance import (
+    LAYOUT,
+    WITHOUT_PERSONS,
+    Provenance,
+    as_continued,
+    check_provenance,
+    layout_of,
+    provenance_from,
+)
 from memvit.store.rows import Rows
 from memvit.store.states import VideoState, from_attributes, to_attributes
 from memvit.store.work import SegmentWork
@@ -51,8 +59,10 @@ UNFINISHED = ".partial"
 class Archive:
     """An open archive. Only one process may write states, and only one the parts of each segment."""
 
-    def __init__(self, root: zarr.Group, location: str, provenance: Provenance) -> None:
+    def __init__(self, root: zarr.Group, location: str, provenance: Provenance, layout: int = LAYOUT) -> None:
         self.root, self.location, self.provenance = root, location, provenance
+        self.has_persons = layout != WITHOUT_PERSONS
+        """Whether the people of its videos have numbers; false for an archive of the first version of the layout."""
         self._is_repaired = False
         self._written: set[str] = set()
 
@@ -86,7 +96,9 @@ class Archive:
                 content = {"layout": LAYOUT, "version": memvit.__version__, **provenance.plain()}
                 content |= {"mended": True} if inside else {}
                 write_group(store, "", {"memvit": with_checksum(content)})
-            archive = Archive(zarr.open_group(store, mode="r+"), location, provenance)
+            layout = layout_of(shown, content)
+            provenance = as_continued(provenance, layout)
+            archive = Archive(zarr.open_group(store, mode="r+"), location, provenance, layout)
             archive._is_repaired = bool(content.get("mended"))
             check_provenance(shown, content, provenance)
             if repair:
@@ -109,13 +121,12 @@ class Archive:
                     raise DamagedDocument(f"{DOCUMENT} is missing")
                 if content is None:
                     raise StoreError(f"{shown}: this is not an archive made by `memvit extract`")
-                archive = Archive(zarr.open_group(store, mode="r"), location, provenance_from(content))
+                layout = layout_of(shown, content)
+                archive = Archive(zarr.open_group(store, mode="r"), location, provenance_from(content), layout)
             except DamagedDocument as error:
                 raise StoreError(f"{shown}: {error}; `memvit extract … --verify` repairs it") from error
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{shown}: this is not an archive made by `memvit extract`") from error
-            if content.get("layout") != LAYOUT:
-                raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
             archive._is_repaired = bool(content.get("mended"))
             return archive
 
@@ -179,13 +190,20 @@ class Archive:
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")
             remove_arrays(group)
-            if clips + people > SMALL_ROWS:
-                return write_video(group, parts, clips, people, self.provenance.classes)
             # The objects of a small video are sent in parallel; one after the other, an object store takes seconds.
-            built = zarr.open_group(MemoryStore(), mode="w", zarr_format=3)
-            digests = write_video(built, parts, clips, people, self.provenance.classes)
-            copy_arrays(built, group)
+            is_small = clips + people <= SMALL_ROWS
+            target = zarr.open_group(MemoryStore(), mode="w", zarr_format=3) if is_small else group
+            classes, with_persons = self.provenance.classes, self.has_persons
+            digests = write_video(target, parts, clips, people, classes, with_persons=with_persons)
+            if is_small:
+                copy_arrays(target, group)
             return digests
+
+    def persons(self, video_id: str) -> int | None:
+        """Return how many people were numbered in a finished video; None if its people have no numbers."""
+        with store_errors(self.location):
+            tracks = self.group(video_id).get("track")
+            return tracks.shape[0] if isinstance(tracks, zarr.Array) else None
 
     def drop_work(self, video_id: str) -> None:
         """Remove the committed parts of a video that is done, or that is to be processed from its beginning."""

@@ -3,13 +3,18 @@
 seconds        (seconds)              centre of each clip: the coordinate of the dimension
 span_seconds   (seconds, edge)        first and last frame time of each clip
 frames_crc32   (seconds)              CRC-32 of the frames that the model saw
+session        (seconds)              0, 1, …: counts on where the size of the picture changes
 features       (seconds, channel)     what the classifier reads, or the mean token
 boxes          (detection, side)      x1, y1, x2, y2 in 0..1; one row for each person and clip
 box_scores     (detection)
 detection_clip (detection)            index of the clip in `seconds`
+person         (detection)            number of the person in this video; -1 for a box that is no person
+appearance     (detection, look)      what the pixels of the box look like; absent where numbers came with the boxes
 action_scores  (detection, action)    probabilities; (seconds, action) where whole clips are classified
 box_features   (detection, channel)   what a person's scores were read from
 action         (action)               names of the classes: the coordinate of the dimension
+track          (track)                number of each person: the coordinate of the dimension
+track_first_seconds, track_last_seconds, track_clips (track), track_mean_box (track, side): one row a person
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from memvit.store.documents import DOCUMENT, document_digest, document_key
+from memvit.store.persons import TRACK_DIMENSIONS, Numbering
 from memvit.store.rows import Column, Rows
 
 CHUNK_BYTES = 1 << 20
@@ -41,13 +47,21 @@ DIMENSIONS = {
     "seconds": ("seconds",),
     "span_seconds": ("seconds", "edge"),
     "frames_crc32": ("seconds",),
+    "session": ("seconds",),
     "features": ("seconds", "channel"),
     "boxes": ("detection", "side"),
     "box_scores": ("detection",),
     "detection_clip": ("detection",),
+    "person": ("detection",),
+    "appearance": ("detection", "look"),
     "action_scores": ("detection", "action"),
     "box_features": ("detection", "channel"),
+    **TRACK_DIMENSIONS,
 }
+
+
+NUMBERED = ("person", "appearance")
+"""Columns of people that only an archive with numbers has."""
 
 
 @dataclass
@@ -80,25 +94,43 @@ class _Writer:
 
 
 def write_video(
-    group: zarr.Group, parts: Iterable[Rows], clips: int, people: int, classes: Sequence[str]
+    group: zarr.Group,
+    parts: Iterable[Rows],
+    clips: int,
+    people: int,
+    classes: Sequence[str],
+    *,
+    with_persons: bool = True,
 ) -> dict[str, str]:
     """Write the arrays of a video into an empty group; return a digest of each array's content and of its document.
 
-    `clips` and `people` are the rows that all parts have together. Only a few shards are in memory at a time.
+    `clips` and `people` are the rows that all parts have together. Only a few shards are in memory at a time. Without
+    `with_persons` people get no numbers, as in the first version of the layout.
     """
     writers: dict[str, _Writer] = {}
     digests: dict[str, Any] = {}
-    done_clips = 0
+
+    def add(name: str, column: Column, rows: int, dimensions: tuple[str, ...]) -> None:
+        if name not in writers:
+            writers[name] = _create(group, name, column, rows, dimensions)
+            digests[name] = hashlib.blake2b(digest_size=16)
+        writers[name].add(column, digests[name])
+
+    numbering = Numbering()
+    done_clips = sessions = 0
     for part in parts:
-        columns = _columns(part, done_clips)
+        columns = _columns(part, done_clips, sessions)
+        for name in NUMBERED if not with_persons else ():
+            columns.pop(name, None)
+        if part.people and with_persons:
+            columns["person"] = numbering.number(part)
         for name, column in columns.items():
-            if name not in writers:
-                dimensions = _dimensions(name, columns)
-                rows = people if dimensions[0] == "detection" else clips
-                writers[name] = _create(group, name, column, rows, dimensions)
-                digests[name] = hashlib.blake2b(digest_size=16)
-            writers[name].add(column, digests[name])
+            dimensions = _dimensions(name, columns)
+            add(name, column, people if dimensions[0] == "detection" else clips, dimensions)
         done_clips += len(part)
+        sessions = int(columns["session"][-1]) if len(part) else sessions
+    for name, column in numbering.tracks().items() if "person" in writers else ():
+        add(name, column, len(column), TRACK_DIMENSIONS[name])
     for writer in writers.values():
         writer.close()
     names = group.create_array("action", shape=(len(classes),), dtype=str, dimension_names=("action",))
@@ -130,7 +162,10 @@ def _is_intact(group: zarr.Group, name: str, digest: str, clips: int, people: in
     found = hashlib.blake2b(digest_size=16)
     try:
         array = group[name]
-        if not isinstance(array, zarr.Array) or array.shape[0] not in (clips, people):
+        if not isinstance(array, zarr.Array):
+            return False
+        # Each person has a box, so there are not more rows of tracks than rows of people.
+        if array.shape[0] > people if name in TRACK_DIMENSIONS else array.shape[0] not in (clips, people):
             return False
         step = (array.shards or array.chunks)[0]
         if min(step, array.shape[0]) * _row_bytes(array) > MAX_SHARD_BYTES:
@@ -156,10 +191,16 @@ def _row_bytes(array: zarr.Array[Any]) -> int:
     return math.prod(array.shape[1:]) * array.dtype.itemsize
 
 
-def _columns(part: Rows, done_clips: int) -> dict[str, Column]:
-    """Return the columns of a part under the names of the arrays; `done_clips` clips are in the parts before it."""
-    columns = {name: column for name, column in part.clips.items() if name not in ("number", "people")}
+def _columns(part: Rows, done_clips: int, session: int) -> dict[str, Column]:
+    """Return the columns of a part under the names of the arrays.
+
+    `done_clips` clips are in the parts before it, and `session` is the session of the last of them.
+    """
+    unwritten = ("number", "people", "begins_session")
+    columns = {name: column for name, column in part.clips.items() if name not in unwritten}
     columns["frames_crc32"] = columns["frames_crc32"].astype(np.uint32)
+    begins = part.clips.get("begins_session", np.zeros(len(part), dtype=bool))
+    columns["session"] = session + np.cumsum(begins, dtype=np.int64)
     if part.people:
         clip_indices = np.arange(done_clips, done_clips + len(part), dtype=np.int64)
         columns |= part.people
@@ -186,6 +227,8 @@ def _create(group: zarr.Group, name: str, column: Column, rows: int, dimensions:
         dtype=column.dtype,
         compressors=ZstdCodec(level=LEVEL),
         dimension_names=dimensions,
+        # A value that no column has, so that a missing chunk does not read like one of zeros.
+        fill_value=np.iinfo(np.dtype(f"i{column.dtype.itemsize}")).min if column.dtype.kind == "i" else 0,
         config={"write_empty_chunks": True},
     )
     return _Writer(array, shard_rows, [])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
 from memvit.store.errors import StoreError
 
-LAYOUT = 1
-"""Version of the layout of an archive."""
+LAYOUT = 2
+"""Version of the layout of an archive: since 2, people have numbers."""
+WITHOUT_PERSONS = 1
+"""Version whose people have no numbers. Its archives are read, and continued as they were begun."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,14 @@ class Provenance:
     """Names of the classes."""
     first_id: int
     """Id of the first class: AVA counts from 1, others from 0."""
+    tracking: dict[str, Any] = field(default_factory=dict)
+    """Settings of the tracker that numbers people; empty where nobody is numbered."""
 
     def plain(self) -> dict[str, Any]:
-        """Return all fields as JSON values; tuples become lists."""
+        """Return all fields as JSON values; tuples become lists. `tracking` is left out if it is empty."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.tracking:
+            del found["tracking"]
         return found
 
     @cached_property
@@ -58,10 +64,12 @@ def provenance_from(content: Mapping[str, Any]) -> Provenance:
 
     Raises KeyError if a field is missing and TypeError if one has another type.
     """
-    values = {field.name: content[field.name] for field in fields(Provenance)}
+    values = {known.name: content[known.name] for known in fields(Provenance) if known.name != "tracking"}
+    values["tracking"] = content.get("tracking", {})
     kinds: dict[str, type] = {
         "config": dict,
         "sampling": dict,
+        "tracking": dict,
         "classes": list,
         "receptive_field": int,
         "first_id": int,
@@ -72,10 +80,21 @@ def provenance_from(content: Mapping[str, Any]) -> Provenance:
     return Provenance(**{**values, "classes": tuple(map(str, values["classes"]))})
 
 
+def layout_of(shown: str, content: Mapping[str, Any]) -> int:
+    """Return the version of an archive's layout. Raises StoreError if this program does not know it."""
+    layout = content.get("layout")
+    if layout not in (WITHOUT_PERSONS, LAYOUT):
+        raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
+    return int(layout)
+
+
+def as_continued(provenance: Provenance, layout: int) -> Provenance:
+    """Return the provenance of further results of an archive with a layout: one without numbers stays without."""
+    return replace(provenance, tracking={}) if layout == WITHOUT_PERSONS else provenance
+
+
 def check_provenance(shown: str, content: Mapping[str, Any], provenance: Provenance) -> None:
     """Raise a StoreError that names the difference if an archive was made with another provenance."""
-    if content.get("layout") != LAYOUT:
-        raise StoreError(f"{shown}: it was made by a newer version of memvit; update memvit")
     wanted = provenance.plain()
     for key, now in wanted.items():
         before = content.get(key)

@@ -20,11 +20,12 @@ class Rows:
 
     clips: dict[str, Column]
     """`number` (N): the centre in hops; `seconds` (N): the centre; `span_seconds` (N, 2); `frames_crc32` (N); `people`
-    (N): number of people in the clip; `features` (N, channels); of a clip classifier also `action_scores` (N, classes).
-    """
+    (N): number of people in the clip; `begins_session` (N): whether the session of the clip before has ended;
+    `features` (N, channels); of a clip classifier also `action_scores` (N, classes)."""
     people: dict[str, Column]
     """`boxes` (P, 4), `box_scores` (P), `action_scores` (P, classes), `box_features` (P, channels), in the order of the
-    clips; empty for a clip classifier."""
+    clips; empty for a clip classifier. Also `person` (P), where the boxes came with numbers, or else `appearance` (P,
+    D) float16."""
 
     def __len__(self) -> int:
         return len(self.clips["number"])
@@ -55,12 +56,20 @@ class Rows:
 
 
 def rows_of(
-    results: Sequence[Result], checksums: Sequence[int], *, hop_seconds: float, stored_as: type[np.floating]
+    results: Sequence[Result],
+    checksums: Sequence[int],
+    *,
+    hop_seconds: float,
+    stored_as: type[np.floating],
+    begins_session: Sequence[bool] | None = None,
+    appearance: Sequence[Column | None] = (),
 ) -> Rows:
     """Return the columns of the results of consecutive clips.
 
-    `checksums` holds the CRC-32 of the frames of each clip. Scores and features are converted to `stored_as`, float16
-    or float32; values beyond the range of the type (65504 for float16) are clipped to it.
+    Of each clip, `checksums` holds the CRC-32 of the frames, `begins_session` whether the session of the clip before
+    has ended (never by default), and `appearance` what its people look like, (people, D). Scores and features are
+    converted to `stored_as`, float16 or float32; values beyond the range of the type (65504 for float16) are clipped to
+    it.
     """
     centres = np.array([result.centre_seconds for result in results], dtype=np.float64)
     clips: dict[str, Column] = {
@@ -68,6 +77,7 @@ def rows_of(
         "seconds": centres,
         "span_seconds": np.array([(result.start_seconds, result.end_seconds) for result in results]).reshape(-1, 2),
         "frames_crc32": np.array(checksums, dtype=np.int64),
+        "begins_session": np.array(begins_session or [False] * len(results), dtype=bool),
         "people": np.array(
             [len(result.boxes) if result.boxes is not None else 0 for result in results], dtype=np.int64
         ),
@@ -86,6 +96,12 @@ def rows_of(
         "action_scores": _stored(np.concatenate([result.scores for result in results]), stored_as),
         "box_features": _stored(np.concatenate(box_features), stored_as),
     }
+    persons = [box.persons for box in boxes if box.persons is not None]
+    looks = [of_clip for of_clip in appearance if of_clip is not None]
+    if len(persons) == len(boxes):
+        people["person"] = np.concatenate(persons).astype(np.int64)
+    elif looks and len(looks) == len(boxes):
+        people["appearance"] = _stored(np.concatenate(looks), np.float16)
     return Rows(clips, people)
 
 

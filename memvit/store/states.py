@@ -32,6 +32,8 @@ class VideoState:
     """Number of clips that are committed."""
     people: int = 0
     """Number of rows of people, once the video is done."""
+    persons: int | None = None
+    """Number of different people, once the video is done; None where they have no numbers."""
     note: str = ""
     """What was skipped or repaired while reading."""
     segments: tuple[tuple[int | None, int | None], ...] = ((None, None),)
@@ -88,6 +90,7 @@ def _is_plausible(state: VideoState) -> bool:
         and all(isinstance(text, str) for text in texts)
         and all(isinstance(count, int) and count >= 0 for count in (state.clips, state.people, state.attempts))
         and all(isinstance(bound, int) for bound in bounds)
+        and isinstance(state.persons, int | None)
         and isinstance(state.duration_seconds, int | float | None)
         and isinstance(digests, dict)
         and all(isinstance(text, str) for pair in digests.items() for text in pair)

@@ -191,11 +191,14 @@ def export_command(
     ] = None,
     table: Annotated[
         str,
-        typer.Option(help="actions: one row for each person (or clip) and action; features: one row for each clip."),
+        typer.Option(
+            help="actions: one row for each person (or clip) and action; features: one row for each clip; tracks: one "
+            "row for each person."
+        ),
     ] = "actions",
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,
 ) -> None:
-    """Write the actions or the features of an archive as a table."""
+    """Write the actions, the features or the people of an archive as a table."""
     from pipelines.export import export
     from pipelines.outputs import check_file
 

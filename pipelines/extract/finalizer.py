@@ -87,7 +87,8 @@ def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int
         state = replace(state, replaces=False)
         archive.put(state)
     digests = archive.finish(state, parts, clips, people)
-    state = replace(state, state="done", clips=clips, people=people, digests=digests, attempts=0, reason="")
+    state = replace(state, clips=clips, people=people, persons=archive.persons(state.id))
+    state = replace(state, state="done", digests=digests, attempts=0, reason="")
     archive.put(state)
     if replaced:
         archive.drop_work(state.id)

@@ -15,6 +15,8 @@ from memvit.json_text import json_text
 from memvit.labels import Labels
 from memvit.models import state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
+from memvit.tracking import TrackerSettings
+from memvit.tracking.appearance import SIZE
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_url
 from pipelines.stopping import stop_requested
@@ -111,6 +113,7 @@ def provenance_of(
         receptive_field=engine.reach_clips,
         classes=names.names,
         first_id=names.first_id,
+        tracking={**asdict(TrackerSettings()), "appearance_size": SIZE} if engine.wants_boxes else {},
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memvit.engine.engine import Engine
 from memvit.results.result import Result
 from memvit.store import Rows, SegmentWork, rows_of
-from memvit.types import Clip
+from memvit.tracking.appearance import describe
+from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.ranges import NumberedClip
 
 from .tasks import ClipRange, ExtractOptions, ExtractTask
@@ -35,15 +39,21 @@ class SegmentRun:
         self.task, self.work = task, work
         self._engine, self._options, self._stored_as = engine, options, stored_as
         self._extra_clips = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        """Drop the results since the last commit."""
         self._results: list[Result] = []
         self._checksums: list[int] = []
+        self._begins_session: list[bool] = []
+        self._appearance: list[NDArray[np.float32] | None] = []
         self.uncommitted_bytes = 0
         """Size of the results that are not committed yet."""
 
     def prepare(self) -> ClipRange:
         """Reset the engine's memory of this segment, or restore it, and return which clips are to be read."""
         self._engine.forget(self.task.key)
-        self._results, self._checksums, self.uncommitted_bytes = [], [], 0
+        self._clear()
         self._expected_crc32: dict[int, int] = {}
         self._warm_up: dict[int, int] = dict(self.work.warm_up)
         self._next_index = self._warm_clips = self._session = 0
@@ -96,7 +106,10 @@ class SegmentRun:
             return 0
         self._results.append(result)
         self._checksums.append(self._pending.crc32)
-        self.uncommitted_bytes += bytes_of(result)
+        self._begins_session.append(self._pending.begins_session)
+        appearance = appearance_of(self._pending.clip, result.boxes)
+        self._appearance.append(appearance)
+        self.uncommitted_bytes += bytes_of(result) + (appearance.nbytes if appearance is not None else 0)
         if len(self._results) >= self._options.commit_clips or self.uncommitted_bytes >= MAX_UNCOMMITTED_BYTES:
             self.commit()
         return 1
@@ -105,7 +118,7 @@ class SegmentRun:
         """Write the results since the last commit."""
         if self._results:
             self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
-            self._results, self._checksums, self.uncommitted_bytes = [], [], 0
+            self._clear()
 
     def finish(self) -> Rows | None:
         """Complete the segment after its last clip.
@@ -120,11 +133,25 @@ class SegmentRun:
         return None
 
     def _rows(self) -> Rows:
-        return rows_of(self._results, self._checksums, hop_seconds=self._options.hop_seconds, stored_as=self._stored_as)
+        return rows_of(
+            self._results,
+            self._checksums,
+            hop_seconds=self._options.hop_seconds,
+            stored_as=self._stored_as,
+            begins_session=self._begins_session,
+            appearance=self._appearance,
+        )
 
     def drop(self) -> None:
         """Free the engine's memory of this segment; what was committed stays."""
         self._engine.forget(self.task.key)
+
+
+def appearance_of(clip: Clip, boxes: PersonBoxes | None) -> NDArray[np.float32] | None:
+    """Return (people, D): what each person looks like in the middle of the clip; None where people have numbers."""
+    if boxes is None or boxes.persons is not None:
+        return None
+    return describe(clip.frames[len(clip.frames) // 2] if clip.centre_image is None else clip.centre_image, boxes.xyxy)
 
 
 def bytes_of(result: Result) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memvit.store import Archive, VideoState, writer_lock
+from memvit.store.documents import with_checksum
 from memvit.types import MemvitError
 from pipelines.cluster import Cluster
 from pipelines.info import describe_path, info_text
@@ -24,6 +25,20 @@ def test_state_of_a_begun_video_depends_on_a_job(tmp_path: Path) -> None:
         content = describe_path(path)
         text = info_text(content)
     assert "running    1 videos" in text and content["videos"][0]["state"] == "running" and "unfinished" not in text
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"), [(2, "7 rows of people, 3 persons"), (1, "7 rows of people without numbers (from an earlier")]
+)
+def test_info_says_how_many_people_have_numbers(layout: int, said: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.zarr")
+    archive = Archive.create(path, MADE_WITH)
+    persons = 3 if layout == 2 else None
+    archive.put(VideoState("v-1", "v.mp4", "done", clips=3, people=7, persons=persons, duration_seconds=3.0))
+    archive.root.attrs["memvit"] = with_checksum({**archive.root.attrs["memvit"], "layout": layout})  # type: ignore[dict-item]
+    content = describe_path(path)
+    assert said in info_text(content)
+    assert content["persons_numbered"] == (layout == 2) and content["videos"][0]["persons"] == persons
 
 
 def test_info_names_a_stored_recipe_without_printing_it() -> None:

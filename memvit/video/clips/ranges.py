@@ -25,6 +25,8 @@ class NumberedClip:
     """Checksum of the clip's frames."""
     begins_video: bool
     """Whether this is the first clip of the video."""
+    begins_session: bool
+    """Whether the session of the clip before has ended; it does not depend on where reading started."""
 
 
 class RangeReader:
@@ -52,16 +54,19 @@ class RangeReader:
             self.counts = source.counts
             given = 0
             last_number: int | None = None
+            last_session: int | None = None
             for clip in self._clips(sampler, _chained(head, source)):
                 number = round(clip.centre_seconds / sampler.hop_seconds)
                 if last_number is not None and number <= last_number:
                     continue  # both sides of a change of size have a clip there
                 last_number = number
+                begins_session, last_session = last_session not in (None, clip.session), clip.session
                 if self._stop is not None and number >= self._stop:
                     return
                 if self._first is None or number >= self._first:
                     begins_video = from_start and clip.index == 0 and clip.session == 0
-                    yield NumberedClip(replace(clip, index=given), number, zlib.crc32(clip.frames.data), begins_video)
+                    crc32 = zlib.crc32(clip.frames.data)
+                    yield NumberedClip(replace(clip, index=given), number, crc32, begins_video, begins_session)
                     given += 1
 
     def _clips(self, sampler: ClipSampler, frames: Iterator[Frame]) -> Iterator[Clip]:

@@ -82,9 +82,9 @@ def test_the_store_holds_what_a_plain_loop_computes(archive: Path, videos: Path,
 def test_xarray_opens_a_video_with_labels(archive: Path) -> None:
     name = only(archive, "long")
     data = xarray.open_zarr(archive, group=f"videos/{name}", consolidated=False)
-    assert dict(data.sizes) == {
-        "seconds": 70, "edge": 2, "channel": 96, "detection": 70, "side": 4, "action": 80
-    }  # fmt: skip
+    sizes = {"seconds": 70, "edge": 2, "channel": 96, "detection": 70, "side": 4, "action": 80, "track": 1}
+    assert sizes.items() <= dict(data.sizes).items()
+    assert data.track_clips.sel(track=1) == 70 and (data.person.values == 1).all()
     assert data.features.sel(seconds=slice(10, 19.5)).shape == (10, 96)
     stand = data.action_scores.sel(action="stand").values
     assert np.array_equal(stand, data.action_scores.values[:, 11])
@@ -318,6 +318,10 @@ def test_export_writes_the_same_rows_in_every_format(archive: Path, tmp_path: Pa
     of_long = [row for row in lines if row["id"] == only(archive, "long")]
     assert len(of_long) == int((scores >= 0.5).sum())
     assert all(scores[row["detection"], row["action_id"] - 1] == np.float32(row["score"]) for row in of_long)
+    assert {row["person"] for row in of_long} == {1}
+    assert run("export", archive, "--out", tmp_path / "tracks.parquet", "--table", "tracks")[0] == 0
+    tracks = {row["id"]: row for row in pyarrow.parquet.read_table(tmp_path / "tracks.parquet").to_pylist()}
+    assert len(tracks) == 4 and tracks[only(archive, "long")]["clips"] == 70
     code, _ = run("export", archive, "--out", tmp_path / "features.parquet", "--table", "features")
     table = pyarrow.parquet.read_table(tmp_path / "features.parquet")
     assert code == 0 and table.num_rows == 70 + 6 + 6 + 2 and len(table["features"][0]) == 96

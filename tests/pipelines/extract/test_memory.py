@@ -14,7 +14,8 @@ from rich.console import Console
 
 from memvit.results.result import Result
 from memvit.store import Archive, Rows, VideoState
-from memvit.types import PersonBoxes
+from memvit.types import Clip, PersonBoxes
+from memvit.video.clips.ranges import NumberedClip
 from pipelines.extract import job as jobs
 from pipelines.extract.finalizer import Finalizer
 from pipelines.extract.job import Job, JobSummary
@@ -40,9 +41,10 @@ def test_results_of_a_long_crowded_video_are_committed_before_they_fill_memory(t
     run.prepare()
     people = PersonBoxes(np.zeros((200, 4), np.float32), np.zeros(200, np.float32))
     scores, of_boxes = np.zeros((200, 80), np.float32), np.zeros((200, 96), np.float32)
+    clip = Clip("v", 0, 0.0, 0.0, 0.0, np.zeros((8, 12, 16, 3), np.uint8))
     highest = 0
     for second in range(5000):
-        run._pending = SimpleNamespace(number=second, crc32=0)  # type: ignore[assignment]
+        run._pending = NumberedClip(clip, second, 0, begins_video=False, begins_session=False)
         result = Result("v", second, 0.0, 0.0, 0.0, people, scores, features=scores[0], box_features=of_boxes)
         run.take(result)
         highest = max(highest, run.uncommitted_bytes)

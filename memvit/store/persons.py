@@ -1,0 +1,104 @@
+"""Numbers the people of a video from its stored boxes, and keeps the table of its tracks, one row a person.
+
+The numbers are computed when a video is put together, clip after clip. So they do not depend on how the video was cut
+into segments, or on where a job was killed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvit.store.rows import Column, Rows
+from memvit.tracking import Tracker
+from memvit.types import PersonBoxes
+
+TRACK_DIMENSIONS = {
+    "track": ("track",),
+    "track_first_seconds": ("track",),
+    "track_last_seconds": ("track",),
+    "track_clips": ("track",),
+    "track_mean_box": ("track", "side"),
+}
+"""The arrays of the table of tracks, and their dimensions."""
+
+
+class Numbering:
+    """Numbers the people of one video, whose parts are given in order. It holds one row for each person."""
+
+    def __init__(self) -> None:
+        self._tracker = Tracker()
+        self._people_before = 0
+        """The highest number of the sessions before this one."""
+        self._rows: dict[int, int] = {}
+        """Number of a person → row of the arrays below."""
+        self._first, self._last = np.zeros(0), np.zeros(0)
+        self._clips = np.zeros(0, dtype=np.int64)
+        self._sides = np.zeros((0, 4))
+        """Sums of the sides of the boxes."""
+
+    def number(self, part: Rows) -> NDArray[np.int64]:
+        """Return the number of each person of the next part, (P,); −1 for a box that is no person.
+
+        Numbers that the boxes came with are kept. Otherwise a tracker gives them; it starts anew in each session of the
+        video, and no number is used twice.
+        """
+        given = part.people.get("person")
+        numbers = self._tracked(part) if given is None else np.asarray(given, dtype=np.int64)
+        clips = np.repeat(np.arange(len(part)), part.clips["people"].astype(np.int64))
+        self._record(numbers, part.people["boxes"], part.clips["seconds"], clips)
+        return numbers
+
+    def tracks(self) -> dict[str, Column]:
+        """Return the columns of the table of tracks, in the order of the numbers."""
+        persons = np.array(list(self._rows), dtype=np.int64)
+        order = np.argsort(persons)
+        clips = self._clips[order]
+        return {
+            "track": persons[order],
+            "track_first_seconds": self._first[order],
+            "track_last_seconds": self._last[order],
+            "track_clips": clips,
+            "track_mean_box": (self._sides[order] / clips[:, None]).astype(np.float32),
+        }
+
+    def _tracked(self, part: Rows) -> NDArray[np.int64]:
+        boxes, scores = part.people["boxes"], part.people["box_scores"]
+        appearance = part.people.get("appearance")
+        begins = part.clips.get("begins_session", np.zeros(len(part), dtype=bool))
+        ends = np.cumsum(part.clips["people"].astype(np.int64))
+        numbers = np.full(len(boxes), -1, dtype=np.int64)
+        usable = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+        for clip, (seconds, end) in enumerate(zip(part.clips["seconds"].tolist(), ends.tolist(), strict=True)):
+            if begins[clip]:
+                self._people_before, self._tracker = self._people_before + self._tracker.people, Tracker()
+            start = end - int(part.clips["people"][clip])
+            rows = start + np.flatnonzero(usable[start:end])
+            found = PersonBoxes(boxes[rows].astype(np.float32), scores[rows].astype(np.float32))
+            looks = None if appearance is None else appearance[rows].astype(np.float32)
+            persons = self._tracker.update(seconds, found, looks)
+            numbers[rows] = np.where(persons > 0, persons + self._people_before, -1)
+        return numbers
+
+    def _record(self, numbers: NDArray[np.int64], boxes: Column, seconds: Column, clips: NDArray[np.int64]) -> None:
+        """Add the boxes of numbered people to the table, one after the other, so that parts do not change the sums."""
+        chosen = np.flatnonzero(numbers >= 0)
+        # Of several boxes of one person in one clip, the first counts.
+        _, first = np.unique(np.stack((clips[chosen], numbers[chosen])), axis=1, return_index=True)
+        chosen = chosen[np.sort(first)]
+        rows = np.array([self._row(person) for person in numbers[chosen].tolist()], dtype=np.int64)
+        times = seconds[clips[chosen]].astype(np.float64)
+        np.minimum.at(self._first, rows, times)
+        np.maximum.at(self._last, rows, times)
+        np.add.at(self._clips, rows, 1)
+        np.add.at(self._sides, rows, boxes[chosen].astype(np.float64))
+
+    def _row(self, person: int) -> int:
+        row = self._rows.setdefault(person, len(self._rows))
+        if row >= len(self._first):
+            more = max(64, len(self._first))
+            self._first = np.concatenate((self._first, np.full(more, np.inf)))
+            self._last = np.concatenate((self._last, np.full(more, -np.inf)))
+            self._clips = np.concatenate((self._clips, np.zeros(more, dtype=np.int64)))
+            self._sides = np.concatenate((self._sides, np.zeros((more, 4))))
+        return row

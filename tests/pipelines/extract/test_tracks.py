@@ -1,0 +1,88 @@
+"""Numbers of people in an archive do not depend on segments or kills; what came with a number keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from memvit.datasets.long_cue import Scene
+from memvit.engine.snapshot import StreamSnapshot
+from memvit.store import Archive, Rows, SegmentWork
+
+from .archives import differences, run, small_video
+
+SECONDS = 24
+
+
+class Killed(BaseException):
+    """Ends the job like a kill: nothing that is open is written."""
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of three actors, with a CSV file of their boxes that has scores and no numbers."""
+    folder = tmp_path_factory.mktemp("tracks")
+    scene = Scene(seed=1, seconds=SECONDS, width=96, height=64, frames_per_second=12)
+    lines = []
+    for second in range(SECONDS):
+        for place, sides in enumerate(np.roll(scene.boxes(second), second, axis=0).tolist()):
+            if (second + place) % 5:
+                lines.append(",".join(["v", str(second), *(f"{side:.4f}" for side in sides), "", "0.95"]))
+    (folder / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return small_video(folder / "v.mp4", seed=1, seconds=SECONDS)
+
+
+def words(tiny_file: Path, out: Path, video: Path) -> list[object]:
+    model = ["--model", "memvit_tiny_8x4", "--checkpoint", tiny_file]
+    return ["extract", video, "--out", out, *model, "--boxes", video.parent / "boxes.csv"]
+
+
+@pytest.fixture(scope="module")
+def whole(video: Path, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "a.zarr"
+    assert run(*words(tiny_file, out, video))[0] == 0
+    return out
+
+
+def only_video(archive: Path) -> zarr.Group:
+    opened = Archive.open(str(archive))
+    (state,) = opened.videos()
+    return opened.group(state.id)
+
+
+def test_people_are_numbered_and_described(whole: Path) -> None:
+    group, archive = only_video(whole), Archive.open(str(whole))
+    person, looks = np.asarray(group["person"][:]), np.asarray(group["appearance"][:])  # type: ignore[index]
+    (state,) = archive.videos()
+    assert person.shape == (state.people,) and state.persons == group["track"].shape[0] > 0  # type: ignore[union-attr]
+    assert looks.dtype == np.float16 and np.allclose(np.linalg.norm(looks.astype(np.float32), axis=1), 1, atol=0.01)
+    assert archive.provenance.tracking["appearance_size"] == looks.shape[1]
+
+
+@pytest.mark.parametrize("kill_after", [None, 3])
+def test_four_segments_and_a_killed_job_give_the_numbers_of_one_run(
+    kill_after: int | None, whole: Path, video: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The video is cut into four segments; the job is killed after some commits, and run again."""
+    out = tmp_path / "a.zarr"
+    command = [*words(tiny_file, out, video), "--segment", SECONDS / 4, "--commit", 4]
+    if kill_after is not None:
+        commit, commits = SegmentWork.commit, 0
+
+        def dying(self: SegmentWork, rows: Rows, snapshot: StreamSnapshot, warm_up: dict[int, int]) -> None:
+            nonlocal commits
+            commits += 1
+            if commits > kill_after:
+                raise Killed
+            commit(self, rows, snapshot, warm_up)
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(SegmentWork, "commit", dying)
+            run(*command)
+        assert len(list(out.glob("work/*/*/part-*"))) == kill_after
+    assert run(*command)[0] == 0
+    assert differences(whole, out) == []
+    assert len(only_video(out).attrs["segments"]) == 4  # type: ignore[arg-type]
