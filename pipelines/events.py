@@ -56,15 +56,26 @@ def events_of_files(
 
 
 def event_sentence(event: Event) -> str:
-    """An event in words: "street: waving, person 3, 12.0–31.0 s (hand wave 0.91) at entrance"."""
+    """An event in words: "street: waving has begun, person 3, since 12 s (hand wave 0.71) at entrance".
+
+    As it has ended: "street: waving, person 3, 12–31 s (hand wave 0.91) at entrance".
+    """
+    verb = "" if event.state == "end" else " has begun"
     who = f", person {event.person}" if event.person is not None else ""
     where = f" at {event.zone}" if event.zone is not None else ""
-    if event.start_unix is not None and event.end_unix is not None:
-        when = f"{local_text(event.start_unix)}–{local_text(event.end_unix)[11:]}"
-    else:
-        when = f"{event.start_seconds:g}–{event.end_seconds:g} s"
     best = f" ({event.action} {event.peak_score:.2f})" if event.peak_score is not None else ""
-    return f"{event.stream_id}: {event.rule}{who}, {when}{best}{where}"
+    return f"{event.stream_id}: {event.rule}{verb}{who}, {_when(event)}{best}{where}"
+
+
+def _when(event: Event) -> str:
+    """In local time where it is known, otherwise in seconds of the source."""
+    if event.start_unix is None or event.end_unix is None:
+        start, end = f"{event.start_seconds:g}", f"{event.end_seconds:g} s"
+    else:
+        start, end = local_text(event.start_unix), local_text(event.end_unix)[11:]
+    if event.state == "end":
+        return f"{start}–{end}"
+    return f"since {start}" if event.start_unix is not None else f"since {start} s"
 
 
 def count_sentence(events: Sequence[Event]) -> str:

@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.result import Result
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled, StreamStats
 from memvit.streams.group import StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult, StreamEvent
+from pipelines.events import event_sentence
 from pipelines.watch.run import StreamSummary, WatchSummary
 
 LINE_EVERY_SECONDS = 10.0
@@ -94,6 +96,11 @@ class WatchProgress:
         elif isinstance(event, ClipResult):
             self._show(stream, event.result)
 
+    def tell(self, event: Event) -> None:
+        """Say that an event has begun, or what it was."""
+        if event.state != "update":
+            self._console.print(event_sentence(event), markup=False, soft_wrap=True)
+
     def _say(self, stream: StreamSummary, text: str) -> None:
         self._console.print(f"[bold]{escape(stream.stream_id)}[/] {escape(text)}", soft_wrap=True)
 
@@ -118,6 +125,8 @@ class WatchProgress:
                 self._console.print(f"[bold red]failed:[/] {escape(stream.video_failure)}", soft_wrap=True)
             for path in stream.files:
                 self._console.print(f"  {path}", markup=False, soft_wrap=True)
+        if summary.events is not None:
+            self._console.print(f"events: {summary.events}", markup=False, soft_wrap=True)
         state = "stopped" if summary.interrupted else "done"
         self._console.print(
             f"{state} in {summary.wall_seconds:.1f} s, {summary.real_time_factor:.2f}× real time"

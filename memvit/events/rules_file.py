@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from memvit.labels import read_text
+from memvit.labels import Labels, read_text
 from memvit.types import MemvitError
 
 from .rules import Rule, Rules, Zone
+from .scores import actions_of
 
 Value = TypeVar("Value")
 MAX_BYTES = 1_000_000
@@ -36,6 +37,16 @@ def load_rules(path: str | Path) -> Rules:
 def parse_rules(text: str, where: str = "rules") -> Rules:
     """Rules and zones from the text of a file; `where` names it in errors."""
     return _Parser(where).rules(text)
+
+
+def check_actions(rules: Rules, labels: Labels) -> None:
+    """MemvitError if a model of these classes cannot make events by a rule, since it knows none of its actions."""
+    for rule in rules.rules:
+        if rule.actions and not any(rule.names(action) for action in actions_of(labels)):
+            near = [one for action in rule.actions for one in get_close_matches(str(action), labels.names, 2, 0.5)]
+            hint = f"; do you mean {' or '.join(near)}?" if near else ""
+            wanted = ", ".join(str(action) for action in rule.actions)
+            raise MemvitError(f"rule {rule.name}: the model knows none of its actions ({wanted}){hint}")
 
 
 class _Parser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from .sweep import BEST_IOU, KEEP_PARTS, Sweep
 
 COLUMNS = 3
+"""The largest number of pictures side by side."""
 COLOURS = ("#1b4965", "#2a9d8f", "#e9a03b", "#c44536")
 """One for each of `KEEP_PARTS`."""
 
@@ -19,7 +21,7 @@ def draw_sweep(sweeps: Sequence[Sweep], path: str | Path) -> None:
     """Write a PNG. ValueError if there is nothing to draw."""
     if not sweeps:
         raise ValueError("there are no actions to draw")
-    columns = min(COLUMNS, len(sweeps))
+    columns = min(COLUMNS, math.ceil(math.sqrt(len(sweeps))))
     rows = -(-len(sweeps) // columns)
     figure = Figure(figsize=(4.2 * columns, 0.6 + 2.9 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -36,14 +38,15 @@ def draw_sweep(sweeps: Sequence[Sweep], path: str | Path) -> None:
             )
         best = sweep.best
         axis.plot(best.start_score, best.agreement.f1(BEST_IOU), "o", color="black", markersize=6, label="best")
-        axis.set_title(f"{sweep.label}: {best.start_score:g}, {best.keep_score:g}", fontsize=10)
+        axis.set_title(f"{sweep.label}: best from {best.start_score:g}, kept from {best.keep_score:g}", fontsize=10)
         axis.set_xlim(0, 1)
         axis.set_ylim(-0.02, 1.02)
         axis.grid(color="#dddddd", linewidth=0.6)
     for axis in axes[len(sweeps) :]:
         axis.set_visible(False)
-    for axis in axes[-columns:]:
+    for axis in axes[max(len(sweeps) - columns, 0) : len(sweeps)]:
         axis.set_xlabel("start_score")
+        axis.tick_params(labelbottom=True)
     for axis in axes[::columns]:
         axis.set_ylabel(f"F1 at IoU {BEST_IOU:g}")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -9,6 +9,7 @@ memory      {"clips": number of past clips remembered, "attended_seconds": ages 
 session     number of the stream's session, unless it is the first: memory does not reach from one to the next
 missed      number of clips that are missing before this one, if any: late ones, and those in gaps of the stream
 condition   "frozen" or "black", if the picture does not change or shows nothing
+time        for a live stream: time of day of `seconds` in UTC, by the arrival of the clip's last frame
 latency     for a live stream: seconds from the arrival of the clip's last frame to this result, and its parts
 people      for an action model: a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}
 actions     for a clip classifier, in the place of `people`: a list of {"id", "name", "score"}, best first
@@ -23,6 +24,7 @@ from typing import Any
 from memvit.labels import Labels
 from memvit.results.result import Latency, Result, top_actions
 from memvit.results.text_file import TextFileWriter
+from memvit.results.wall_clock import utc_text
 
 
 class JsonLinesWriter(TextFileWriter):
@@ -57,14 +59,24 @@ class JsonLinesWriter(TextFileWriter):
 def to_json(
     result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False, with_latency: bool = False
 ) -> str:
-    """One line of JSON: the same bytes for the same result, except for the latency, which differs in every run.
+    """One line of JSON: the same bytes for the same result, except for the time and latency, which differ in every run.
 
     ValueError if the result holds NaN or infinity: a result that is not a number must never be written.
     """
     record = to_record(result, labels, top_k=top_k, all_scores=all_scores)
-    if with_latency and result.latency is not None:
-        record["latency"] = latency_record(result.latency)
+    if with_latency:
+        record |= live_record(result)
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def live_record(result: Result) -> dict[str, Any]:
+    """What is different in every run, as far as it is known: `time` and `latency`."""
+    record: dict[str, Any] = {}
+    if result.centre_unix is not None:
+        record["time"] = utc_text(result.centre_unix)
+    if result.latency is not None:
+        record["latency"] = latency_record(result.latency)
+    return record
 
 
 def latency_record(latency: Latency) -> dict[str, float]:
@@ -79,7 +91,7 @@ def latency_record(latency: Latency) -> dict[str, float]:
 
 
 def to_record(result: Result, labels: Labels, *, top_k: int = 5, all_scores: bool = False) -> dict[str, Any]:
-    """The object that `to_json` writes, without the latency."""
+    """The object that `to_json` writes, without the time and the latency."""
     record: dict[str, Any] = {
         "stream": result.stream_id,
         "clip": result.clip_index,

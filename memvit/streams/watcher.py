@@ -201,9 +201,18 @@ class Watcher:
         results = self.engine.step(clips, boxes)
         done = time.monotonic()
         return [
-            ClipResult(clip, replace(result, latency=latency_of(clip, began, found, done)))
+            ClipResult(
+                clip, replace(result, latency=latency_of(clip, began, found, done), centre_unix=self._unix(clip))
+            )
             for clip, result in zip(clips, results, strict=True)
         ]
+
+    def _unix(self, clip: Clip) -> float | None:
+        """Unix time of a clip's centre, by the arrival of its last frame; None for a file."""
+        if not self._readers[clip.stream_id].is_live:
+            return None
+        arrived_unix = time.time() - (time.monotonic() - clip.received_at)
+        return arrived_unix - (clip.end_seconds - clip.centre_seconds)
 
     def _sampler(self, stream_id: str) -> ClipSampler:
         return ClipSampler.for_model(

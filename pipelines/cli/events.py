@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,14 +14,12 @@ from pipelines.terminal import console, one_sentence
 if TYPE_CHECKING:
     from memvit.events.event import Event
 
-RulesFile: TypeAlias = Annotated[Path, typer.Option("--rules", help="A YAML file of rules; see docs/events.md.")]
-
 
 def events_command(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS.jsonl…", help="JSON Lines of `memvit watch`, in order of time.")
     ],
-    rules: RulesFile,
+    rules: Annotated[Path, typer.Option(help="A YAML file of rules; see docs/events.md.")],
     out: Annotated[Path | None, typer.Option(help="A file to write the events to, as JSON Lines.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON Lines.")] = False,
 ) -> None:

@@ -101,6 +101,14 @@ BoxesWeights: TypeAlias = Annotated[
 BoxesThreshold: TypeAlias = Annotated[
     float | None, typer.Option(min=0, max=1, help="Leave out boxes with a lower score.", rich_help_panel=_DETECTOR)
 ]
+RulesFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules",
+        help="A YAML file of rules: who did what, from when to when, as events; see docs/events.md.",
+        rich_help_panel="Events",
+    ),
+]
 Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
 FramesPerSecond: TypeAlias = Annotated[
     float, typer.Option(min=0.1, help="Frame rate of a folder of frames.", rich_help_panel=_TIME)

@@ -31,6 +31,7 @@ from .options import (
     OverflowOption,
     Precision,
     RandomWeights,
+    RulesFile,
     Start,
 )
 
@@ -107,12 +108,14 @@ def watch_command(
     all_scores: Annotated[
         bool, typer.Option("--all-scores", help="Write the scores of all classes instead.", rich_help_panel="Results")
     ] = False,
+    rules: RulesFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON Lines to standard output, too.", rich_help_panel="Results")
     ] = False,
 ) -> None:
     """Watch videos or streams: a JSON object for each clip; on request an annotated video, a timeline, AVA's CSV."""
     from memvit.engine.settings import ModelSettings
+    from memvit.events.rules_file import check_actions, load_rules
     from memvit.results.jsonl import to_json
     from memvit.streams.policy import LivePolicy
     from memvit.streams.watcher import ClipResult
@@ -152,11 +155,14 @@ def watch_command(
                 overflow=cast("Overflow", overflow), max_age_seconds=max_age, memory_timeout_seconds=memory_timeout
             ),
             realtime=realtime,
+            rules=load_rules(rules) if rules is not None else None,
         )
         check_folder(out)
         check_sources(sources, partial(open_location, options=options))
         settings.check_boxes(unique_names(sources))
         engine, names, people = settings.build()
+        if options.rules is not None:
+            check_actions(options.rules, names)
         with WatchProgress(console, options.hop_seconds) as progress:
 
             def on_event(stream: Any, event: Any) -> None:
@@ -165,7 +171,7 @@ def watch_command(
                     sys.stdout.write(to_json(event.result, names, top_k=top_k, all_scores=all_scores) + "\n")
                     sys.stdout.flush()
 
-            summary = watch(sources, engine, people, names, options, on_event)
+            summary = watch(sources, engine, people, names, options, on_event, progress.tell)
     progress.report(summary)
     # With --json, standard output is for a program.
     print_seen(summary, names, console if as_json else Console(highlight=False))

@@ -16,7 +16,7 @@ import numpy as np
 
 from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
-from memvit.results.jsonl import latency_record, to_record
+from memvit.results.jsonl import live_record, to_record
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult, StreamEvent
@@ -181,9 +181,8 @@ class EventHub:
     def _record(self, history: StreamHistory, answered: ClipResult) -> dict[str, Any]:
         result, numbers = answered.result, list[int]()
         history.answered_at.append(time.monotonic())
-        record = to_record(result, self._labels, top_k=self._top_k)
+        record = to_record(result, self._labels, top_k=self._top_k) | live_record(result)
         if result.latency is not None:
-            record["latency"] = latency_record(result.latency)
             history.latencies.append(tuple(record["latency"].values()))
         if result.boxes is not None:
             numbers = history.matcher.number(result.boxes.xyxy)

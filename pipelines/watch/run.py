@@ -12,6 +12,8 @@ from pathlib import Path
 
 from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
+from memvit.events.event import Event
+from memvit.events.rules import Rules
 from memvit.labels import Labels
 from memvit.os_errors import sentence_of
 from memvit.results.annotate import AnnotatedVideoWriter
@@ -30,6 +32,7 @@ from memvit.video.sources.realtime import RealtimeSource
 from memvit.video.sources.source import Source
 from pipelines.stopping import stop_requested
 
+from .event_file import EventFile, check_names
 from .seen import Seen
 
 LIVE_TIMELINE_CLIPS = 21_600
@@ -58,6 +61,8 @@ class WatchOptions:
     limits: VideoLimits = DEFAULT_LIMITS
     realtime: bool = False
     """Play files at their own speed, again and again, as if they were cameras."""
+    rules: Rules | None = None
+    """Rules of events, which are written to one file for all streams."""
 
 
 @dataclass
@@ -88,6 +93,8 @@ class WatchSummary:
     streams: tuple[StreamSummary, ...]
     wall_seconds: float
     interrupted: bool
+    events: Path | None = None
+    """The file of events, if there are rules."""
 
     @property
     def failed(self) -> list[StreamSummary]:
@@ -157,10 +164,12 @@ def watch(
     labels: Labels,
     options: WatchOptions,
     on_event: Callable[[StreamSummary, StreamEvent], None] = lambda summary, event: None,
+    on_told: Callable[[Event], None] = lambda event: None,
 ) -> WatchSummary:
     """Watch all locations at once and write their results; a stream that fails stops no other.
 
-    Ctrl-C or SIGTERM ends it after the clips at hand, with every file finished. `on_event` sees each stream's progress.
+    Ctrl-C or SIGTERM ends it after the clips at hand, with every file finished. `on_event` sees each stream's progress,
+    `on_told` every event of the rules. MemvitError if the file of events cannot be written.
     """
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
@@ -175,8 +184,16 @@ def watch(
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:
         stack.callback(watcher.close)
-        if options.realtime or any(is_url(location) or is_camera(location) for location in locations):
+        is_live = options.realtime or any(is_url(location) or is_camera(location) for location in locations)
+        if is_live:
             watcher.warm_up()
+        event_file = None
+        if options.rules is not None:
+            check_names(list(summaries))
+            event_file = EventFile(
+                options.out, options.rules, labels, options.hop_seconds, is_live=is_live, on_told=on_told
+            )
+            stack.callback(event_file.close)
         for stream_id, location in zip(summaries, locations, strict=True):
             reader = watcher.add(
                 stream_id,
@@ -204,8 +221,11 @@ def watch(
             if isinstance(shown, StreamEnded | StreamFailed):
                 shown = _finish(shown, summary, files.get(shown.stream_id))
             on_event(summary, shown)
+            if event_file is not None:
+                event_file.add(shown)
         interrupted = stopping.is_set()
-    return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted)
+    path = event_file.path if event_file is not None else None
+    return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted, path)
 
 
 def open_location(location: str, options: WatchOptions, threads: int = 1) -> Source:

@@ -158,4 +158,4 @@ def test_a_sweep_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("memvit.events.sweep_plot.Figure.savefig", lambda figure, path: shown.append(figure))
     draw_sweep(sweep(Truth((interval(10, 20),), frozenset({"cam"})), [clips]), tmp_path / "sweep.png")
     (axis,) = shown[0].axes
-    assert axis.get_title() == "wave: 0.5, 0.5" and max(axis.lines[0].get_ydata()) == 1
+    assert axis.get_title() == "wave: best from 0.5, kept from 0.5" and max(axis.lines[0].get_ydata()) == 1

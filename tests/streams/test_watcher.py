@@ -302,6 +302,24 @@ def test_latency_ignores_changes_of_the_wall_clock(
         )
 
 
+def test_live_results_have_the_time_of_day_of_their_centre_and_those_of_files_have_none(videos: list[Path]) -> None:
+    began = time.time()
+    made = Watcher(Stub())  # type: ignore[arg-type]
+    made.add("file", str(videos[0]))
+    made.add("live", str(videos[0]), is_live=True, policy=LivePolicy(overflow="wait"))
+    found: dict[str, list[Result]] = {"file": [], "live": []}
+    while len(found["file"]) < 6 or len(found["live"]) < 4:  # a live source whose connection ends is opened again
+        for item in made.step():
+            if isinstance(item, ClipResult):
+                found[item.stream_id].append(item.result)
+    made.close()
+    assert {result.centre_unix for result in found["file"]} == {None}
+    for result in found["live"]:
+        assert result.centre_unix is not None
+        arrived = result.centre_unix + (result.end_seconds - result.centre_seconds)
+        assert began <= arrived <= time.time()
+
+
 def test_ended_streams_leave_no_state_behind() -> None:
     """Queues, groups and the watcher hold nothing of streams that have ended."""
     group: ReaderGroup = ReaderGroup()

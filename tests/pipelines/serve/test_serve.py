@@ -410,7 +410,7 @@ class Server:
 
 def without_times(data: dict[str, Any]) -> dict[str, Any]:
     """A result without what depends on when it was computed."""
-    return {key: value for key, value in data.items() if key not in ("latency", "time_unix", "missed")}
+    return {key: value for key, value in data.items() if key not in ("time", "latency", "time_unix", "missed")}
 
 
 def test_a_killed_server_resumes_with_the_results_of_an_uninterrupted_run(folder: Path, tmp_path: Path) -> None:
