@@ -109,6 +109,11 @@ class PersonBoxes:
     def __len__(self) -> int:
         return len(self.xyxy)
 
+    def select(self, chosen: NDArray[np.bool_]) -> PersonBoxes:
+        """The boxes where `chosen`, (N,), is true."""
+        persons = None if self.persons is None else self.persons[chosen]
+        return PersonBoxes(self.xyxy[chosen], self.scores[chosen], persons)
+
 
 class MemvitError(Exception):
     """An error that the user can correct. The message is one sentence: what, where, what to do."""

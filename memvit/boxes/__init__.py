@@ -5,21 +5,43 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from memvit.types import Clip, MemvitError, PersonBoxes
+from memvit.types import Clip, DetectionSize, Image, MemvitError, PersonBoxes
 
-__all__ = ["BoxSource", "open_boxes"]
+__all__ = ["BoxSource", "PersonDetector", "detection_size_of", "open_boxes"]
 
 
 class BoxSource(Protocol):
     """Gives the boxes of the people in a clip."""
 
-    wants_centre_image: bool
-    """Whether clips must contain the frame at their centre."""
-
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
-        """The boxes of the people of each clip, in the order of the clips. A clip may have none."""
+        """The boxes of the people of each clip, in the order of the clips. A clip may have none.
+
+        They have numbers where the source itself knows who is who.
+        """
+
+
+@runtime_checkable
+class PersonDetector(BoxSource, Protocol):
+    """A source that finds the people in images: its clips must have their centre image."""
+
+    detection_size: DetectionSize
+    """The size to which it makes larger images smaller."""
+    score_threshold: float
+    """Boxes with a lower score are no people by themselves."""
+
+    def detect(self, images: Sequence[Image]) -> list[PersonBoxes]:
+        """The people in each image, ordered by descending score, without numbers. The images may differ in size.
+
+        There are boxes with lower scores than the threshold among them: by these, a person who is known and partly
+        hidden is followed.
+        """
+
+
+def detection_size_of(source: BoxSource | None) -> DetectionSize | None:
+    """The size of the images that a source needs; None if it needs none."""
+    return source.detection_size if isinstance(source, PersonDetector) else None
 
 
 def open_boxes(

@@ -1,4 +1,4 @@
-"""Detects people with a torchvision detector trained on COCO, in the centre frame of each clip."""
+"""Detects people with a torchvision detector trained on COCO."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from torchvision.models import detection, get_model, get_model_weights, list_mod
 
 from memvit.models import CheckpointError
 from memvit.models.weights.torch_files import load_torch_file
-from memvit.types import Clip, MemvitError, PersonBoxes
+from memvit.types import Clip, DetectionSize, Image, MemvitError, PersonBoxes
 
 logger = logging.getLogger(__name__)
 PERSON = 1
 """COCO's class number of a person."""
 SCORE_THRESHOLD = 0.8
+ANY_SIDE = 1 << 16
+"""More pixels than the longer side of any frame has."""
+BATCH_IMAGES = {"cpu": 4, "cuda": 16}
+"""The largest number of images that are detected at once: more need more memory and gain nothing."""
 
 
 def detector_names() -> list[str]:
@@ -29,8 +34,6 @@ def detector_names() -> list[str]:
 
 class TorchvisionDetector:
     """A detector by its torchvision name, with published or local weights."""
-
-    wants_centre_image = True
 
     def __init__(
         self,
@@ -47,30 +50,55 @@ class TorchvisionDetector:
         self.max_boxes = max_boxes
         model = _published(name) if weights is None else _local(name, Path(weights))
         self.model = model.to(self.device).eval()
+        self.detection_size = _size_of(model)
+        self._batch_images = BATCH_IMAGES.get(self.device.type, 1)
 
-    @torch.inference_mode()
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
         """The people in the centre frame of each clip, ordered by descending score."""
-        images = []
-        for clip in clips:
-            if clip.centre_image is None:
-                raise ValueError("a detector needs clips with their centre image")
-            image = torch.from_numpy(clip.centre_image).to(self.device).permute(2, 0, 1)
-            images.append(image.float() / 255)
+        images = [clip.centre_image for clip in clips if clip.centre_image is not None]
+        if len(images) < len(clips):
+            raise ValueError("a detector needs clips with their centre image")
+        return [found.select(found.scores >= self.score_threshold) for found in self.detect(images)]
+
+    def detect(self, images: Sequence[Image]) -> list[PersonBoxes]:
+        """The people in each image with at least half the threshold's score, ordered by descending score.
+
+        Only images of one size share a batch: in a larger frame, an image would have other borders and other scores.
+        """
+        found: dict[int, PersonBoxes] = {}
+        for size in sorted({image.shape for image in images}):
+            places = [place for place, image in enumerate(images) if image.shape == size]
+            for first in range(0, len(places), self._batch_images):
+                batch = places[first : first + self._batch_images]
+                found |= zip(batch, self._detect([images[place] for place in batch]), strict=True)
+        return [found[place] for place in range(len(images))]
+
+    @torch.inference_mode()
+    def _detect(self, images: Sequence[Image]) -> list[PersonBoxes]:
+        """The people in a batch of images of one size."""
+        pixels = [torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255 for image in images]
         return [
             self._people(found, image.shape[2], image.shape[1])
-            for found, image in zip(self.model(images), images, strict=True)
+            for found, image in zip(self.model(pixels), pixels, strict=True)
         ]
 
     def _people(self, found: dict[str, Tensor], width: int, height: int) -> PersonBoxes:
-        chosen = (found["labels"] == PERSON) & (found["scores"] >= self.score_threshold)
-        scores, order = found["scores"][chosen].sort(descending=True)
+        chosen = (found["labels"] == PERSON) & (found["scores"] >= self.score_threshold / 2)
+        scores, order = found["scores"][chosen].sort(descending=True, stable=True)
         order = order[: self.max_boxes]
         size = torch.tensor([width, height, width, height], device=self.device)
         boxes = (found["boxes"][chosen][order] / size).clamp(0, 1)
         return PersonBoxes(
             boxes.cpu().numpy().astype(np.float32), scores[: self.max_boxes].cpu().numpy().astype(np.float32)
         )
+
+
+def _size_of(model: nn.Module) -> DetectionSize:
+    """The size to which a detector reduces images. Those that stretch every image to a square need its full height."""
+    transform: Any = model.transform
+    if transform.fixed_size is not None:
+        return DetectionSize(max(transform.fixed_size), ANY_SIDE)
+    return DetectionSize(transform.min_size[-1], transform.max_size)
 
 
 def _published(name: str) -> nn.Module:

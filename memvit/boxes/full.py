@@ -12,8 +12,9 @@ from memvit.types import Clip, PersonBoxes
 class FullFrame:
     """One box for each clip: the whole frame."""
 
-    wants_centre_image = False
-
     def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
-        """The same box for each clip."""
-        return [PersonBoxes(np.array([[0, 0, 1, 1]], dtype=np.float32), np.ones(1, dtype=np.float32)) for _ in clips]
+        """The same box for each clip: person 1."""
+        return [
+            PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32), np.ones(1, np.int64))
+            for _ in clips
+        ]

@@ -1,16 +1,21 @@
-"""The complete state of a stream in an engine, as bytes: another process can continue the stream."""
+"""The complete state of a stream, as bytes: another process can continue the stream."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from memvit.models import Memory
+from memvit.tracking import Tracker
 
 FORMAT = 1
+TRACKER = "tracker."
+"""Begins the names of the tracker's arrays."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class StreamSnapshot:
     """Index of the next clip of the stream."""
     centres_seconds: tuple[float, ...] = ()
     """Centres of the last clips in seconds, newest last, as many as a result can depend on."""
+    tracker: dict[str, Any] | None = None
+    """Who the stream's people are, as `Tracker.state_dict`; None where nobody is tracked, and in older snapshots."""
 
     def to_bytes(self) -> bytes:
         """The content of a safetensors file, in which tensors are stored exactly."""
@@ -32,11 +39,18 @@ class StreamSnapshot:
         tensors = {
             name: value.detach().cpu().contiguous() for name, value in state.items() if isinstance(value, Tensor)
         }
+        tracker = self.tracker or {}
+        tensors |= {
+            TRACKER + name: torch.from_numpy(np.ascontiguousarray(value))
+            for name, value in tracker.items()
+            if isinstance(value, np.ndarray)
+        }
         header = {
             "format": FORMAT,
             "next_index": self.next_index,
             "centres_seconds": self.centres_seconds,
             "grids": {name: value for name, value in state.items() if not isinstance(value, Tensor)},
+            "tracker": {name: value for name, value in tracker.items() if not isinstance(value, np.ndarray)},
         }
         # An empty file of tensors is legal, but older readers refuse it.
         return bytes(save(tensors or {"empty": torch.zeros(1)}, metadata={"memvit_snapshot": json.dumps(header)}))
@@ -54,7 +68,15 @@ class StreamSnapshot:
             if header["format"] != FORMAT:
                 raise ValueError("it was written by another version of memvit")
             grids = {name: tuple(grid) for name, grid in header["grids"].items()}
+            tracker = header.get("tracker", {})
+            tracker |= {
+                name.removeprefix(TRACKER): tensors.pop(name).numpy()
+                for name in list(tensors)
+                if name.startswith(TRACKER)
+            }
+            if tracker:
+                Tracker.from_state_dict(tracker)
             memory = Memory.from_state_dict({**tensors, **grids}) if "ages" in tensors else None
-            return StreamSnapshot(memory, int(header["next_index"]), tuple(header["centres_seconds"]))
+            return StreamSnapshot(memory, int(header["next_index"]), tuple(header["centres_seconds"]), tracker or None)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is not a complete snapshot of a stream ({error})") from error

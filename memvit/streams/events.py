@@ -59,6 +59,8 @@ class StreamStats:
     """Clips that were passed on to the model."""
     late_clips: int = 0
     """Clips that were dropped because the model did not keep up."""
+    thinned_track_frames: int = 0
+    """Frames in which people were not looked for because the model did not keep up."""
     missed_clips: int = 0
     """All clips that are missing: late ones, and those in gaps of the stream."""
     frozen_clips: int = 0

@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from memvit.boxes import BoxSource
+from memvit.boxes import BoxSource, PersonDetector, detection_size_of
 from memvit.engine.engine import Engine
+from memvit.engine.people import PeopleFinder
+from memvit.engine.snapshot import StreamSnapshot
 from memvit.results.result import Latency, Result
 from memvit.runtime.device_errors import DeviceLost, device_answers
 from memvit.streams.events import ReaderEvent, SessionBegan
@@ -29,6 +31,9 @@ from memvit.video.sources.source import Source
 
 POLL_SECONDS = 0.2
 """The longest time that a step waits while nothing is ready; connections are checked at this interval."""
+DEFAULT_TRACK_RATE = 8.0
+"""Detections a second between keyframes: people who cross at arm's length are told apart, at a third of a camera's
+frames."""
 NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
@@ -46,7 +51,7 @@ class ClipResult:
 
     def without_images(self) -> ClipResult:
         """The same without the images for the model and the detector, to be stored or sent to another process."""
-        return replace(self, clip=replace(self.clip, frames=NO_FRAMES, centre_image=None))
+        return replace(self, clip=replace(self.clip, frames=NO_FRAMES, centre_image=None, track_frames=()))
 
 
 StreamEvent: TypeAlias = ClipResult | ReaderEvent
@@ -61,15 +66,20 @@ class Watcher:
         boxes: BoxSource | None = None,
         *,
         hop_seconds: float = 1.0,
+        track_rate: float = DEFAULT_TRACK_RATE,
         max_batch_clips: int | None = None,
         preview_width: int | None = None,
         preview_frames_per_second: float | None = None,
         limits: VideoLimits = DEFAULT_LIMITS,
     ) -> None:
-        """`boxes` finds the people, for a model that classifies their actions. A batch holds clips of at most
+        """`boxes` finds the people, for a model that classifies their actions. A detector also looks at `track_rate`
+        frames a second between the keyframes, to follow people; 0: at keyframes only. A batch holds clips of at most
         `max_batch_clips` streams: a larger batch takes longer, and other clips wait for it. None chooses by the device.
         """
         self.engine, self.boxes = engine, boxes if engine.wants_boxes else None
+        self.people = PeopleFinder(self.boxes) if self.boxes is not None else None
+        self._detection_size = detection_size_of(self.boxes)
+        self._track_rate = track_rate if self._detection_size is not None else 0.0
         self.hop_seconds, self._limits = hop_seconds, limits
         self._preview = {"preview_width": preview_width, "preview_frames_per_second": preview_frames_per_second}
         self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
@@ -117,18 +127,37 @@ class Watcher:
         width = height if preprocessing.crop == "center" else height * 16 // 9
         frames = np.zeros((preprocessing.num_frames, height, width, 3), np.uint8)
         name = "warming up"
+        if isinstance(self.boxes, PersonDetector):
+            size = self.boxes.detection_size.of(1920, 1080)
+            self.boxes.detect([np.zeros((size[1], size[0], 3), np.uint8)])
         for index in range(2):  # the second clip reads the memory of the first
-            clip = Clip(name, index, float(index), float(index), float(index), frames, centre_image=frames[0])
+            clip = Clip(name, index, float(index), float(index), float(index), frames)
             self.engine.step([clip], [WHOLE_FRAME] if self.engine.wants_boxes else None)
-            if self.boxes is not None and self.boxes.wants_centre_image:
-                self.boxes.boxes([clip])
         self.engine.forget(name)
 
     def remove(self, stream_id: str) -> None:
         """Stop watching a stream and clear its memory; nothing happens if there is no such stream."""
         self._group.remove(stream_id)
         self._readers.pop(stream_id, None)
+        self.forget(stream_id)
+
+    def forget(self, stream_id: str) -> None:
+        """Clear what is remembered of a stream: the model's memory, and who its people are."""
         self.engine.forget(stream_id)
+        if self.people is not None:
+            self.people.forget(stream_id)
+
+    def snapshot(self, stream_id: str) -> StreamSnapshot:
+        """The state of a stream between two clips; KeyError if it has had none."""
+        snapshot = self.engine.snapshot(stream_id)
+        return snapshot if self.people is None else replace(snapshot, tracker=self.people.state(stream_id))
+
+    def restore(self, stream_id: str, snapshot: StreamSnapshot) -> None:
+        """Remember of a stream what a snapshot holds, and nothing else."""
+        self.forget(stream_id)
+        if self.people is not None and snapshot.tracker is not None:
+            self.people.restore(stream_id, snapshot.tracker)
+        self.engine.restore(stream_id, snapshot)
 
     @property
     def streams(self) -> dict[str, LiveReader]:
@@ -153,7 +182,7 @@ class Watcher:
                 continue
             events.append(event)
             if isinstance(event, SessionBegan):
-                self.engine.forget(event.stream_id)
+                self.forget(event.stream_id)
             elif isinstance(event, StreamEnded | StreamFailed):
                 self.remove(event.stream_id)
         watched = [clip for clip in clips if clip.stream_id in self._readers]
@@ -196,10 +225,13 @@ class Watcher:
 
     def _run_batch(self, clips: list[Clip]) -> list[StreamEvent]:
         began = time.monotonic()
-        boxes = self.boxes.boxes(clips) if self.boxes is not None else None
+        people = self.people.find(clips) if self.people is not None else None
         found = time.monotonic()
-        results = self.engine.step(clips, boxes)
+        results = self.engine.step(clips, [one.boxes for one in people] if people is not None else None)
         done = time.monotonic()
+        if self.people is not None and people is not None:
+            self.people.commit(people)
+            results = [replace(result, trail=one.trail) for result, one in zip(results, people, strict=True)]
         return [
             ClipResult(
                 clip, replace(result, latency=latency_of(clip, began, found, done), centre_unix=self._unix(clip))
@@ -219,7 +251,8 @@ class Watcher:
             stream_id,
             self.engine.preprocessing,
             hop_seconds=self.hop_seconds,
-            want_centre_image=self.boxes is not None and self.boxes.wants_centre_image,
+            detection_size=self._detection_size,
+            track_frames_per_second=self._track_rate,
             limits=self._limits,
             **self._preview,
         )

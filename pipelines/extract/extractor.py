@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from memvit.boxes import BoxSource
+from memvit.boxes import BoxSource, detection_size_of
 from memvit.engine.engine import Engine
 from memvit.models import Preprocessing
 from memvit.results.result import Result
@@ -161,8 +161,7 @@ class Extractor:
 
 def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
     """Return how videos are read for a model and a box source."""
-    wants_image = boxes is not None and boxes.wants_centre_image
-    sampler = {**sampling_for(preprocessing, options.hop_seconds), "want_centre_image": wants_image}
+    sampler = {**sampling_for(preprocessing, options.hop_seconds), "detection_size": detection_size_of(boxes)}
     return ReadSettings(
         sampler, options.queue_clips, options.frames_per_second, options.start_seconds, limits=options.limits
     )

@@ -191,8 +191,7 @@ class EngineWorker:
             return 0.0
         self._resumed_from[request.stream_id] = resume_state
         if resume_state.snapshot is not None:
-            self._engine.forget(request.stream_id)
-            self._engine.restore(request.stream_id, resume_state.snapshot)
+            self._watcher.restore(request.stream_id, resume_state.snapshot)
         if request.realtime:
             return 0.0
         # Early enough for the next clip, and for one that was answered already: a file must not be without any clip.
@@ -224,7 +223,7 @@ class EngineWorker:
         snapshot = None
         if self._engine.plan is not None:  # without memory, an old snapshot would be taken for the present one
             with suppress(KeyError):
-                snapshot = self._engine.snapshot(stream_id)
+                snapshot = self._watcher.snapshot(stream_id)
         return ResumeState(
             session=session,
             last_centre_seconds=centre_seconds,

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torchvision.models import get_model
 
-from memvit.boxes import open_boxes
-from memvit.boxes.match import PersonMatcher
-from memvit.types import Clip, MemvitError
+from memvit.boxes import PersonDetector, detection_size_of, open_boxes
+from memvit.types import Clip, DetectionSize, MemvitError
 
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -20,6 +19,10 @@ DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
 def clip(stream: str = "v", centre_seconds: float = 902.0, image: np.ndarray | None = None) -> Clip:
     frames = np.zeros((2, 4, 4, 3), dtype=np.uint8)
     return Clip(stream, 0, centre_seconds, centre_seconds - 1, centre_seconds + 1, frames, centre_image=image)
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(256, size=shape, dtype=np.uint8)
 
 
 def csv_file(folder: Path, text: str) -> str:
@@ -32,6 +35,8 @@ def test_full_frame() -> None:
     (found,) = open_boxes("full").boxes([clip()])
     assert found.xyxy.tolist() == [[0, 0, 1, 1]]
     assert found.scores.tolist() == [1]
+    assert found.persons is not None and found.persons.tolist() == [1]
+    assert detection_size_of(open_boxes("full")) is None
 
 
 def test_ground_truth_merges_the_labels_of_a_box(tmp_path: Path) -> None:
@@ -48,6 +53,7 @@ def test_ground_truth_merges_the_labels_of_a_box(tmp_path: Path) -> None:
     first, second, third = boxes.boxes([clip("0f39OWEqJ24"), clip("0f39OWEqJ24", 903), clip("_-Z6wFjXtGQ", 902.6)])
     np.testing.assert_allclose(first.xyxy, [[0.031, 0.162, 0.67, 0.995], [0.063, 0.049, 0.524, 0.996]], rtol=1e-6)
     assert first.scores.tolist() == [1, 1]
+    assert first.persons is not None and first.persons.tolist() == [0, 1], "as they are written"
     assert len(second) == 0 and second.xyxy.shape == (0, 4)
     assert len(third) == 1
     with pytest.raises(MemvitError, match="no boxes of a video 'other' in it; it has 0f39OWEqJ24, _-Z6wFjXtGQ"):
@@ -68,7 +74,16 @@ def test_detections_keep_what_scores_enough(tmp_path: Path) -> None:
     )
     (found,) = open_boxes(path).boxes([clip("1j20qq1JyX4")])
     assert found.scores.tolist() == pytest.approx([0.995518])
+    assert found.persons is None
     assert len(open_boxes(path, score_threshold=0.8).boxes([clip("1j20qq1JyX4")])[0]) == 2
+
+
+def test_detections_may_have_the_numbers_of_persons(tmp_path: Path) -> None:
+    """As `memvit watch` writes them on request; a box without one is no person."""
+    rows = "v,0902,0.1,0.1,0.2,0.2,1,0.95,7\nv,0902,0.1,0.1,0.2,0.2,2,0.99,7\nv,0902,0.5,0.1,0.6,0.2,1,0.95,\n"
+    (found,) = open_boxes(csv_file(tmp_path, rows)).boxes([clip()])
+    assert found.persons is not None and found.persons.tolist() == [7, -1]
+    assert found.scores.tolist() == pytest.approx([0.99, 0.95])
 
 
 @pytest.mark.parametrize(
@@ -79,6 +94,8 @@ def test_detections_keep_what_scores_enough(tmp_path: Path) -> None:
         ("v,0902,10,20,300,400", r"boxes.csv:2: box 10,20,300,400 is not x1,y1,x2,y2 within 0..1"),
         ("v,0902,0.5,0.2,0.3,0.4", r"boxes.csv:2: box 0.5,0.2,0.3,0.4 is not"),
         ("v,0902,0.1,0.2,0.3,0.4,1,high", r"boxes.csv:2: could not convert string to float: 'high'"),
+        ("v,0902,0.1,0.2,0.3,0.4,1,0.9,1.5", r"boxes.csv:2: the person's number 1.5 is not a whole number"),
+        ("v,0902,0.1,0.2,0.3,0.4,1,0.9,1e30", r"boxes.csv:2: the person's number 1e30 is not a whole number"),
     ],
 )
 def test_a_malformed_line_is_named(line: str, sentence: str, tmp_path: Path) -> None:
@@ -117,10 +134,9 @@ def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_detector_with_local_weights(detector_file: Path) -> None:
     detector = open_boxes(DETECTOR, weights=detector_file, score_threshold=0.0)
-    assert detector.wants_centre_image
-    images = [
-        np.random.default_rng(0).integers(256, size=size, dtype=np.uint8) for size in ((120, 200, 3), (90, 60, 3))
-    ]
+    assert isinstance(detector, PersonDetector)
+    assert detection_size_of(detector) == DetectionSize(320, 640)
+    images = [noise(size) for size in ((120, 200, 3), (90, 60, 3))]
     found = detector.boxes([clip(image=image) for image in images])
     assert [len(people) <= 100 for people in found] == [True, True]
     for people in found:
@@ -134,6 +150,41 @@ def test_a_detector_with_local_weights(detector_file: Path) -> None:
     )
     with pytest.raises(ValueError, match="centre image"):
         detector.boxes([clip()])
+
+
+def test_images_are_detected_alike_alone_and_together(detector_file: Path) -> None:
+    detector = open_boxes(DETECTOR, weights=detector_file, score_threshold=0.0)
+    assert isinstance(detector, PersonDetector)
+    shapes = [(64, 96, 3), (96, 64, 3), (64, 96, 3), (64, 96, 3), (96, 64, 3), (64, 96, 3), (64, 96, 3)]
+    images = [noise(shape, seed) for seed, shape in enumerate(shapes)]
+    together = detector.detect(images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = detector.detect([image])
+        assert len(alone) > 0
+        np.testing.assert_allclose(found.xyxy, alone.xyxy, atol=1e-4)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-4)
+
+
+def test_boxes_below_the_threshold_only_help_to_follow(detector_file: Path) -> None:
+    image = noise((64, 96, 3))
+    (score,) = set(
+        open_boxes(DETECTOR, weights=detector_file, score_threshold=0.0).boxes([clip(image=image)])[0].scores
+    )
+    detector = open_boxes(DETECTOR, weights=detector_file, score_threshold=1.5 * score)
+    assert isinstance(detector, PersonDetector)
+    assert len(detector.boxes([clip(image=image)])[0]) == 0
+    assert len(detector.detect([image])[0]) > 0
+    detector = open_boxes(DETECTOR, weights=detector_file, score_threshold=2.5 * score)
+    assert isinstance(detector, PersonDetector)
+    assert len(detector.detect([image])[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "image"),
+    [((3840, 2160), (569, 320)), ((1080, 1920), (320, 569)), ((3840, 1080), (640, 180)), ((200, 100), (200, 100))],
+)
+def test_images_for_a_detector_are_made_smaller_only(frame: tuple[int, int], image: tuple[int, int]) -> None:
+    assert DetectionSize(320, 640).of(*frame) == image
 
 
 def test_detector_weights_that_do_not_fit(detector_file: Path, tmp_path: Path) -> None:
@@ -163,19 +214,3 @@ def test_offline_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest
     assert "https://download.pytorch.org/models/fasterrcnn_mobilenet_v3_large_320_fpn" in message
     assert str(tmp_path / "hub" / "checkpoints") in message
     assert "--boxes-weights" in message and "--boxes full" in message
-
-
-def test_people_keep_their_numbers_while_they_walk() -> None:
-    matcher = PersonMatcher()
-    left, right = np.array([0.1, 0.1, 0.3, 0.6]), np.array([0.6, 0.1, 0.8, 0.6])
-    step = np.array([0.05, 0, 0.05, 0])
-
-    def number(*boxes: np.ndarray) -> list[int]:
-        return matcher.number(np.array(boxes, dtype=np.float32).reshape(-1, 4))
-
-    assert number(left, right) == [0, 1]
-    assert number(right - step, left + step) == [1, 0]
-    assert number(left + 2 * step, left + 2 * step + 0.01, np.array([0.9, 0.8, 1, 1])) == [0, 2, 3]
-    assert number() == []
-    assert number(left) == [4]
-    assert matcher.count == 5

@@ -15,8 +15,11 @@ from memvit.video.sources.source import SAME_SECONDS, Frame
 class SharedFrame:
     """A frame that several clips may use. Each image of it is made at most once, and only when a clip uses it."""
 
-    def __init__(self, frame: Frame, size: tuple[int, int], crop: str) -> None:
-        self._frame, self._size, self._crop = frame, size, crop
+    def __init__(
+        self, frame: Frame, size: tuple[int, int], crop: str, detector_size: tuple[int, int] | None = None
+    ) -> None:
+        """Sizes are (width, height); `detector_size` is that of the source by default."""
+        self._frame, self._size, self._crop, self._detector_size = frame, size, crop, detector_size
         self.pts_seconds = frame.pts_seconds
 
     @cached_property
@@ -31,9 +34,9 @@ class SharedFrame:
         return np.ascontiguousarray(image[top : top + side, left : left + side])
 
     @cached_property
-    def source_image(self) -> Image:
-        """The frame at the resolution of the source."""
-        return self._frame.rgb()
+    def detector_image(self) -> Image:
+        """The whole frame in the size for the detector."""
+        return self._frame.rgb(*self._detector_size) if self._detector_size else self._frame.rgb()
 
 
 @dataclass(eq=False)
@@ -51,6 +54,8 @@ class OpenClip:
     times_seconds: list[float] = field(default_factory=list)
     """The presentation times of these images."""
     centre_image: Image | None = None
+    centre_image_seconds: float | None = None
+    """The presentation time of the centre image."""
     is_centre_decided: bool = False
     preview: list[PreviewFrame] = field(default_factory=list)
 
@@ -64,16 +69,17 @@ class OpenClip:
         for instant in self.instants_seconds[len(self.images) :]:
             if instant > until_seconds + SAME_SECONDS:
                 break
-            frame = _nearest(instant, previous, current)
+            frame = nearest(instant, previous, current)
             self.images.append(frame.image)
             self.times_seconds.append(frame.pts_seconds)
         if not self.is_centre_decided and self.centre_seconds <= until_seconds + SAME_SECONDS:
             self.is_centre_decided = True
             if self.wants_centre_image:
-                self.centre_image = _nearest(self.centre_seconds, previous, current).source_image
+                centre = nearest(self.centre_seconds, previous, current)
+                self.centre_image, self.centre_image_seconds = centre.detector_image, centre.pts_seconds
 
 
-def _nearest(instant_seconds: float, previous: SharedFrame | None, current: SharedFrame) -> SharedFrame:
+def nearest(instant_seconds: float, previous: SharedFrame | None, current: SharedFrame) -> SharedFrame:
     """The frame that is nearer to the instant, the earlier of two equally near ones."""
     if previous is None:
         return current

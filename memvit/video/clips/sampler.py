@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memvit.types import Clip, PreviewFrame
+from memvit.types import Clip, DetectionSize, PreviewFrame
 from memvit.video.clips.open_clip import OpenClip, SharedFrame
+from memvit.video.clips.track_frames import TrackFramePicker
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.source import SAME_SECONDS, Frame
 
@@ -49,7 +50,8 @@ class ClipSampler:
         hop_seconds: float,
         short_side: int = 224,
         crop: Literal["none", "center"] = "none",
-        want_centre_image: bool = False,
+        detection_size: DetectionSize | None = None,
+        track_frames_per_second: float = 0.0,
         preview_width: int | None = None,
         preview_frames_per_second: float | None = None,
         perturb: Callable[[int], Sequence[float]] | None = None,
@@ -64,7 +66,9 @@ class ClipSampler:
             hop_seconds: Distance between clip centres.
             short_side: Pixels of the shorter side of the images; the other keeps the aspect ratio, rounded down.
             crop: `"none"` keeps the whole frame, `"center"` cuts out the central square.
-            want_centre_image: Add the frame nearest the centre at the source's resolution.
+            detection_size: Add the frame nearest the centre, not larger than this, for a detector of people.
+            track_frames_per_second: Add also the frames at this rate before and after the centre, each to the clip
+                whose centre is nearest, or to the next one if that clip has been returned before. 0 adds none.
             preview_width: Add to each clip all frames that are nearest to its centre, resized to this even width but
                 never enlarged. A clip is then returned later: when it is known which frames belong to the next one.
                 Set `shows_preview` to turn this off and on again.
@@ -74,7 +78,8 @@ class ClipSampler:
             limits: A stream whose clips have more tokens is refused with a SourceError.
 
         Raises:
-            ValueError: a number is not positive, the preview width is odd, or the crop is unknown.
+            ValueError: a number is not positive, the preview width is odd, the crop is unknown, or frames for tracking
+                are wanted without their size.
         """
         if min(num_frames, frame_interval, hop_seconds, short_side) <= 0:
             raise ValueError(
@@ -85,10 +90,13 @@ class ClipSampler:
             raise ValueError(f"crop must be 'none' or 'center', got {crop!r}")
         if preview_width is not None and (preview_width < 2 or preview_width % 2):
             raise ValueError(f"preview_width must be even and at least 2, got {preview_width}")
+        if track_frames_per_second < 0 or (track_frames_per_second and detection_size is None):
+            raise ValueError(f"track_frames_per_second {track_frames_per_second:g} needs a detection_size")
         self.stream_id, self.skipped = stream_id, 0
         self._perturb, self._limits = perturb, limits
         self.hop_seconds, self._short_side, self._crop = hop_seconds, short_side, crop
-        self._want_centre_image, self._preview_width = want_centre_image, preview_width
+        self._detection_size, self._preview_width = detection_size, preview_width
+        self._track = TrackFramePicker(hop_seconds, track_frames_per_second) if track_frames_per_second else None
         self.shows_preview = preview_width is not None
         self._preview_step_seconds = 1 / preview_frames_per_second if preview_frames_per_second else 0.0
         self._next_preview_seconds = -math.inf
@@ -130,9 +138,11 @@ class ClipSampler:
             self._skip_gap(self._previous.pts_seconds, pts_seconds)
         while self._centre(self._next_number) - self.lead_seconds <= pts_seconds + 2 * SAME_SECONDS:
             self._open_next()
-        current = SharedFrame(frame, self._size, self._crop)
+        current = SharedFrame(frame, self._size, self._crop, self._detector_size)
         for clip in self._open:
             clip.take(self._previous, current, pts_seconds)
+        if self._track is not None:
+            self._track.take(self._previous, current)
         self._keep_preview(frame)
         self._previous = current
         completed = []
@@ -156,7 +166,7 @@ class ClipSampler:
             clip.take(last, last, math.inf)
         self._open.clear()
         self._previous = None
-        return [self._emit(clip) for clip in waiting]
+        return [self._emit(clip, is_last=clip is waiting[-1]) for clip in waiting]
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """The `size` that the images would have if this frame were the first, (width, height) in pixels."""
@@ -174,6 +184,7 @@ class ClipSampler:
         self._limits.check_clip(self.stream_id, len(self._offsets_seconds), *clip_size)
         self._size = self.size = size
         self._source_size = (frame.width, frame.height)
+        self._detector_size = self._detection_size.of(frame.width, frame.height) if self._detection_size else None
         if self._preview_width is not None:
             width = max(2, min(self._preview_width, frame.width // 2 * 2))
             self._preview_size = width, max(2, 2 * round(width * frame.height / frame.width / 2))
@@ -194,7 +205,7 @@ class ClipSampler:
         if self._perturb is not None:
             moves = self._perturb(self._next_number)
             instants = [instant + move for instant, move in zip(instants, moves, strict=True)]
-        self._open.append(OpenClip(self._next_number, centre, instants, self._want_centre_image))
+        self._open.append(OpenClip(self._next_number, centre, instants, self._detection_size is not None))
         self._next_number += 1
 
     def _skip_gap(self, before_seconds: float, after_seconds: float) -> None:
@@ -226,8 +237,9 @@ class ClipSampler:
         following = self._open[1].number if len(self._open) > 1 else self._next_number
         return pts_seconds + SAME_SECONDS >= self._centre(following)
 
-    def _emit(self, clip: OpenClip) -> Clip:
+    def _emit(self, clip: OpenClip, *, is_last: bool = False) -> Clip:
         self._emitted += 1
+        window_end = math.inf if is_last else clip.centre_seconds + self.hop_seconds / 2 - SAME_SECONDS
         return Clip(
             stream_id=self.stream_id,
             index=self._emitted - 1,
@@ -237,6 +249,8 @@ class ClipSampler:
             frames=np.stack(clip.images),
             source_size=self._source_size if self._crop == "none" else None,
             centre_image=clip.centre_image,
+            centre_image_seconds=clip.centre_image_seconds,
+            track_frames=self._track.give(window_end, clip.centre_image_seconds) if self._track else (),
             preview=tuple(clip.preview),
         )
 

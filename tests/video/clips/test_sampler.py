@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memvit.types import Clip, Image
+from memvit.types import Clip, DetectionSize, Image
 from memvit.video.clips.sampler import ClipSampler, short_side_size
 
 
@@ -67,6 +67,7 @@ def reference(centre: int, num_frames: int, frame_interval: int) -> list[int]:
     )
 
 
+FOR_A_DETECTOR = DetectionSize(3, 100)
 SHAPES = [(16, 4, 1.0), (32, 3, 1.0), (8, 4, 0.5), (5, 3, 1 / 3), (1, 1, 1.0), (40, 3, 2.0), (16, 4, 8.0), (7, 1, 0.1)]
 
 
@@ -130,7 +131,7 @@ def test_any_increasing_times_give_the_nearest_frames(
 ) -> None:
     times = (start + np.cumsum([0.0, *steps])).tolist()
     frames = frames_at(times)
-    one = sampler(num_frames, interval, hop, preview_width=4 if preview else None, want_centre_image=True)
+    one = sampler(num_frames, interval, hop, preview_width=4 if preview else None, detection_size=FOR_A_DETECTOR)
     clips = list(one.clips(frames))
     assert clips and [clip.index for clip in clips] == list(range(len(clips)))
     centres = [clip.centre_seconds for clip in clips]
@@ -138,6 +139,7 @@ def test_any_increasing_times_give_the_nearest_frames(
     first, last = round(centres[0] / hop), round(centres[-1] / hop)
     assert last - first + 1 <= len(clips) + one.skipped
     assert all(len(clip.frames) == num_frames for clip in clips)
+    assert all(clip.centre_image_seconds == times[nearest(times, clip.centre_seconds)] for clip in clips)
     assert all(frame.asked.count(size) <= 1 for frame in frames for size in frame.asked)
     seen = [shown.pts_seconds for clip in clips for shown in clip.preview]
     assert seen == (times if preview else [])
@@ -260,12 +262,11 @@ def test_a_preview_is_never_enlarged() -> None:
     assert clip.preview[0].image.shape == (8, 16, 3)
 
 
-def test_centre_image_is_the_nearest_frame_at_full_size() -> None:
-    clips = list(
-        sampler(3, 5, want_centre_image=True).clips(frames_at((i / 30 for i in range(60)), width=20, height=10))
-    )
+def test_centre_image_is_the_nearest_frame_in_the_size_for_the_detector() -> None:
+    frames = frames_at((i / 30 for i in range(60)), width=20, height=10)
+    clips = list(sampler(3, 5, detection_size=DetectionSize(5, 100)).clips(frames))
     assert [index_of(clip.centre_image) for clip in clips if clip.centre_image is not None] == [0, 30]
-    assert {clip.centre_image.shape for clip in clips if clip.centre_image is not None} == {(10, 20, 3)}
+    assert {clip.centre_image.shape for clip in clips if clip.centre_image is not None} == {(5, 10, 3)}
     assert next(iter(sampler().clips(frames_at([0.0])))).centre_image is None
 
 
