@@ -30,13 +30,13 @@ from tools.hostile_checkpoints import NAME, Case, make_cases
 
 ADDRESS_SPACE_BYTES = 2**32
 PEAK_BYTES = 2**29
-"""Of resident memory beyond what the process had before, at most."""
+"""The limit of resident memory beyond what the process had before."""
 LOADED, REFUSED = 0, 10
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file."""
+    """The outcome for a file."""
 
     case: Case
     kind: str
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def try_file(path: Path) -> None:
-    """All ways by which the product reads a checkpoint; raises the first error after all have been tried."""
+    """Read a checkpoint in every way that the product has; the first error is raised after all have been tried."""
     ways: list[Callable[[], object]] = [
         lambda: info_text(describe_path(str(path))),
         lambda: create_model(NAME, checkpoint=path),
@@ -61,7 +61,7 @@ def try_file(path: Path) -> None:
             way()
         except (MemvitError, CheckpointError) as error:
             if "\n" in str(error):
-                raise RuntimeError("a sentence of several lines") from error
+                raise RuntimeError("an error message of several lines") from error
             # info says what a file holds; whether it fits a model is known to the others.
             errors += [error] if place else []
     if errors:
@@ -69,7 +69,7 @@ def try_file(path: Path) -> None:
 
 
 def run(case: Case, timeout_seconds: float, log: Path) -> Outcome:
-    """One file in a process of its own."""
+    """Read one file in a process of its own."""
     began, resident_at_start = time.monotonic(), mmap.mmap(-1, 8)
     child = os.fork()
     if child == 0:

@@ -1,10 +1,10 @@
-"""Give hostile videos to `memvit watch` and `memvit extract`, and see that nothing worse than a sentence comes of it.
+"""Give hostile videos to `memvit watch` and `memvit extract`, and check that both answer with results or a sentence.
 
     python -m tools.fuzz_videos [--seed 0] [--count 300] [--only WORD] [--out report.json] [--keep FOLDER]
 
 Makes damaged copies of small videos of many codecs and containers (`tools/fuzz_corpus.py`) and pathological files
 (`tools/fuzz_oddities.py`). Worker processes with limits of memory and time read each by both commands' code. Prints
-what became of them. The exit code is 1 if a file gives a traceback, hangs, takes more than 1.5 GB of memory beyond the
+the outcomes. The exit code is 1 if a file gives a traceback, hangs, takes more than 1.5 GB of memory beyond the
 model's, or gives other clips in `watch` than in `extract`.
 """
 
@@ -28,13 +28,13 @@ MAX_MEMORY_MIB = 1536
 TIMEOUT_SECONDS = 60.0
 START_SECONDS = 180.0
 FILES_PER_WORKER = 60
-"""After so many a worker is replaced: what one leaves behind must not be blamed on another."""
+"""After so many a worker is replaced: memory that one file leaves must not count for another."""
 COMMANDS = ("watch", "extract")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command made of a file."""
+    """The outcome of a command for a file."""
 
     file: str
     command: str
@@ -44,12 +44,12 @@ class Outcome:
     about: str = ""
     """The sentence, or a note."""
     memory_mib: float = 0.0
-    """Most that was taken at any time beyond the model's."""
+    """Peak of resident memory beyond what the process had before."""
     seconds: float = 0.0
 
     @property
     def is_bad(self) -> bool:
-        """Whether this must not be."""
+        """Whether the product is wrong: a traceback, a hang, or too much memory."""
         return self.state in ("traceback", "hang", "memory") or self.memory_mib > MAX_MEMORY_MIB
 
 
@@ -67,10 +67,10 @@ class Worker:
             bufsize=1,
         )
         self.files = 0
-        self._answer(START_SECONDS)  # the model is there
+        self._answer(START_SECONDS)  # the first line says that the model is loaded
 
     def run(self, path: Path, command: str) -> Outcome:
-        """What becomes of a file; the process is dead after a hang or a crash."""
+        """Run a command on a file; the process is dead after a hang or a crash."""
         assert self._process.stdin is not None
         self.files += 1
         began = time.monotonic()
@@ -87,8 +87,8 @@ class Worker:
         return Outcome(path.name, command, "hang" if is_hung else "traceback", about=about, seconds=seconds)
 
     @property
-    def is_spent(self) -> bool:
-        """Whether another should go on."""
+    def must_be_replaced(self) -> bool:
+        """Whether the process has ended, or has read enough files."""
         return self._process.poll() is not None or self.files >= FILES_PER_WORKER
 
     def close(self) -> None:
@@ -104,12 +104,12 @@ class Worker:
 
 
 def outcomes(paths: Iterable[Path]) -> Iterator[Outcome]:
-    """What both commands make of each file."""
+    """Run both commands on each file."""
     worker: Worker | None = None
     try:
         for path in paths:
             for command in COMMANDS:
-                if worker is None or worker.is_spent:
+                if worker is None or worker.must_be_replaced:
                     if worker is not None:
                         worker.close()
                     worker = Worker()
@@ -130,7 +130,7 @@ def corpus(folder: Path, seed: int, count: int, only: str = "") -> list[Path]:
 
 
 def table(found: Sequence[Outcome]) -> str:
-    """Done, refused, failed …, a line a command; then every file that must not be, then the hungriest ones."""
+    """Done, refused, failed …, a line a command; then every bad outcome, then the files that took most memory."""
     states = ("done", "refused", "failed", "traceback", "hang", "memory")
     lines = ["".join(f"{word:>11}" for word in ("", *states, "peak MiB", "p95 s"))]
     for command in COMMANDS:
@@ -141,19 +141,19 @@ def table(found: Sequence[Outcome]) -> str:
         lines.append(f"{command:>11}" + "".join(f"{count:11}" for count in counts) + f"{peak:11.0f}{slow:11.2f}")
     lines += [f"{o.state}: {o.command} {o.file}: {o.about} ({o.memory_mib:.0f} MiB)" for o in found if o.is_bad]
     lines += [f"different clips: {name}: {seen}" for name, seen in different(found).items()]
-    hungry = sorted(found, key=lambda outcome: -outcome.memory_mib)[:5]
-    lines += [f"{o.memory_mib:6.0f} MiB: {o.command} {o.file}: {o.state}" for o in hungry]
+    largest = sorted(found, key=lambda outcome: -outcome.memory_mib)[:5]
+    lines += [f"{o.memory_mib:6.0f} MiB: {o.command} {o.file}: {o.state}" for o in largest]
     return "\n".join(lines)
 
 
 def different(found: Sequence[Outcome]) -> dict[str, str]:
     """Files of which `watch` and `extract` made other clips, or that only one of them could read to the end."""
-    told: dict[str, list[Outcome]] = {}
+    of_file: dict[str, list[Outcome]] = {}
     for outcome in found:
-        told.setdefault(outcome.file, []).append(outcome)
+        of_file.setdefault(outcome.file, []).append(outcome)
     return {
         name: ", ".join(f"{outcome.command} {outcome.state} {outcome.clips}" for outcome in both)
-        for name, both in told.items()
+        for name, both in of_file.items()
         if len({outcome.clips if outcome.state == "done" else None for outcome in both}) > 1
     }
 

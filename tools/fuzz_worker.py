@@ -1,6 +1,6 @@
 """The process in which `tools/fuzz_videos.py` has files read: `memvit watch` and `memvit extract` with the tiny model.
 
-Reads a JSON object a line (`path`, `command`), answers with one; says `{}` once the model is there.
+Reads a JSON object a line (`path`, `command`), answers with one; writes `{}` once the model is loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipelines.watch.run import WatchOptions, watch
 LIMIT_MIB = 2200
 """Beyond the model's. An allocation that would go further fails."""
 UNEXPECTED = ("unexpectedly", "the model cannot answer")
-"""Words of a sentence that was made of an error that nobody foresaw."""
+"""Words of sentences that the product makes of unexpected errors."""
 
 
 class Built(ModelSettings):
@@ -40,12 +40,12 @@ class Built(ModelSettings):
     made: tuple[Engine, Labels, BoxSource | None]
 
     def build(self) -> tuple[Engine, Labels, BoxSource | None]:
-        """See `ModelSettings`."""
+        """The engine, labels and boxes that were made before."""
         return Built.made
 
 
 def by_watch(path: Path, out: Path, settings: Built) -> tuple[int, str | None, str]:
-    """Clips, why it failed, a note."""
+    """The number of clips, why it failed, and a note."""
     engine, labels, boxes = settings.build()
     summary = watch([str(path)], engine, boxes, labels, WatchOptions(out=out))
     (stream,) = summary.streams
@@ -54,28 +54,28 @@ def by_watch(path: Path, out: Path, settings: Built) -> tuple[int, str | None, s
 
 
 def by_extract(path: Path, out: Path, settings: Built) -> tuple[int, str | None, str]:
-    """Clips, why it failed, a note."""
+    """The number of clips, why it failed, and a note."""
     setup = Setup(settings, ExtractOptions(), None)
     summary = extract(find_videos([str(path)]), str(out / "archive.zarr"), setup, ResumePolicy())
     for state in summary.failed.values():
         return summary.clips, state.reason, state.note
     for state in summary.done.values():
         return state.clips, None, state.note
-    return 0, "nothing was said", ""
+    return 0, "no state was written", ""
 
 
 def outcome(path: Path, command: str, settings: Built) -> dict[str, Any]:
-    """See `tools.fuzz_videos.Outcome`."""
+    """The fields of `tools.fuzz_videos.Outcome` for a file."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = memory_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    found = what_came_of_it(path, command, settings)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    found = state_of(path, command, settings)
     return found | {"memory_mib": memory_mib("VmHWM") - before}
 
 
-def what_came_of_it(path: Path, command: str, settings: Built) -> dict[str, Any]:
-    """State, clips, and the sentence or note."""
+def state_of(path: Path, command: str, settings: Built) -> dict[str, Any]:
+    """The state, the number of clips, and the sentence or note."""
     with tempfile.TemporaryDirectory() as out:
         try:
             clips, reason, note = {"watch": by_watch, "extract": by_extract}[command](path, Path(out), settings)

@@ -3,7 +3,7 @@
     python -m tools.soak --minutes 30 --out soak.json [--rtsp-python /usr/bin/python3]
 
 A real server process; streams of three kinds: MPEG-TS over HTTP from a server of this tool, which hangs up, falls
-silent, refuses and talks nonsense by a seeded plan; RTSP (tools/rtsp_server.py, where GStreamer is installed), killed
+silent, refuses and sends noise by a seeded plan; RTSP (tools/rtsp_server.py, where GStreamer is installed), killed
 and started again; and files played over and over. Streams are added and removed all the time. At the end it must hold:
 
 * every clip of every stream is accounted for: answered, or counted as missed by the next one;
@@ -22,141 +22,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from memvit.datasets.long_cue import Scene, write_video
+from tools.soak_account import Listener
+from tools.soak_server import FaultyServer
 
-HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n"
 VIDEO_SECONDS = 120
 SAMPLE_SECONDS = 5.0
-
-
-class TroubledServer:
-    """MPEG-TS over HTTP at its own pace, with a trouble every now and then."""
-
-    def __init__(self, content: bytes, seconds: float, chance: random.Random) -> None:
-        self._content, self._seconds, self._chance = content, seconds, chance
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._refusing_until: dict[str, float] = {}
-        self.port = self._listener.getsockname()[1]
-        self.troubles: Counter[str] = Counter()
-        self.is_calm = threading.Event()
-        """No more troubles: the end is near, and all streams must come back."""
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            path = connection.recv(4096).split(b" ")[1].decode()
-            if time.monotonic() < self._refusing_until.get(path, 0.0) and not self.is_calm.is_set():
-                connection.sendall(b"HTTP/1.0 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                return
-            connection.sendall(HEAD)
-            trouble = (
-                "none" if self.is_calm.is_set() else self._chance.choice(("hang up", "silence", "refuse", "noise"))
-            )
-            good_seconds = 1e9 if trouble == "none" else self._chance.uniform(5, 90)
-            self._play(connection, good_seconds)
-            self.troubles[trouble] += 1
-            if trouble == "silence":
-                self.is_calm.wait(self._chance.uniform(2, 25))
-            elif trouble == "refuse":
-                self._refusing_until[path] = time.monotonic() + self._chance.uniform(3, 60)
-            elif trouble == "noise":
-                connection.sendall(self._chance.randbytes(50_000))
-
-    def _play(self, connection: socket.socket, good_seconds: float) -> None:
-        """Send the transport stream in real time, again and again; its times start from 0 each time."""
-        began = time.monotonic()
-        step = 188 * 10
-        sent = 0
-        while (passed := time.monotonic() - began) < good_seconds and not (
-            good_seconds < 1e8 and self.is_calm.is_set()
-        ):
-            place = sent % (len(self._content) - len(self._content) % step)
-            connection.sendall(self._content[place : place + step])
-            sent += step
-            time.sleep(max(0.0, sent / len(self._content) * self._seconds - passed))
-
-
-@dataclass
-class Account:
-    """What became of the clips of one stream."""
-
-    hop_seconds: float = 1.0
-    first_seconds: float | None = None
-    last_seconds: float = 0.0
-    clips: int = 0
-    missed: int = 0
-    sessions: int = 1
-    out_of_order: int = 0
-    latencies: list[float] = field(default_factory=list)
-
-    def take(self, result: dict[str, Any]) -> None:
-        """Count a result."""
-        if self.first_seconds is None:
-            self.first_seconds = self.last_seconds = result["seconds"]
-        else:
-            self.out_of_order += result["seconds"] <= self.last_seconds
-            self.missed += result.get("missed", 0)
-            self.last_seconds = result["seconds"]
-        self.clips += 1
-        self.latencies.append(result["latency"]["seconds"])
-
-    @property
-    def unaccounted(self) -> int:
-        """Clips that nobody answered and nobody counted."""
-        if self.first_seconds is None:
-            return 0
-        return round((self.last_seconds - self.first_seconds) / self.hop_seconds) + 1 - self.clips - self.missed
-
-
-class Listener:
-    """Reads the events of all streams and counts them."""
-
-    def __init__(self, url: str) -> None:
-        self.accounts: dict[tuple[str, int], Account] = {}
-        self.kinds: Counter[str] = Counter()
-        self._lives: Counter[str] = Counter()
-        self._client = httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=60))
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        last = 0
-        while True:
-            with suppress(httpx.HTTPError):
-                headers = {"Last-Event-ID": str(last)} if last else {}
-                with self._client.stream("GET", "/api/events", headers=headers) as answer:
-                    kind = ""
-                    for line in answer.iter_lines():
-                        name, _, value = line.partition(": ")
-                        if name == "id":
-                            last = int(value)
-                        elif name == "event":
-                            kind = value
-                        elif name == "data":
-                            self._take(kind, json.loads(value))
-            time.sleep(0.5)
-
-    def _take(self, kind: str, data: dict[str, Any]) -> None:
-        self.kinds[kind] += 1
-        name = data["stream"]
-        if kind == "removed":
-            self._lives[name] += 1
-        elif kind == "result":
-            self.accounts.setdefault((name, self._lives[name]), Account()).take(data)
 
 
 def sample(pid: int) -> dict[str, float]:
@@ -200,8 +79,8 @@ def main() -> None:
 
 
 def run(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The trial."""
-    chance = random.Random(options.seed)
+    """Run the trial and return its summary."""
+    rng = random.Random(options.seed)
     write_video(Scene(seed=0, seconds=20, width=160, height=120, frames_per_second=10), scratch / "file.mp4")
     subprocess.run(
         ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size=160x120:rate=10:duration={VIDEO_SECONDS}",
@@ -209,7 +88,7 @@ def run(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
          str(scratch / "a.ts")],
         check=True,
     )  # fmt: skip
-    troubled = TroubledServer((scratch / "a.ts").read_bytes(), VIDEO_SECONDS, chance)
+    faulty = FaultyServer((scratch / "a.ts").read_bytes(), VIDEO_SECONDS, rng)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = start_server(scratch, port)
@@ -222,34 +101,34 @@ def run(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
         time.sleep(0.2)
     listener = Listener(url)
     rtsp = start_rtsp(options)
-    sources = {f"http-{number}": f"http://127.0.0.1:{troubled.port}/{number}.ts" for number in range(options.http)}
+    sources = {f"http-{number}": f"http://127.0.0.1:{faulty.port}/{number}.ts" for number in range(options.http)}
     if rtsp is not None:
         sources |= {f"rtsp-{number}": f"rtsp://127.0.0.1:8554/{number}" for number in range(options.rtsp)}
     sources |= {f"file-{number}": str(scratch / "file.mp4") for number in range(2)}
     for name, source in sources.items():
         add(client, name, source)
     samples: list[dict[str, float]] = []
-    acts: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
     end = time.monotonic() + options.minutes * 60
-    next_act = next_rtsp = time.monotonic() + 20
+    next_change = next_rtsp = time.monotonic() + 20
     while time.monotonic() < end - 90:
         time.sleep(SAMPLE_SECONDS)
         samples.append(sample(server.pid))
-        if time.monotonic() > next_act:  # somebody leaves and comes back
-            name = chance.choice(list(sources))
+        if time.monotonic() > next_change:  # a stream is removed and added again
+            name = rng.choice(list(sources))
             client.delete(f"/api/streams/{name}")
-            time.sleep(chance.uniform(0, 2))
+            time.sleep(rng.uniform(0, 2))
             add(client, name, sources[name])
-            acts["removed and added"] += 1
-            next_act = time.monotonic() + chance.uniform(5, 25)
+            changes["removed and added"] += 1
+            next_change = time.monotonic() + rng.uniform(5, 25)
         if rtsp is not None and time.monotonic() > next_rtsp + 60:
             rtsp.kill()
             rtsp.wait()
-            time.sleep(chance.uniform(1, 20))
+            time.sleep(rng.uniform(1, 20))
             rtsp = start_rtsp(options)
-            acts["RTSP server killed"] += 1
+            changes["RTSP server killed"] += 1
             next_rtsp = time.monotonic()
-    troubled.is_calm.set()
+    faulty.is_faultless.set()
     while time.monotonic() < end:
         time.sleep(SAMPLE_SECONDS)
         samples.append(sample(server.pid))
@@ -260,15 +139,15 @@ def run(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:
         rtsp.kill()
     return summary(samples, listener, streams, sources) | {
         "minutes": options.minutes,
-        "troubles": dict(troubled.troubles),
-        "acts": dict(acts),
+        "faults": dict(faulty.faults),
+        "changes": dict(changes),
         "exit_code": code,
         "log": (scratch / "serve.log").read_text().splitlines()[1:][-20:],
     }
 
 
 def start_rtsp(options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
-    """The RTSP server, or None if there is to be none."""
+    """Start the RTSP server; None without a Python that has GStreamer."""
     if not options.rtsp_python:
         return None
     script = Path(__file__).with_name("rtsp_server.py")
@@ -288,7 +167,7 @@ def add(client: httpx.Client, name: str, source: str) -> None:
 def summary(
     samples: list[dict[str, float]], listener: Listener, streams: list[dict[str, Any]], sources: dict[str, str]
 ) -> dict[str, Any]:
-    """What came of it."""
+    """The counts of all streams, and the resources of the server over time."""
     accounts = list(listener.accounts.values())
     latencies = sorted(seconds for account in accounts for seconds in account.latencies)
     quarter = len(samples) // 4
