@@ -54,12 +54,13 @@ class Similarities:
         return Similarities(values, min(self.weight + count, MOST_WEIGHT))
 
 
-def covered(xyxy: Floats) -> Floats:
-    """(N, 4) → (N,) the part of each box that nearer people hide, 0 to 1; of two the one who stands lower is nearer."""
-    if len(xyxy) < 2:
-        return np.zeros(len(xyxy))
-    low, high = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2]), np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:])
-    shared = (high - low).clip(0).prod(axis=2)
-    nearer = xyxy[None, :, 3] > xyxy[:, None, 3]
+def cover(xyxy: Floats, others: Floats) -> Floats:
+    """(N, 4) and (M, 4) → (N, M) the part of each box that each other one hides, 0 to 1.
+
+    Of two people the one whose feet are lower in the picture is nearer, and hides the other.
+    """
+    low = np.maximum(xyxy[:, None, :2], others[None, :, :2])
+    high = np.minimum(xyxy[:, None, 2:], others[None, :, 2:])
+    nearer = others[None, :, 3] > xyxy[:, None, 3]
     area = (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
-    return ((shared * nearer).sum(axis=1) / np.maximum(area, 1e-12)).clip(0, 1)
+    return (high - low).clip(0).prod(axis=2) * nearer / np.maximum(area, 1e-12)[:, None]

@@ -52,6 +52,10 @@ class Motion:
         half = np.exp(self.numbers[:, 2:]) / 2
         return np.concatenate((self.numbers[:, :2] - half, self.numbers[:, :2] + half), axis=1)
 
+    def place_deviation(self) -> Floats:
+        """(T,) standard deviation of where each person is sideways, in heights of the person."""
+        return np.sqrt(self.values[:, 2, 0]) / _units(self.numbers)[:, 0]
+
     def predict(self, seconds: float, settings: TrackerSettings) -> Motion:
         """The same people some seconds later: the exact solution of the process."""
         number, speed, variance, covariance, speed_variance = np.moveaxis(self.values, 1, 0)
@@ -97,10 +101,20 @@ class Motion:
         Anybody is one box for each square of the person's height, of any size within a factor e.
         """
         unit = _units(self.numbers)
-        total = self.values[:, 2] / unit**2 + _errors(settings) ** 2
-        off = (numbers[None] - self.numbers[:, None]) / unit[:, None]
-        surprise = (off**2 / total[:, None]).sum(axis=2)
-        return -0.5 * ((TAILS + 4) * np.log1p(surprise / TAILS) + np.log(total).sum(axis=1)[:, None])
+        return _log_density(self.numbers, self.values[:, 2] / unit**2 + _errors(settings) ** 2, unit, numbers)
+
+
+def log_odds_around(last: Floats, seconds: Floats, numbers: Floats, settings: TrackerSettings) -> Floats:
+    """(T, N) as `Motion.log_odds`, for people of whom only the last box, as (T, 4) numbers, and its age are known."""
+    variance = (_speeds(settings) * seconds[:, None]) ** 2 + _errors(settings) ** 2
+    return _log_density(last, variance, _units(last), numbers)
+
+
+def _log_density(mean: Floats, variance: Floats, unit: Floats, numbers: Floats) -> Floats:
+    """(T, N) log density of Student's t, up to a constant; the variance is in units."""
+    off = (numbers[None] - mean[:, None]) / unit[:, None]
+    surprise = (off**2 / variance[:, None]).sum(axis=2)
+    return -0.5 * ((TAILS + 4) * np.log1p(surprise / TAILS) + np.log(variance).sum(axis=1)[:, None])
 
 
 def _units(numbers: Floats) -> Floats:

@@ -36,7 +36,7 @@ class TrackerSettings:
     """Standard deviation of the error of the height, as a part of it."""
     looks_seconds: float = 3.0
     """What a person looks like is a mean over about this time."""
-    looks_limit: float = 4.0
+    looks_limit: float = 6.0
     """How much looks can say for or against a person, as log odds."""
 
     def __post_init__(self) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from memvit.tracking.looks import Similarities, covered
+from memvit.tracking.looks import Similarities, cover
 from memvit.tracking.motion import Floats, Motion, box_numbers
+from memvit.tracking.odds import log_odds
 from memvit.tracking.settings import TrackerSettings
 from memvit.tracking.tracks import Tracks
 from memvit.types import PersonBoxes
@@ -20,8 +21,10 @@ from memvit.types import PersonBoxes
 FORMAT = 1
 SMALLEST_SIDE = 1e-6
 """A box with a shorter side is empty and no person."""
-DOUBT = 2.0
-"""Log odds against a person who has walked out of the picture, and against boxes with a low score."""
+UNLIKELY = 2.0
+"""Log odds against a box with a low score being a person."""
+MOST_HIDDEN = 0.3
+"""Looks are learned from boxes of which no larger part is hidden."""
 Indices = NDArray[np.intp]
 
 
@@ -66,16 +69,16 @@ class Tracker:
         """`update` for boxes that have an area, `waited` seconds after the frame before."""
         self._keep(waited, looks)
         likely = scores >= self.settings.low_score
-        numbers, hidden = box_numbers(xyxy), covered(xyxy)
-        odds = self._log_odds(numbers, looks, hidden)
+        numbers = box_numbers(xyxy)
+        odds = log_odds(self._tracks, xyxy, numbers, looks, self._similarities, self.pts_seconds, self.settings)
         track = np.full(len(xyxy), -1, dtype=np.intp)
-        for stage, doubt in ((likely, 0.0), (~likely, DOUBT)):
+        for stage, doubt in ((likely, 0.0), (~likely, UNLIKELY)):
             columns = np.flatnonzero(stage)
             rows = np.setdiff1d(np.arange(len(self._tracks)), track)
             _assign(odds - doubt, rows, columns, track)
         known = np.flatnonzero(track >= 0)
         if looks is not None:
-            self._learn(track, looks, hidden)
+            self._learn(track, looks, cover(xyxy, xyxy).sum(axis=1))
         self._see(track[known], numbers[known])
         new = np.flatnonzero(likely & (track < 0))
         track[new] = len(self._tracks) + np.arange(len(new))
@@ -100,20 +103,10 @@ class Tracker:
             tracks = tracks.with_looks(looks.shape[1])
         self._tracks = tracks
 
-    def _log_odds(self, numbers: Floats, looks: Floats | None, hidden: Floats) -> Floats:
-        """(T, N) log odds that each box is each person rather than somebody new."""
-        motion = Motion(self._tracks.motion)
-        odds = motion.log_odds(numbers, self.settings) - DOUBT * _has_left(motion.xyxy())[:, None]
-        if looks is not None:
-            known = np.logical_and.outer(self._tracks.looks.any(axis=1), looks.any(axis=1))
-            seen = self._similarities.log_odds(self._tracks.looks @ looks.T, self.settings.looks_limit)
-            odds += known * seen * (1 - hidden)
-        return odds
-
     def _learn(self, track: Indices, looks: Floats, hidden: Floats) -> None:
         """Learn from a frame what people look like, and how alike."""
         tracks = self._tracks
-        boxes = np.flatnonzero((track >= 0) & (hidden < 0.3) & looks.any(axis=1))
+        boxes = np.flatnonzero((track >= 0) & (hidden <= MOST_HIDDEN) & looks.any(axis=1))
         rows = track[boxes]
         known = np.flatnonzero(tracks.looks[rows].any(axis=1))
         if len(known) > 1:
@@ -132,6 +125,7 @@ class Tracker:
         tracks = self._tracks
         tracks.motion[rows] = Motion(tracks.motion[rows]).correct(numbers, self.settings).values
         tracks.last_seconds[rows] = self.pts_seconds
+        tracks.last_numbers[rows] = tracks.motion[rows, 0]
 
     def _name(self, track: Indices, scores: NDArray[np.float32], x: Floats, waited: float) -> None:
         """Give numbers to those who are people from now on, from left to right."""
@@ -199,9 +193,3 @@ def _assign(odds: Floats, rows: Indices, columns: Indices, track: Indices) -> No
     pairs = linear_sum_assignment(np.maximum(part, 0), maximize=True)
     taken = part[pairs] > 0
     track[columns[pairs[1][taken]]] = rows[pairs[0][taken]]
-
-
-def _has_left(xyxy: Floats) -> NDArray[np.bool_]:
-    """(T, 4) expected boxes → (T,) whether more than half of each is outside the picture."""
-    inside = xyxy.clip(0, 1)
-    return (inside[:, 2:] - inside[:, :2]).prod(axis=1) < 0.5 * (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)

@@ -24,6 +24,8 @@ class Tracks:
     """(T,) when each was seen first."""
     last_seconds: Floats
     """(T,) when each was seen last."""
+    last_numbers: Floats
+    """(T, 4) numbers of the box, as of `box_numbers`, where each was then."""
     motion: Floats
     """(T, 5, 4), the values of `Motion`."""
     looks: Floats
@@ -36,7 +38,15 @@ class Tracks:
         """Tracks that were seen for the first time now."""
         count = len(motion.values)
         now = np.full(count, seconds)
-        return Tracks(np.full(count, -1, dtype=np.int64), now, now.copy(), motion.values, looks, np.zeros(count))
+        return Tracks(
+            np.full(count, -1, dtype=np.int64),
+            now,
+            now.copy(),
+            motion.numbers.copy(),
+            motion.values,
+            looks,
+            np.zeros(count),
+        )
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -65,7 +75,7 @@ class Tracks:
         types = {"persons": np.int64}
         found = {field.name: np.array(arrays[field.name], types.get(field.name, float)) for field in fields(Tracks)}
         count = len(found["persons"])
-        shapes = {"motion": (count, 5, 4), "looks": (count, *found["looks"].shape[1:2])}
+        shapes = {"motion": (count, 5, 4), "last_numbers": (count, 4), "looks": (count, *found["looks"].shape[1:2])}
         for name, array in found.items():
             if array.shape != shapes.get(name, (count,)):
                 raise ValueError(f"{name} has the shape {array.shape}")
