@@ -27,6 +27,7 @@ from .options import (
     OverflowOption,
     Precision,
     RandomWeights,
+    RulesFile,
 )
 
 if TYPE_CHECKING:
@@ -116,6 +117,17 @@ def serve_command(
             rich_help_panel=_SERVER,
         ),
     ] = None,
+    rules: RulesFile = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps events over a restart; the last 10,000 are kept in memory without one.",
+            rich_help_panel="Events",
+        ),
+    ] = None,
+    history_days: Annotated[
+        float, typer.Option(min=0, help="Days after which events are deleted there.", rich_help_panel="Events")
+    ] = 30.0,
     state: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
@@ -126,12 +138,14 @@ def serve_command(
 ) -> None:
     """Watch live streams, added and removed at any time: a web page, and an API with results, pictures and metrics."""
     from memvit.engine.settings import ModelSettings
+    from memvit.events.rules_file import load_rules
     from memvit.streams.policy import LivePolicy
     from memvit.types import MemvitError
 
     with one_sentence():
         try:
             from pipelines.serve.addresses import address_rules
+            from pipelines.serve.event_options import EventOptions
             from pipelines.serve.run import check_address, make_service, serve
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
         except ImportError as error:
@@ -149,7 +163,7 @@ def serve_command(
             boxes_weights,
             boxes_threshold,
         )
-        rules = SourceRules(
+        source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
             folders=tuple(allow_folder or ()),
             cameras=allow_cameras,
@@ -157,7 +171,7 @@ def serve_command(
         )
         service = make_service(
             settings,
-            rules,
+            source_rules,
             hop_seconds=hop,
             limits=limits,
             max_streams=max_streams,
@@ -168,6 +182,7 @@ def serve_command(
             ),
             engines=engines,
             address=address,
+            events=EventOptions(load_rules(rules) if rules is not None else None, history, history_days),
         )
         service.add_initial_streams(sources or (), realtime=realtime)
         serve(service, host, port, token, console)

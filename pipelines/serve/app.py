@@ -21,6 +21,7 @@ import memvit
 from .auth import AuthMiddleware
 from .handle import EngineDown
 from .headers import SecurityHeaders
+from .history_api import add_history
 from .hub import PublishedEvent, Subscriber
 from .ids import ID_PATTERN
 from .renderer import BOUNDARY, Renderer
@@ -101,6 +102,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     _add_streams(app, service, renderer)
     _add_events(app, service)
     _add_pictures(app, service, renderer)
+    add_history(app, service)
     _add_health(app, service)
     _add_pages(app)
     return app
@@ -179,8 +181,9 @@ def _add_events(app: FastAPI, service: Service) -> None:
         "/api/events", responses=error_responses(503, stream_of="text/event-stream"), response_class=StreamingResponse
     )
     async def all_events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
-        """Server-sent events of all streams: `result`, `opened`, `stalled`, `lost`, `session`, `ended`, `failed`,
-        `removed`; the data is JSON with the id of the `stream`. `Last-Event-ID` continues after a broken connection.
+        """Server-sent events of all streams: `result`, `event` (of a rule), `opened`, `stalled`, `lost`, `session`,
+        `ended`, `failed`, `removed`; the data is JSON with the id of the `stream`. `Last-Event-ID` continues after a
+        broken connection.
         """
         return await server_sent(None, last_event_id)
 

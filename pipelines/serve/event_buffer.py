@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from memvit.streams.watcher import ClipResult, StreamEvent
+from memvit.streams.watcher import ClipResult
+
+from .handle import WorkerEvent
 
 MAX_BUFFERED_EVENTS = 4096
 """Bound of an `EventBuffer`: a minute of 64 streams with a result a second, when the server does not fetch them."""
@@ -22,14 +24,14 @@ class EventBuffer:
 
     def __init__(self, max_events: int = MAX_BUFFERED_EVENTS) -> None:
         self._max_events = max_events
-        self._events: deque[StreamEvent] = deque()
+        self._events: deque[WorkerEvent] = deque()
         self._changed = threading.Condition()
         self._dropped = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
-    def put(self, events: Iterable[StreamEvent]) -> None:
+    def put(self, events: Iterable[WorkerEvent]) -> None:
         """Add events, without the images that only the model needed."""
         with self._changed:
             for event in events:
@@ -44,7 +46,7 @@ class EventBuffer:
                     self._dropped += 1
             self._changed.notify_all()
 
-    def take(self, timeout_seconds: float) -> tuple[list[StreamEvent], int]:
+    def take(self, timeout_seconds: float) -> tuple[list[WorkerEvent], int]:
         """All events, and how many were dropped since the last call; waits for the first event at most so long."""
         with self._changed:
             self._changed.wait_for(lambda: self._events, timeout_seconds)

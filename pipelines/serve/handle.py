@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from memvit.events.event import Event
 from memvit.streams.events import ReaderStatus
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import StreamEvent
@@ -14,8 +15,11 @@ from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 
 from .addresses import AddressRules
 from .resume import ResumeState
+from .worker_events import EventSettings
 
-OnEvents: TypeAlias = Callable[[Sequence[StreamEvent]], None]
+WorkerEvent: TypeAlias = StreamEvent | Event
+"""What a worker reports: what happened to a stream, its results, and the events of the rules."""
+OnEvents: TypeAlias = Callable[[Sequence[WorkerEvent]], None]
 HUNG_SECONDS = 120.0
 """An engine that has not finished a step for so long is taken for hung: on a CPU a batch may be slow."""
 
@@ -33,6 +37,8 @@ class WorkerSettings:
     preview_width: int = 640
     """Width in pixels of the frames that are drawn for clients."""
     preview_frames_per_second: float = 10.0
+    events: EventSettings | None = None
+    """Rules of events; None looks for none."""
 
 
 @dataclass(frozen=True)

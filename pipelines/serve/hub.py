@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from memvit.boxes.match import PersonMatcher
+from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.jsonl import live_record, to_record
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
-from memvit.streams.watcher import ClipResult, StreamEvent
+from memvit.streams.watcher import ClipResult
 from memvit.types import Clip
+
+from .handle import WorkerEvent
 
 MAX_REPLAYED_EVENTS = 120
 """Bound of the events of a stream in a `StreamHistory`: a new client, or one that lost its connection, gets them."""
@@ -39,7 +42,7 @@ class PublishedEvent:
     number: int
     stream_id: str
     kind: str
-    """`result`, or what happened: opened, stalled, lost, session, ended, failed, removed."""
+    """`result`, `event` of a rule, or what happened: opened, stalled, lost, session, ended, failed, removed."""
     data: str
     """JSON."""
 
@@ -102,12 +105,14 @@ class EventHub:
         self._numbers = itertools.count(int(time.time() * 1000))
         self.is_closed = False
 
-    def publish(self, event: StreamEvent) -> None:
+    def publish(self, event: WorkerEvent) -> None:
         """Send an event of a stream to its subscribers."""
         with self._lock:
             history = self._histories.setdefault(event.stream_id, StreamHistory())
             if isinstance(event, ClipResult):
                 self._send(event.stream_id, "result", self._record(history, event))
+            elif isinstance(event, Event):
+                self._send(event.stream_id, "event", event.to_record())
             elif not isinstance(event, Clip):
                 self._send(event.stream_id, *_kind_and_data(event))
 

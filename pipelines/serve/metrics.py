@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from memvit.events.event import Event
 from memvit.results.result import Latency
 from memvit.streams.events import ReaderStatus
 
@@ -44,6 +45,9 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._events = Counter(
+            "memvit_events", "Events of the rules that began", ["stream", "rule"], registry=self._registry
+        )
         self._batch = Histogram(
             "memvit_batch_clips", "Clips answered at once", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self._registry
         )
@@ -55,6 +59,12 @@ class Metrics:
             self._latency.labels("all").observe(latency.seconds)
             for part in ("decode", "queue", "boxes", "model"):
                 self._latency.labels(part).observe(getattr(latency, f"{part}_seconds"))
+
+    def told(self, events: Sequence[Event]) -> None:
+        """Count events of the rules that have begun."""
+        for event in events:
+            if event.state == "new":
+                self._events.labels(event.stream_id, event.rule).inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -20,12 +20,11 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from memvit.engine.settings import ModelSettings
 from memvit.runtime.threads import share_threads
 from memvit.streams.events import ReaderStatus, StreamStats
-from memvit.streams.watcher import StreamEvent
 from memvit.types import MemvitError
 from pipelines.cluster import Cluster
 
 from .event_buffer import EventBuffer
-from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerHandle, WorkerSettings
+from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
 from .resume import ResumeState
 from .worker import EngineWorker
 
@@ -44,7 +43,7 @@ CONNECTING = ReaderStatus("connecting", False, None, 0, None, None, 0.0, None, S
 class Report:
     """What has happened in an actor since its last report."""
 
-    events: list[StreamEvent]
+    events: list[WorkerEvent]
     statuses: dict[str, ReaderStatus]
     is_healthy: bool
     failure: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from memvit.engine.snapshot import StreamSnapshot
 from memvit.streams.session import Resumption
@@ -24,6 +25,10 @@ class ResumeState:
     """Size of the frames, as in `ReaderStatus.size`."""
     snapshot: StreamSnapshot | None = None
     """The memory; None for a stream without one."""
+    run: str = ""
+    """A part of the ids of the stream's events; another one each time that a stream is added."""
+    events: dict[str, Any] | None = None
+    """State of the stream's events, as in `StreamEvents.state`; None where there are no rules."""
 
     def without_memory(self) -> ResumeState:
         """The same place in time, for a new session."""

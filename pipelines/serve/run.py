@@ -17,6 +17,7 @@ from rich.console import Console
 
 import memvit
 from memvit.engine.settings import ModelSettings, model_name
+from memvit.events.rules_file import check_actions
 from memvit.models import state_digest
 from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
@@ -26,11 +27,13 @@ from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from .app import make_app
 from .auth import is_loopback
 from .connections import connection_options
+from .event_options import NO_EVENTS, EventOptions
 from .handle import WorkerHandle, WorkerSettings
 from .requests import ServerInfo
 from .service import ServeOptions, Service
 from .sources import SourceRules
 from .worker import EngineWorker
+from .worker_events import EventSettings
 
 STOP_SECONDS = 5
 
@@ -93,13 +96,17 @@ def make_service(
     policy: LivePolicy | None = None,
     engines: int = 1,
     address: str | None = None,
+    events: EventOptions = NO_EVENTS,
 ) -> Service:
     """A service with a loaded model, in this process; on Ray for several engines, or at an `address` of a cluster.
 
-    MemvitError if the model cannot be loaded, or Ray or the cluster cannot be used.
+    MemvitError if the model cannot be loaded or knows no action of a rule, or Ray or the cluster cannot be used.
     """
-    worker_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits)
     engine, labels, boxes = settings.build()
+    if events.rules is not None:
+        check_actions(events.rules, labels)
+    event_settings = EventSettings(events.rules, labels) if events.rules is not None else None
+    worker_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits, events=event_settings)
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing
     info = ServerInfo(
@@ -119,6 +126,7 @@ def make_service(
         state=state,
         save_every_seconds=save_every_seconds,
         policy=policy or LivePolicy(),
+        events=events,
     )
     workers: list[WorkerHandle] = []
     if engines > 1 or address is not None:

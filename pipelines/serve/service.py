@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.streams.events import ReaderStatus, SessionBegan
 from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
-from memvit.streams.watcher import ClipResult, StreamEvent
+from memvit.streams.watcher import ClipResult
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
 
 from .addresses import AddressRules
-from .handle import WatchRequest, WorkerHandle, WorkerSettings
+from .event_options import NO_EVENTS, EventOptions
+from .handle import WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
 from .hub import EventHub
 from .ids import free_id, is_id
 from .metrics import Metrics
@@ -28,6 +31,7 @@ from .saving import Saver
 from .sources import SourceRules
 from .state import SavedStream, StateFolder
 from .stream_log import log_event
+from .told_events import ToldEvents
 
 log = logging.getLogger("memvit.serve")
 MAX_PENDING_CHANGES = 16
@@ -48,6 +52,7 @@ class ServeOptions:
     """Seconds between two savings of a stream: after a kill it goes on with a memory that is at most so old."""
     policy: LivePolicy = field(default_factory=LivePolicy)
     """Policy of the streams whose request says nothing else."""
+    events: EventOptions = NO_EVENTS
 
 
 class TooManyStreams(MemvitError):
@@ -88,6 +93,7 @@ class Service:
         self.labels, self.options = labels, options
         self.hub = EventHub(labels, top_k=options.top_k, hop_seconds=options.worker.hop_seconds)
         self.metrics = Metrics(self._statuses)
+        self.told = ToldEvents(options.events, self.metrics)
         self._workers = workers
         folder = StateFolder(options.state) if options.state else None
         self._saver = Saver(folder, options.info.model, options.save_every_seconds)
@@ -137,6 +143,7 @@ class Service:
         self._saver.stop()
         for worker in self._workers:
             self._saver.save_last(worker.close())
+        self.told.close()
 
     @property
     def is_healthy(self) -> bool:
@@ -233,8 +240,9 @@ class Service:
         except KeyError:
             raise UnknownStream(f"there is no stream {stream_id}") from None
 
-    def _publish(self, events: Sequence[StreamEvent]) -> None:
+    def _publish(self, events: Sequence[WorkerEvent]) -> None:
         """Called by the thread of a worker."""
+        self.told.add([event for event in events if isinstance(event, Event) and event.stream_id in self._entries])
         for event in events:
             if event.stream_id in self._entries:  # otherwise the stream was removed meanwhile
                 self.hub.publish(event)
@@ -273,6 +281,7 @@ class Service:
             if stream_id in self._entries:
                 raise StreamExists(f"there is a stream {stream_id} already; remove it first, or choose another id")
             request = request.model_copy(update={"id": stream_id})
+            resume_state = resume_state or ResumeState(run=f"{time.time():.6f}")
             loads = [sum(entry.worker is worker for entry in self._entries.values()) for worker in self._workers]
             worker = self._workers[loads.index(min(loads))]
             if not self._saver.add(stream_id, request, worker, resume_state) and must_be_saved:

@@ -23,7 +23,7 @@ SUFFIX = ".stream"
 FORMAT = 2
 _FORMAT_1_FIELDS = {"heard_unix": "last_frame_unix"}
 """Format 1 called the resume state `standing`, and named one of its fields differently."""
-RESUME_FIELDS = ("session", "last_centre_seconds", "ahead_seconds", "last_frame_unix", "size")
+RESUME_FIELDS = ("session", "last_centre_seconds", "ahead_seconds", "last_frame_unix", "size", "run", "events")
 
 
 @dataclass(frozen=True)

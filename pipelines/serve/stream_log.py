@@ -6,12 +6,13 @@ import logging
 
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
-from memvit.streams.watcher import StreamEvent
+
+from .handle import WorkerEvent
 
 log = logging.getLogger("memvit.serve")
 
 
-def log_event(event: StreamEvent) -> None:
+def log_event(event: WorkerEvent) -> None:
     """Warnings for what an operator should see; openings and ends at level INFO; results are not logged."""
     match event:
         case StreamLost(stream_id=stream_id, reason=reason, retry_seconds=seconds):

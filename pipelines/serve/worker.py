@@ -24,6 +24,7 @@ from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerSett
 from .proxy import CheckingProxy, proxy_for
 from .resume import ResumeState
 from .sources import open_checked
+from .worker_events import WorkerEvents
 
 log = logging.getLogger("memvit.serve")
 Returned = TypeVar("Returned")
@@ -55,6 +56,8 @@ class EngineWorker:
         """Session, and centre in seconds, of the last answered clip of each stream."""
         self._resumed_from: dict[str, ResumeState] = {}
         """Where an earlier run left each resumed stream."""
+        self._events = WorkerEvents(settings.events, settings.hop_seconds)
+        self._on_events: OnEvents = lambda events: None
         self._commands = CommandQueue()
         self._stopping = threading.Event()
         self._last_step_at = time.monotonic()
@@ -70,9 +73,10 @@ class EngineWorker:
 
     def start(self, on_events: OnEvents) -> None:
         """Warm the model up, and start the thread."""
+        self._on_events = on_events
         self._watcher.warm_up()
         self._last_step_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, args=(on_events,), name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
     def close(self) -> dict[str, ResumeState]:
@@ -127,7 +131,7 @@ class EngineWorker:
 
     # The thread of the engine calls what follows.
 
-    def _run(self, on_events: OnEvents) -> None:
+    def _run(self) -> None:
         try:
             while not self._stopping.is_set():
                 self._commands.run_all()
@@ -136,13 +140,13 @@ class EngineWorker:
                     if isinstance(event, ClipResult):
                         self._last_answered[event.stream_id] = event.result.session, event.result.centre_seconds
                 if events:
-                    on_events(events)
+                    self._on_events(self._events.with_consequences(events, self.status))
                 self._last_step_at = time.monotonic()
             self._commands.run_all()
         except Exception as error:
-            self._fail(error, on_events)
+            self._fail(error)
 
-    def _fail(self, error: Exception, on_events: OnEvents) -> None:
+    def _fail(self, error: Exception) -> None:
         """The engine has ended for good: say so of every stream, stop reading, and refuse what is asked."""
         self.failure = str(error) if isinstance(error, MemvitError) else f"the engine has ended ({error!r})"
         log.error("%s", self.failure, exc_info=None if isinstance(error, MemvitError) else error)
@@ -151,11 +155,12 @@ class EngineWorker:
         self._close_proxies()
         for stream_id in failed:
             self._readers[stream_id].fail(self.failure)
-        on_events([StreamFailed(stream_id, self.failure) for stream_id in failed])
+        self._on_events([StreamFailed(stream_id, self.failure) for stream_id in failed])
         self._commands.refuse_all(EngineDown(self.failure))
 
     def _add(self, request: WatchRequest) -> None:
         stream_id, location, policy = request.stream_id, request.location, request.policy
+        self._events.begin(stream_id, request.resume_state)
         from_seconds = self._restore(request)
         proxy = None
         if request.addresses is not None:
@@ -200,6 +205,8 @@ class EngineWorker:
         return max(0.0, min(first, centre))
 
     def _remove(self, stream_id: str) -> None:
+        if ended := self._events.end(stream_id):
+            self._on_events(ended)
         self._watcher.remove(stream_id)
         self._readers.pop(stream_id, None)
         self._last_answered.pop(stream_id, None)
@@ -224,6 +231,7 @@ class EngineWorker:
         if self._engine.plan is not None:  # without memory, an old snapshot would be taken for the present one
             with suppress(KeyError):
                 snapshot = self._watcher.snapshot(stream_id)
+        run, event_state = self._events.saved(stream_id)
         return ResumeState(
             session=session,
             last_centre_seconds=centre_seconds,
@@ -231,4 +239,6 @@ class EngineWorker:
             last_frame_unix=time.time() - status.silent_seconds,
             size=status.size,
             snapshot=snapshot,
+            run=run,
+            events=event_state,
         )

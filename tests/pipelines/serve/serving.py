@@ -16,11 +16,13 @@ from memvit.labels import labels_for
 from memvit.models import MODELS
 from pipelines.serve.addresses import AddressRules
 from pipelines.serve.app import make_app
+from pipelines.serve.event_options import NO_EVENTS
 from pipelines.serve.handle import WorkerSettings
 from pipelines.serve.requests import ServerInfo
 from pipelines.serve.service import ServeOptions, Service
 from pipelines.serve.sources import SourceRules
 from pipelines.serve.worker import EngineWorker
+from pipelines.serve.worker_events import EventSettings
 
 
 def make_service(
@@ -35,12 +37,14 @@ def make_service(
     """A service that offers the files of a folder."""
     engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
     labels = labels_for(80, "ava")
+    events = options.get("events", NO_EVENTS)
+    event_settings = EventSettings(events.rules, labels) if events.rules is not None else None
     info = ServerInfo(
         version="0", model=model, classes=list(labels.names), hop_seconds=1.0, clip_seconds=1.0, engines=1,
         max_streams=max_streams, memory_reads=[2, 4],
     )  # fmt: skip
     chosen = ServeOptions(info, SourceRules(folders=(folder,), addresses=addresses or AddressRules()), **options)
-    return Service([EngineWorker(engine, open_boxes("full"), WorkerSettings())], labels, chosen)
+    return Service([EngineWorker(engine, open_boxes("full"), WorkerSettings(events=event_settings))], labels, chosen)
 
 
 def client_of(service: Service) -> TestClient:

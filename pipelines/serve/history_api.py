@@ -1,0 +1,85 @@
+"""The part of the API that tells what happened: events of the rules, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from memvit.results.wall_clock import unix_of
+
+from .event_history import EventQuery
+from .ids import ID_PATTERN
+from .requests import Problem
+from .service import Service
+
+MAX_LIMIT = 1000
+CURSOR = r"^-?[0-9.e+-]{1,32}~[0-9a-f]{16}$"
+CSV_COLUMNS = (
+    "id", "rule", "stream", "person", "action", "state", "start_seconds", "end_seconds", "start_time", "end_time",
+    "peak_score", "mean_score", "zone",
+)  # fmt: skip
+Text = Annotated[str | None, Query(max_length=200)]
+TimeOfDay = Annotated[
+    str | None, Query(max_length=40, description="ISO 8601, in UTC unless it names a zone: 2026-05-01T12:00:00")
+]
+
+
+class HistoryPage(BaseModel):
+    """Events, newest first."""
+
+    events: list[dict[str, Any]]
+    cursor: Annotated[str | None, Field(description="Ask with it for the events that follow; null after the last.")]
+
+
+def add_history(app: FastAPI, service: Service) -> None:
+    """Add the routes to an application."""
+
+    @app.get("/api/history", responses={400: {"model": Problem}, 401: {"model": Problem}, 403: {"model": Problem}})
+    def get_history(
+        stream: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+        rule: Text = None,
+        action: Text = None,
+        person: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+        from_time: Annotated[TimeOfDay, Query(alias="from")] = None,
+        to_time: Annotated[TimeOfDay, Query(alias="to")] = None,
+        cursor: Annotated[str | None, Query(pattern=CURSOR)] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+        format: Literal["json", "csv"] = "json",
+    ) -> Any:
+        """Events of the rules that began at or after `from` and before `to`, newest first, each as it was told last."""
+        query = EventQuery(stream, rule, action, person, _unix(from_time), _unix(to_time))
+        try:
+            events, following = service.told.history.find(query, limit, cursor)
+        except (ValueError, OverflowError) as error:
+            raise HTTPException(400, "this cursor is not one of this server") from error
+        if format == "csv":
+            headers = {"Content-Disposition": "attachment; filename=events.csv"}
+            return Response(_csv_text(events), media_type="text/csv; charset=utf-8", headers=headers)
+        return HistoryPage(events=events, cursor=following)
+
+
+def _unix(text: str | None) -> float | None:
+    try:
+        return None if text is None else unix_of(text)
+    except (ValueError, OverflowError) as error:
+        raise HTTPException(400, f"{text!r} is not a time such as 2026-05-01T12:00:00Z") from error
+
+
+def _csv_text(events: list[dict[str, Any]]) -> str:
+    """A line of names, and a line for each event. What a spreadsheet would take for a formula gets an apostrophe."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV_COLUMNS)
+    for event in events:
+        writer.writerow([_cell(event.get(name)) for name in CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and re.match(r"[=+\-@\t\r]", value) else value
