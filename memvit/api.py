@@ -15,6 +15,7 @@ from memvit.streams.group import StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_camera, is_retried_at_first, is_url, unique_names
 from memvit.video.sources.preflight import check_sources
@@ -30,6 +31,7 @@ def watch(
     random_weights: bool = False,
     labels: str | Path | None = None,
     boxes: str | None = None,
+    track_rate: float = DEFAULT_TRACK_RATE,
     hop_seconds: float = 1.0,
     device: str = "auto",
     precision: str = "auto",
@@ -47,6 +49,7 @@ def watch(
         random_weights: an untrained model, to try things out.
         labels: class names, a file.
         boxes: where the people are: "full", an AVA-format CSV, or a torchvision detector (the default).
+        track_rate: how many times a second a detector looks for people between clips, so that they keep their number.
         hop_seconds: seconds from clip to clip.
         device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
         precision: "float32", "bfloat16", or, on a CPU, "int8"; "auto" is bfloat16 on a GPU.
@@ -56,7 +59,8 @@ def watch(
         on_event: is called with every event: opened, lost and ended streams, new sessions, and the results themselves.
 
     Yields:
-        Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where.
+        Results in the order of each stream; `result.actions()` names what was seen, `result.boxes` says where, and
+        `result.boxes.persons` who it was.
 
     Raises:
         MemvitError: no source can be opened, the model, its weights or the boxes cannot be loaded, or the last source
@@ -76,7 +80,7 @@ def watch(
     check_sources(locations)
     settings.check_boxes(unique_names(locations))
     engine, names, people = settings.build()
-    watcher = Watcher(engine, people, hop_seconds=hop_seconds, limits=limits)
+    watcher = Watcher(engine, people, hop_seconds=hop_seconds, track_rate=track_rate, limits=limits)
     if any(is_url(location) or is_camera(location) for location in locations):
         watcher.warm_up()
     try:

@@ -87,6 +87,10 @@ class Clip:
     """`time.monotonic()` when the clip was complete."""
 
 
+NO_PERSON = -1
+"""The number of a box that is no person, or not yet."""
+
+
 @dataclass(frozen=True, eq=False)
 class PersonBoxes:
     """The boxes of the people in one clip."""

@@ -38,6 +38,11 @@ def missed_note(stats: StreamStats | None) -> str:
     return f"clips missing: {stats.missed_clips}{late}"
 
 
+def thinned_note(stats: StreamStats | None) -> str:
+    """In how many frames people were not followed because the model did not keep up, as text; empty if in none."""
+    return f"frames without detection: {stats.thinned_track_frames}" if stats and stats.thinned_track_frames else ""
+
+
 def print_seen(summary: WatchSummary, labels: Labels, console: Console) -> None:
     """Print what was seen in each stream, one line for each person."""
     for stream in summary.streams:
@@ -118,7 +123,7 @@ class WatchProgress:
         """Print what was watched, how fast, and where the results are."""
         for stream in summary.streams:
             if stream.clips:
-                notes = [stream.note, missed_note(stream.stats)]
+                notes = [stream.note, missed_note(stream.stats), thinned_note(stream.stats)]
                 note = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
                 self._console.print(f"{stream.stream_id}: {stream.clips} clips{note}", markup=False)
             if stream.video_failure:

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memvit.types import Clip, MemvitError, PersonBoxes
+from memvit.types import NO_PERSON, Clip, MemvitError, PersonBoxes
 
 COLUMNS = "video,second,x1,y1,x2,y2[,action[,person or score[,person]]]"
-NO_PERSON = -1
 SCORE_THRESHOLD = 0.9
 """The official score threshold for predicted boxes."""
 

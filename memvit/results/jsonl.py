@@ -11,7 +11,9 @@ missed      number of clips that are missing before this one, if any: late ones,
 condition   "frozen" or "black", if the picture does not change or shows nothing
 time        for a live stream: time of day of `seconds` in UTC, by the arrival of the clip's last frame
 latency     for a live stream: seconds from the arrival of the clip's last frame to this result, and its parts
-people      for an action model: a list of {"box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]}
+people      for an action model: a list of {"person", "box": [x1, y1, x2, y2] in 0..1, "box_score", "actions": […]};
+            "person" is the person's number in this session of the stream, null for a box that is no person yet, and is
+            left out where nobody is tracked
 actions     for a clip classifier, in the place of `people`: a list of {"id", "name", "score"}, best first
 """
 
@@ -25,6 +27,7 @@ from memvit.labels import Labels
 from memvit.results.result import Latency, Result, top_actions
 from memvit.results.text_file import TextFileWriter
 from memvit.results.wall_clock import utc_text
+from memvit.types import NO_PERSON, PersonBoxes
 
 
 class JsonLinesWriter(TextFileWriter):
@@ -115,10 +118,20 @@ def to_record(result: Result, labels: Labels, *, top_k: int = 5, all_scores: boo
     else:
         record["people"] = [
             {
+                **number,
                 "box": [round(float(side), 4) for side in box],
                 "box_score": round(float(score), 4),
                 "actions": actions_of_person,
             }
-            for box, score, actions_of_person in zip(result.boxes.xyxy, result.boxes.scores, actions, strict=True)
+            for number, box, score, actions_of_person in zip(
+                _numbers(result.boxes), result.boxes.xyxy, result.boxes.scores, actions, strict=True
+            )
         ]
     return record
+
+
+def _numbers(boxes: PersonBoxes) -> list[dict[str, int | None]]:
+    """The item "person" of each box, or nothing where nobody is tracked."""
+    if boxes.persons is None:
+        return [{} for _ in range(len(boxes))]
+    return [{"person": number if number != NO_PERSON else None} for number in boxes.persons.tolist()]

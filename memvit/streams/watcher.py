@@ -24,6 +24,7 @@ from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
 from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.sampler import ClipSampler
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_always_live
 from memvit.video.sources.open import open_source
@@ -31,9 +32,6 @@ from memvit.video.sources.source import Source
 
 POLL_SECONDS = 0.2
 """The longest time that a step waits while nothing is ready; connections are checked at this interval."""
-DEFAULT_TRACK_RATE = 8.0
-"""Detections a second between keyframes: people who cross at arm's length are told apart, at a third of a camera's
-frames."""
 NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 

@@ -12,24 +12,16 @@ from memvit.json_text import json_text
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import INTERRUPTED, console, one_sentence
 
+from .option_groups import ModelOptions, with_option_groups
 from .options import (
-    Boxes,
-    BoxesThreshold,
-    BoxesWeights,
-    Checkpoint,
-    Device,
     FramesPerSecond,
     Hop,
-    LabelFile,
     Limits,
-    ModelName,
-    NoMemory,
-    Precision,
-    RandomWeights,
     Start,
 )
 
 
+@with_option_groups
 def extract_command(
     inputs: Annotated[
         list[str],
@@ -38,16 +30,8 @@ def extract_command(
         ),
     ],
     out: Annotated[str, typer.Option(help="The archive: a local path or a URL (s3://bucket/archive.zarr).")],
-    model: ModelName = None,
-    checkpoint: Checkpoint = None,
-    random_weights: RandomWeights = False,
-    labels: LabelFile = None,
-    no_memory: NoMemory = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    boxes: Boxes = None,
-    boxes_weights: BoxesWeights = None,
-    boxes_threshold: BoxesThreshold = None,
+    *,
+    model_options: ModelOptions,
     hop: Hop = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     segment: Annotated[
@@ -104,7 +88,6 @@ def extract_command(
     ] = None,
 ) -> None:
     """Write features and actions of many videos into one Zarr store. Run it again after interruptions: it continues."""
-    from memvit.engine.settings import ModelSettings
     from memvit.video.sources.location import is_url, source_name
     from pipelines.extract.inputs import find_videos
     from pipelines.extract.progress import ExtractProgress
@@ -118,18 +101,7 @@ def extract_command(
         if report is not None:
             check_file(report, "--report")
         locations = find_videos(inputs, lambda note: console.print(f"note: {note}", markup=False, soft_wrap=True))
-        settings = ModelSettings(
-            model,
-            checkpoint,
-            random_weights,
-            labels,
-            device,
-            precision,
-            not no_memory,
-            boxes,
-            boxes_weights,
-            boxes_threshold,
-        )
+        settings = model_options.settings()
         settings.check_boxes([source_name(location) for location in locations])
         setup = set_up(
             settings,

@@ -109,6 +109,15 @@ RulesFile: TypeAlias = Annotated[
         rich_help_panel="Events",
     ),
 ]
+TrackRate: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=60,
+        help="Times a second that it looks for people, to follow them from clip to clip; 0: once a clip.",
+        rich_help_panel=_DETECTOR,
+    ),
+]
 Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
 FramesPerSecond: TypeAlias = Annotated[
     float, typer.Option(min=0.1, help="Frame rate of a folder of frames.", rich_help_panel=_TIME)

@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import console, one_sentence
 
+from .option_groups import LiveOptions, ModelOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
-    Boxes,
-    BoxesThreshold,
-    BoxesWeights,
-    Checkpoint,
-    Device,
     Hop,
-    LabelFile,
     Limits,
-    MaxAge,
-    MemoryTimeout,
-    ModelName,
-    NoMemory,
-    OverflowOption,
-    Precision,
-    RandomWeights,
     RulesFile,
+    TrackRate,
 )
-
-if TYPE_CHECKING:
-    from memvit.streams.policy import Overflow
 
 _SERVER = "Server"
 
 
+@with_option_groups
 def serve_command(
     sources: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE…", help="Streams to watch from the start.")
     ] = None,
-    model: ModelName = None,
-    checkpoint: Checkpoint = None,
-    random_weights: RandomWeights = False,
-    labels: LabelFile = None,
-    no_memory: NoMemory = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    boxes: Boxes = None,
-    boxes_weights: BoxesWeights = None,
-    boxes_threshold: BoxesThreshold = None,
+    *,
+    model_options: ModelOptions,
+    track_rate: TrackRate = DEFAULT_TRACK_RATE,
     hop: Hop = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     realtime: Annotated[
@@ -60,9 +41,7 @@ def serve_command(
             rich_help_panel=LIVE_PANEL,
         ),
     ] = False,
-    overflow: OverflowOption = "auto",
-    max_age: MaxAge = 2.0,
-    memory_timeout: MemoryTimeout = 30.0,
+    live_options: LiveOptions,
     max_streams: Annotated[
         int, typer.Option(min=1, help="Largest number of streams.", rich_help_panel=LIVE_PANEL)
     ] = 64,
@@ -137,9 +116,7 @@ def serve_command(
     ] = 10.0,
 ) -> None:
     """Watch live streams, added and removed at any time: a web page, and an API with results, pictures and metrics."""
-    from memvit.engine.settings import ModelSettings
     from memvit.events.rules_file import load_rules
-    from memvit.streams.policy import LivePolicy
     from memvit.types import MemvitError
 
     with one_sentence():
@@ -151,18 +128,7 @@ def serve_command(
         except ImportError as error:
             raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
         check_address(host, token)
-        settings = ModelSettings(
-            model,
-            checkpoint,
-            random_weights,
-            labels,
-            device,
-            precision,
-            not no_memory,
-            boxes,
-            boxes_weights,
-            boxes_threshold,
-        )
+        settings = model_options.settings()
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
             folders=tuple(allow_folder or ()),
@@ -173,13 +139,12 @@ def serve_command(
             settings,
             source_rules,
             hop_seconds=hop,
+            track_rate=track_rate,
             limits=limits,
             max_streams=max_streams,
             state=state,
             save_every_seconds=save_every,
-            policy=LivePolicy(
-                overflow=cast("Overflow", overflow), max_age_seconds=max_age, memory_timeout_seconds=memory_timeout
-            ),
+            policy=live_options.policy(),
             engines=engines,
             address=address,
             events=EventOptions(load_rules(rules) if rules is not None else None, history, history_days),

@@ -5,38 +5,25 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import INTERRUPTED, console, one_sentence
 
+from .option_groups import LiveOptions, ModelOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
-    Boxes,
-    BoxesThreshold,
-    BoxesWeights,
-    Checkpoint,
-    Device,
     FramesPerSecond,
     Hop,
-    LabelFile,
     Limits,
-    MaxAge,
-    MemoryTimeout,
-    ModelName,
-    NoMemory,
-    OverflowOption,
-    Precision,
-    RandomWeights,
     RulesFile,
     Start,
+    TrackRate,
 )
-
-if TYPE_CHECKING:
-    from memvit.streams.policy import Overflow
 
 
 def _positive(seconds: float | None) -> float | None:
@@ -46,6 +33,7 @@ def _positive(seconds: float | None) -> float | None:
     return seconds
 
 
+@with_option_groups
 def watch_command(
     sources: Annotated[
         list[str],
@@ -53,16 +41,9 @@ def watch_command(
             metavar="SOURCE…", help="Files, URLs (rtsp, http, hls …), cameras (/dev/video0) or folders of AVA frames."
         ),
     ],
-    model: ModelName = None,
-    checkpoint: Checkpoint = None,
-    random_weights: RandomWeights = False,
-    labels: LabelFile = None,
-    no_memory: NoMemory = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    boxes: Boxes = None,
-    boxes_weights: BoxesWeights = None,
-    boxes_threshold: BoxesThreshold = None,
+    *,
+    model_options: ModelOptions,
+    track_rate: TrackRate = DEFAULT_TRACK_RATE,
     hop: Hop = 1.0,
     limits: Limits = DEFAULT_LIMITS,
     until: Annotated[
@@ -71,9 +52,7 @@ def watch_command(
     ] = None,
     frames_per_second: FramesPerSecond = 30.0,
     start: Start = 0.0,
-    overflow: OverflowOption = "auto",
-    max_age: MaxAge = 2.0,
-    memory_timeout: MemoryTimeout = 30.0,
+    live_options: LiveOptions,
     realtime: Annotated[
         bool,
         typer.Option(
@@ -102,6 +81,14 @@ def watch_command(
         bool,
         typer.Option("--ava-csv", help="Write detections as AVA's evaluation reads them.", rich_help_panel="Results"),
     ] = False,
+    ava_csv_persons: Annotated[
+        bool,
+        typer.Option(
+            "--ava-csv-persons",
+            help="The same, with the number of the person in one more column at the end.",
+            rich_help_panel="Results",
+        ),
+    ] = False,
     top_k: Annotated[
         int, typer.Option(min=1, help="Actions for each person in the JSON Lines.", rich_help_panel="Results")
     ] = 5,
@@ -114,10 +101,8 @@ def watch_command(
     ] = False,
 ) -> None:
     """Watch videos or streams: a JSON object for each clip; on request an annotated video, a timeline, AVA's CSV."""
-    from memvit.engine.settings import ModelSettings
     from memvit.events.rules_file import check_actions, load_rules
     from memvit.results.jsonl import to_json
-    from memvit.streams.policy import LivePolicy
     from memvit.streams.watcher import ClipResult
     from memvit.video.sources.location import unique_names
     from memvit.video.sources.preflight import check_sources
@@ -126,24 +111,15 @@ def watch_command(
     from pipelines.watch.run import WatchOptions, open_location, watch
 
     with one_sentence(out):
-        settings = ModelSettings(
-            model,
-            checkpoint,
-            random_weights,
-            labels,
-            device,
-            precision,
-            not no_memory,
-            boxes,
-            boxes_weights,
-            boxes_threshold,
-        )
+        settings = model_options.settings()
         options = WatchOptions(
             out=out,
             hop_seconds=hop,
+            track_rate=track_rate,
             top_k=top_k,
             all_scores=all_scores,
-            ava_csv=ava_csv,
+            ava_csv=ava_csv or ava_csv_persons,
+            ava_csv_persons=ava_csv_persons,
             annotate=annotate,
             annotate_width=annotate_width // 2 * 2,
             timeline=timeline,
@@ -151,9 +127,7 @@ def watch_command(
             frames_per_second=frames_per_second,
             start_seconds=start,
             limits=limits,
-            policy=LivePolicy(
-                overflow=cast("Overflow", overflow), max_age_seconds=max_age, memory_timeout_seconds=memory_timeout
-            ),
+            policy=live_options.policy(),
             realtime=realtime,
             rules=load_rules(rules) if rules is not None else None,
         )

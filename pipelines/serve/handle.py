@@ -11,6 +11,7 @@ from memvit.streams.events import ReaderStatus
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import StreamEvent
 from memvit.types import MemvitError
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 
 from .addresses import AddressRules
@@ -33,6 +34,8 @@ class WorkerSettings:
     """How a worker cuts clips and previews from its streams."""
 
     hop_seconds: float = 1.0
+    track_rate: float = DEFAULT_TRACK_RATE
+    """Detections a second between keyframes."""
     limits: VideoLimits = DEFAULT_LIMITS
     preview_width: int = 640
     """Width in pixels of the frames that are drawn for clients."""

@@ -22,6 +22,7 @@ _STATS = {
     "frames": "Frames that came",
     "clips": "Clips that were answered",
     "late_clips": "Clips left out because the model did not keep up",
+    "thinned_track_frames": "Frames in which nobody was looked for because the model did not keep up",
     "missed_clips": "Clips left out, late or in gaps",
     "frozen_clips": "Clips whose picture did not move",
     "black_clips": "Clips whose picture was black",

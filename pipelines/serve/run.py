@@ -22,6 +22,7 @@ from memvit.models import state_digest
 from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 
 from .app import make_app
@@ -89,6 +90,7 @@ def make_service(
     rules: SourceRules,
     *,
     hop_seconds: float = 1.0,
+    track_rate: float = DEFAULT_TRACK_RATE,
     limits: VideoLimits = DEFAULT_LIMITS,
     max_streams: int = 64,
     state: Path | None = None,
@@ -106,7 +108,7 @@ def make_service(
     if events.rules is not None:
         check_actions(events.rules, labels)
     event_settings = EventSettings(events.rules, labels) if events.rules is not None else None
-    worker_settings = WorkerSettings(hop_seconds=hop_seconds, limits=limits, events=event_settings)
+    worker_settings = WorkerSettings(hop_seconds, track_rate, limits, events=event_settings)
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing
     info = ServerInfo(

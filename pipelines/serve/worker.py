@@ -44,6 +44,7 @@ class EngineWorker:
             engine,
             boxes,
             hop_seconds=settings.hop_seconds,
+            track_rate=settings.track_rate,
             limits=settings.limits,
             preview_width=settings.preview_width,
             preview_frames_per_second=settings.preview_frames_per_second,

@@ -25,6 +25,7 @@ from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip, MemvitError
+from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from memvit.video.sources.location import is_camera, is_retried_at_first, is_url, redact, unique_names
 from memvit.video.sources.open import DECODER_THREADS, open_source
@@ -45,9 +46,12 @@ class WatchOptions:
 
     out: Path
     hop_seconds: float = 1.0
+    track_rate: float = DEFAULT_TRACK_RATE
+    """Detections a second between keyframes."""
     top_k: int = 5
     all_scores: bool = False
     ava_csv: bool = False
+    ava_csv_persons: bool = False
     annotate: bool = False
     annotate_width: int = 640
     timeline: bool = False
@@ -119,7 +123,11 @@ class StreamFiles:
         self._json = enter(
             JsonLinesWriter(path, labels, top_k=options.top_k, all_scores=options.all_scores, with_latency=is_live)
         )
-        self._csv = enter(AvaCsvWriter(self._path(".csv"), labels)) if options.ava_csv else None
+        self._csv = (
+            enter(AvaCsvWriter(self._path(".csv"), labels, with_persons=options.ava_csv_persons))
+            if options.ava_csv
+            else None
+        )
         self._video = AnnotatedVideoWriter(self._path(".mp4"), labels=labels) if options.annotate else None
 
     def write(self, clip: Clip, result: Result) -> None:
@@ -179,7 +187,12 @@ def watch(
     }
     preview_width = options.annotate_width if options.annotate else None
     watcher = Watcher(
-        engine, boxes, hop_seconds=options.hop_seconds, preview_width=preview_width, limits=options.limits
+        engine,
+        boxes,
+        hop_seconds=options.hop_seconds,
+        track_rate=options.track_rate,
+        preview_width=preview_width,
+        limits=options.limits,
     )
     files: dict[str, StreamFiles] = {}
     with ExitStack() as stack, stop_requested() as stopping:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
 from memvit.results.result import Result
+from memvit.types import NO_PERSON
 
 MIN_SCORE = 0.5
 """An action counts as seen in a clip if its score is at least this."""
@@ -30,6 +30,8 @@ class Span:
 
 @dataclass
 class _Person:
+    session: int
+    """The session of the stream: the next one begins with person 1 again."""
     number: int
     clips: int = 0
     last_clip: int = -1
@@ -43,12 +45,12 @@ class _Person:
 
 
 class Seen:
-    """Collects the results of one stream, in order. People are matched by their boxes, as in the timeline."""
+    """Collects the results of one stream, in order. Boxes that are no person are left out."""
 
     def __init__(self, min_score: float = MIN_SCORE) -> None:
         self._min_score = min_score
-        self._matcher = PersonMatcher()
-        self._people: dict[int, _Person] = {}
+        self._people: dict[tuple[int, int], _Person] = {}
+        self._count = 0
         self._clips = 0
         self._has_people = True
 
@@ -56,9 +58,13 @@ class Seen:
         """Add one result."""
         self._clips += 1 + result.missed_clips
         self._has_people = result.boxes is not None
-        numbers = self._matcher.number(result.boxes.xyxy) if result.boxes is not None else [0]
-        for number, scores in zip(numbers, result.scores, strict=True):
-            person = self._people.setdefault(number, _Person(number))
+        for number, scores in zip(_numbers(result), result.scores, strict=True):
+            if number == NO_PERSON:
+                continue
+            if (key := (result.session, number)) not in self._people:
+                self._people[key] = _Person(*key)
+                self._count += 1
+            person = self._people[key]
             person.clips += 1
             person.last_clip = self._clips
             best = int(scores.argmax())
@@ -67,7 +73,7 @@ class Seen:
                 self._extend(person, action, result.centre_seconds)
         if len(self._people) > 2 * MAX_REMEMBERED_PEOPLE:
             longest = sorted(self._people.values(), key=lambda one: (-(one.last_clip == self._clips), -one.clips))
-            self._people = {person.number: person for person in longest[:MAX_REMEMBERED_PEOPLE]}
+            self._people = {(one.session, one.number): one for one in longest[:MAX_REMEMBERED_PEOPLE]}
 
     def _extend(self, person: _Person, action: int, seconds: float) -> None:
         spans = person.spans.setdefault(action, [])
@@ -83,14 +89,15 @@ class Seen:
         """One line for each of the people seen longest, of at most `width` characters where one action fits."""
         if not self._people:
             return ["nobody was seen"] if self._clips else []
-        longest = sorted(self._people.values(), key=lambda person: (-person.clips, person.number))
-        shown = sorted(longest[:MAX_PEOPLE], key=lambda person: person.number)
+        longest = sorted(self._people.values(), key=lambda person: (-person.clips, person.session, person.number))
+        shown = sorted(longest[:MAX_PEOPLE], key=lambda person: (person.session, person.number))
         lines = []
         for person in shown:
-            title = f"person {person.number + 1}" if self._has_people else "the whole picture"
+            session = f" of session {person.session}" if person.session else ""
+            title = f"person {person.number}{session}" if self._has_people else "the whole picture"
             lines.append(_joined(f"{title}: ", self._actions(person, labels), width))
         if len(longest) > MAX_PEOPLE:
-            lines.append(f"and {self._matcher.count - MAX_PEOPLE} more people, seen for shorter")
+            lines.append(f"and {self._count - MAX_PEOPLE} more people, seen for shorter")
         return lines
 
     def _actions(self, person: _Person, labels: Labels) -> Iterable[str]:
@@ -104,6 +111,15 @@ class Seen:
             for action in order
             for place, span in enumerate(sorted(person.spans[action], key=lambda span: span.first_seconds))
         ]
+
+
+def _numbers(result: Result) -> list[int]:
+    """The number of each row of scores: that of a person, or 0 for the whole picture."""
+    if result.boxes is None:
+        return [0]
+    if result.boxes.persons is None:
+        return [NO_PERSON] * len(result.boxes)
+    return result.boxes.persons.tolist()
 
 
 def short_clock(seconds: float) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from memvit.boxes import open_boxes
 from memvit.labels import Labels
 from memvit.results.ava_csv import AvaCsvWriter
 from memvit.results.jsonl import JsonLinesWriter, to_json
 from memvit.results.result import Result
-from memvit.types import MemvitError, PersonBoxes
+from memvit.types import Clip, MemvitError, PersonBoxes
 
 LABELS = Labels(("run", "sit", "läuft"), first_id=1)
 
@@ -51,6 +52,18 @@ def test_json_has_the_documented_form() -> None:
     assert text == to_json(result(), LABELS, top_k=2)
 
 
+def numbered(*persons: int) -> Result:
+    plain = result()
+    assert plain.boxes is not None
+    return replace(plain, boxes=replace(plain.boxes, persons=np.array(persons)))
+
+
+def test_people_have_their_numbers_first() -> None:
+    people = json.loads(to_json(numbered(3, -1), LABELS))["people"]
+    assert [next(iter(person.items())) for person in people] == [("person", 3), ("person", None)]
+    assert "person" not in json.loads(to_json(result(), LABELS))["people"][0]
+
+
 def test_all_scores_are_all_classes() -> None:
     person = json.loads(to_json(result(), LABELS, all_scores=True))["people"][0]
     assert [action["id"] for action in person["actions"]] == [2, 3, 1]
@@ -80,6 +93,18 @@ def test_ava_csv_has_the_official_form(tmp_path: Path) -> None:
         "cam,0902,0.100,0.367,0.633,0.900,2,0.7000",
         "cam,0902,0.100,0.367,0.633,0.900,3,0.2000",
     ]
+
+
+def test_ava_csv_has_persons_in_its_last_column_where_asked(tmp_path: Path) -> None:
+    """`--boxes` reads them from there again."""
+    with AvaCsvWriter(tmp_path / "out.csv", LABELS, with_persons=True) as writer:
+        writer.write(numbered(3, -1))
+    rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert rows[0] == "cam,0902,0.100,0.214,0.329,0.443,1,0.1000,3"
+    assert rows[-1] == "cam,0902,0.557,0.671,0.786,0.900,3,0.5000,"
+    clip = Clip("cam", 0, 902.0, 901.0, 903.0, np.zeros((1, 2, 2, 3), np.uint8))
+    (boxes,) = open_boxes(str(tmp_path / "out.csv"), score_threshold=0.0).boxes([clip])
+    assert boxes.persons is not None and boxes.persons.tolist() == [3, -1]
 
 
 def test_ava_csv_refuses_fractions_of_seconds_and_missing_boxes(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from memvit.types import TrackFrame
 from memvit.video.clips.open_clip import SharedFrame, nearest
 from memvit.video.sources.source import SAME_SECONDS
 
+DEFAULT_TRACK_RATE = 8.0
+"""Frames a second in which people are looked for: enough to tell those apart who cross, for a third of the work that
+all frames of a camera would need."""
 MAX_FRAMES_OF_A_HOP = 64
 """The largest number of frames from keyframe to keyframe: with a long hop, the rate is lower than asked for, so that
 the images of the clips that wait stay few."""

@@ -18,13 +18,15 @@ from pipelines.watch.seen import Seen
 from tests.video import make
 
 LABELS = Labels(("stand", "walk", "talk to (e.g., self, a person, a group)"))
-LEFT, RIGHT = (0.0, 0.1, 0.3, 0.9), (0.6, 0.1, 0.9, 0.9)
+LEFT, RIGHT = 1, 2
 
 
-def result(second: int, people: dict[tuple[float, ...], list[float]], missed: int = 0) -> Result:
-    boxes = PersonBoxes(np.array(list(people), np.float32).reshape(-1, 4), np.ones(len(people), np.float32))
+def result(second: int, people: dict[int, list[float]], missed: int = 0, session: int = 0) -> Result:
+    """Scores of each person's number."""
+    count, persons = len(people), np.array(list(people), np.int64)
+    boxes = PersonBoxes(np.zeros((count, 4), np.float32), np.ones(count, np.float32), persons)
     scores = np.array(list(people.values()), np.float32).reshape(-1, 3)
-    return Result("s", second, second, second - 1, second + 1, boxes, scores, missed_clips=missed)
+    return Result("s", second, second, second - 1, second + 1, boxes, scores, missed_clips=missed, session=session)
 
 
 def lines(results: list[Result], width: int = 80) -> list[str]:
@@ -45,7 +47,7 @@ def test_consecutive_clips_are_one_span() -> None:
 def test_a_missing_clip_ends_a_span() -> None:
     walks = {LEFT: [0.1, 0.8, 0.0]}
     assert lines([result(0, walks), result(1, walks), result(4, walks, missed=2)]) == ["person 1: walk 0:00–0:01, 0:04"]
-    assert lines([result(0, walks), result(1, {}), result(2, {}), result(3, walks)])[0] == "person 1: walk 0:00"
+    assert lines([result(0, walks), result(1, {}), result(2, {}), result(3, walks)]) == ["person 1: walk 0:00, 0:03"]
 
 
 def test_highest_score_is_shown_if_no_action_scores_enough() -> None:
@@ -70,10 +72,17 @@ def test_memory_of_a_long_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(watch_seen, "MAX_REMEMBERED_PEOPLE", 10)
     seen = Seen()
     for second in range(200):
-        box = LEFT if second % 2 else RIGHT  # too far apart to be one person: always somebody new
-        seen.add(result(second, {box: [0.9, 0.0, 0.0]}, missed=1))
+        seen.add(result(second, {second: [0.9, 0.0, 0.0]}, missed=1))
     found = seen.lines(LABELS)
     assert len(seen._people) <= 20 and len(found) == 9 and found[-1] == "and 192 more people, seen for shorter"
+
+
+def test_people_of_another_session_are_others_and_a_box_may_be_nobody() -> None:
+    walks = [0.1, 0.8, 0.0]
+    later = [result(second, {3: walks}, session=1) for second in (1, 2)]
+    found = lines([result(0, {3: walks, -1: walks}), *later])
+    assert found == ["person 3: walk 0:00", "person 3 of session 1: walk 0:01–0:02"]
+    assert lines([result(0, {-1: walks})]) == ["nobody was seen"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])
