@@ -48,11 +48,12 @@ def describe(image: Image, xyxy: Floats) -> Floats:
 
 
 class _Grid:
-    """Points of N boxes: colours (N, ROWS, COLUMNS) from 0 to 1, and their weights."""
+    """Points of N boxes: red, green, blue and weight, each (N, ROWS, COLUMNS) from 0 to 1."""
 
     def __init__(self, rgb: Floats, weight: Floats) -> None:
-        self.rgb, self.weight = rgb, weight
-        self.light = rgb.mean(axis=-1)
+        self.red, self.green, self.blue = rgb
+        self.light = (self.red + self.green + self.blue) / 3
+        self.weight = weight
 
     @staticmethod
     def read(image: Image, xyxy: Floats) -> _Grid | None:
@@ -68,7 +69,8 @@ class _Grid:
         columns = np.nan_to_num(x * width).clip(0, width - 1).astype(np.intp)
         rows = np.nan_to_num(y * height).clip(0, height - 1).astype(np.intp)
         weight = _middle() * (inside_y[:, :, None] & inside_x[:, None, :])
-        return _Grid(image[rows[:, :, None], columns[:, None, :]].astype(np.float32) / 255, weight)
+        points = image[rows[:, :, None], columns[:, None, :]]
+        return _Grid(np.ascontiguousarray(np.moveaxis(points, -1, 0), dtype=np.float32) / np.float32(255), weight)
 
 
 @cache
@@ -88,11 +90,12 @@ def _parts() -> Floats:
 
 def _colour(grid: _Grid) -> Floats:
     """(N, parts × (HUES + LIGHTS)) soft histograms."""
-    red, green, blue = np.moveaxis(grid.rgb, -1, 0)
-    top, bottom = grid.rgb.max(axis=-1), grid.rgb.min(axis=-1)
+    red, green, blue = grid.red, grid.green, grid.blue
+    top = np.maximum(np.maximum(red, green), blue)
+    bottom = np.minimum(np.minimum(red, green), blue)
     # Saturation of bright pixels can be trusted, that of dark ones is noise.
     chroma = np.minimum((top - bottom) / np.maximum(top, 0.15) * 1.5, 1)
-    hue = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue) * (HUES / (2 * np.pi)) % HUES
+    hue = _circle(np.float32(3**0.5) * (green - blue), 2 * red - green - blue, HUES / (2 * np.pi), HUES)
     light = np.minimum(grid.light, 0.9999) * (LIGHTS - 1)
     return _histogram(
         ((hue, grid.weight * chroma, 0, HUES), (light, grid.weight * (1 - chroma), HUES, LIGHTS)), HUES + LIGHTS
@@ -104,8 +107,14 @@ def _texture(grid: _Grid) -> Floats:
     down, right = np.zeros_like(grid.light), np.zeros_like(grid.light)
     down[:, 1:-1] = grid.light[:, 2:] - grid.light[:, :-2]
     right[:, :, 1:-1] = grid.light[:, :, 2:] - grid.light[:, :, :-2]
-    direction = np.arctan2(down, right) * (DIRECTIONS / np.pi) % DIRECTIONS
+    direction = _circle(down, right, DIRECTIONS / np.pi, DIRECTIONS)
     return _histogram(((direction, grid.weight * np.hypot(down, right), 0, DIRECTIONS),), DIRECTIONS)
+
+
+def _circle(y: Floats, x: Floats, scale: float, bins: int) -> Floats:
+    """Angles in bins, from 0 to `bins`; half a turn is enough where the scale is that of half a turn."""
+    angle = np.arctan2(y, x) * np.float32(scale)
+    return np.where(angle < 0, angle + np.float32(bins), angle)
 
 
 def _histogram(kinds: tuple[tuple[Floats, Floats, int, int], ...], bins: int) -> Floats:
