@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore, MemoryStore
+from zarr.storage import MemoryStore
 
 import memvit
 from memvit.store.copying import copy_arrays, remove_arrays
@@ -26,14 +25,16 @@ from memvit.store.documents import (
     DamagedDocument,
     child_names,
     document_key,
-    is_intact,
     read_attributes,
     remove_group,
     with_checksum,
     write_group,
 )
 from memvit.store.errors import StoreError, store_errors
+from memvit.store.find import Interval, Query, find
 from memvit.store.layout import damaged_arrays, write_video
+from memvit.store.opening import UNFINISHED, open_store, read_description
+from memvit.store.parallel import in_order
 from memvit.store.provenance import (
     LAYOUT,
     WITHOUT_PERSONS,
@@ -52,8 +53,6 @@ SMALL_ROWS = 1 << 14
 """The arrays of a video with at most so many clips and people together are built in memory, in less than 100 MB."""
 MAX_NAME = 80
 """Length of the readable part of a video's id, in characters."""
-UNFINISHED = ".partial"
-"""Zarr writes a file under a name that ends so, and renames it; a killed process leaves such files behind."""
 
 
 class Archive:
@@ -79,11 +78,11 @@ class Archive:
         if not is_url(location) and Path(location).exists() and not Path(location).is_dir():
             raise StoreError(f"{shown}: this is something else than an archive; name another place")
         with store_errors(shown):
-            store = _store(location, read_only=False)
+            store = open_store(location, read_only=False)
             inside = [name for name in child_names(store, "") if not name.endswith(UNFINISHED)]
             is_ours = "videos" in inside and set(inside) <= {"videos", "work"}
             try:
-                content = _description(store, shown)
+                content = read_description(store, shown)
             except DamagedDocument as error:
                 if not is_ours:
                     raise StoreError(f"{shown}: this is something else than an archive; name another place") from error
@@ -115,8 +114,8 @@ class Archive:
             raise StoreError(f"{shown}: there is no such archive; check the path")
         with store_errors(shown):
             try:
-                store = _store(location, read_only=True)
-                content = _description(store, shown)
+                store = open_store(location, read_only=True)
+                content = read_description(store, shown)
                 if content is None and child_names(store, "videos"):
                     raise DamagedDocument(f"{DOCUMENT} is missing")
                 if content is None:
@@ -142,16 +141,39 @@ class Archive:
         state = self._state(video_id, f"work/{video_id}")
         return state if state is not None and state.replaces else None
 
+    def video_ids(self) -> list[str]:
+        """Return the ids of all videos, sorted."""
+        with store_errors(self.location):
+            return [name for name in child_names(self.root.store, "videos") if not name.endswith(UNFINISHED)]
+
     def videos(self) -> Iterator[VideoState]:
         """Yield the states of all videos, sorted by id."""
-        for name in child_names(self.root.store, "videos"):
-            state = None if name.endswith(UNFINISHED) else self.video(name)
-            if state is not None:
-                yield state
+        yield from (state for state in in_order(self.video, self.video_ids()) if state is not None)
+
+    def find(
+        self,
+        actions: str | Sequence[str],
+        *,
+        min_score: float = 0.5,
+        min_seconds: float = 0.0,
+        merge_seconds: float = 0.0,
+        person: int | None = None,
+        video: str | None = None,
+    ) -> Iterator[Interval]:
+        """Yield when somebody does one of some actions, see `Query`. Raises StoreError if a video is damaged."""
+        names = (actions,) if isinstance(actions, str) else tuple(actions)
+        return find(self, Query(names, min_score, min_seconds, merge_seconds, person, video))
 
     def group(self, video_id: str) -> zarr.Group:
         """Return the group with the arrays of a video."""
         return self._group(f"videos/{video_id}")
+
+    def array(self, video_id: str, name: str) -> zarr.Array[Any]:
+        """Return an array of a video. Raises KeyError if it has none of this name."""
+        found = self.root[f"videos/{video_id}/{name}"]
+        if not isinstance(found, zarr.Array):
+            raise KeyError(f"{name} of {video_id} is a group; the archive is damaged")
+        return found
 
     def put(self, state: VideoState) -> None:
         """Write the state of a video as one object.
@@ -278,28 +300,6 @@ class Archive:
 
 def _damaged(video_id: str, reason: str) -> VideoState:
     return VideoState(video_id, "", "damaged", reason)
-
-
-def _store(location: str, *, read_only: bool) -> Store:
-    if is_url(location):
-        return FsspecStore.from_url(location, read_only=read_only)
-    return LocalStore(location, read_only=read_only)
-
-
-def _description(store: Store, shown: str) -> dict[str, Any] | None:
-    """Return the attributes that say what made the archive; None if there is no group at all.
-
-    Raises DamagedDocument if they cannot be read or do not fit their checksum.
-    """
-    attributes = read_attributes(store, "")
-    if attributes is None:
-        return None
-    content = attributes.get("memvit")
-    if not isinstance(content, dict):
-        raise StoreError(f"{shown}: this Zarr store is not an archive made by `memvit extract`; name another place")
-    if not is_intact(content):
-        raise DamagedDocument(f"{DOCUMENT} is damaged (it does not fit its checksum)")
-    return content
 
 
 def video_id(location: str) -> str:

@@ -39,6 +39,8 @@ CHUNKS_PER_SHARD = 16
 """A shard is one object of the store, and is built in memory."""
 MAX_CHUNK_ROWS = 1 << 16
 """Largest number of rows of a chunk, for arrays with very short rows."""
+ACTIONS_PER_CHUNK = 8
+"""Chunks of the scores of long videos hold so many actions, so that the scores of one action are found quickly."""
 LEVEL = 3
 """Compression level of zstd."""
 MAX_SHARD_BYTES = 1 << 28
@@ -214,16 +216,12 @@ def _dimensions(name: str, columns: dict[str, Column]) -> tuple[str, ...]:
 
 
 def _create(group: zarr.Group, name: str, column: Column, rows: int, dimensions: tuple[str, ...]) -> _Writer:
-    tail = column.shape[1:]
-    row_bytes = max(1, int(np.prod(tail)) * column.dtype.itemsize)
-    chunk_rows = max(1, min(CHUNK_BYTES // row_bytes, MAX_CHUNK_ROWS, max(rows, 1)))
-    shard_rows = chunk_rows * CHUNKS_PER_SHARD
-    is_sharded = rows > chunk_rows
+    chunks, shards = _chunks(name, column, rows)
     array = group.create_array(
         name,
-        shape=(rows, *tail),
-        chunks=(chunk_rows, *tail),
-        shards=(shard_rows, *tail) if is_sharded else None,
+        shape=(rows, *column.shape[1:]),
+        chunks=chunks,
+        shards=shards,
         dtype=column.dtype,
         compressors=ZstdCodec(level=LEVEL),
         dimension_names=dimensions,
@@ -231,4 +229,18 @@ def _create(group: zarr.Group, name: str, column: Column, rows: int, dimensions:
         fill_value=np.iinfo(np.dtype(f"i{column.dtype.itemsize}")).min if column.dtype.kind == "i" else 0,
         config={"write_empty_chunks": True},
     )
-    return _Writer(array, shard_rows, [])
+    return _Writer(array, (shards or chunks)[0], [])
+
+
+def _chunks(name: str, column: Column, rows: int) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shapes of the chunks and of the shards of an array; None without shards."""
+    tail = column.shape[1:]
+    row_bytes = max(1, math.prod(tail) * column.dtype.itemsize)
+    chunk_rows = max(1, min(CHUNK_BYTES // row_bytes, MAX_CHUNK_ROWS, max(rows, 1)))
+    if rows <= chunk_rows:
+        return (chunk_rows, *tail), None
+    shard_rows = chunk_rows * CHUNKS_PER_SHARD
+    if name != "action_scores" or tail[0] <= ACTIONS_PER_CHUNK:
+        return (chunk_rows, *tail), (shard_rows, *tail)
+    columns = math.ceil(tail[0] / ACTIONS_PER_CHUNK) * ACTIONS_PER_CHUNK
+    return (shard_rows // 8, ACTIONS_PER_CHUNK), (shard_rows, columns)

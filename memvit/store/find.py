@@ -1,0 +1,237 @@
+"""Finds when somebody does something: intervals of consecutive clips in which an action has a high score.
+
+Of each video only the scores of the actions asked for are read, block by block, and the numbers, clips and times of
+blocks in which one of these scores is high enough.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from memvit.store.errors import StoreError, store_errors
+from memvit.store.parallel import in_order
+from memvit.video.sources.location import source_name
+
+if TYPE_CHECKING:
+    from memvit.store.archive import Archive
+    from memvit.store.provenance import Provenance
+    from memvit.store.states import VideoState
+
+Hits: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""Of rows that count: seconds, sessions, numbers of persons (−1 for none) and scores."""
+BLOCK_ROWS = 1 << 16
+"""So many rows of an array are read at a time."""
+TIME_TOLERANCE_SECONDS = 0.0015
+"""Differences of times are compared with this tolerance, as in the rules of events."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for. Times are in seconds."""
+
+    actions: tuple[str, ...]
+    """Names of actions in any letter case, or their ids; the largest of their scores counts."""
+    min_score: float = 0.5
+    """Clips count with at least this score."""
+    min_seconds: float = 0.0
+    """Shorter intervals are left out; an interval lasts from the centre of its first clip to that of its last."""
+    merge_seconds: float = 0.0
+    """An interval ends when the last clip that counts is more than this and one hop ago."""
+    person: int | None = None
+    """The number of the only person who counts."""
+    video: str | None = None
+    """A shell pattern of the id, location or file name of the videos that count."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Clips of one person, or of a video whose people have no numbers, that follow each other."""
+
+    video: str
+    """Id of the video in the archive."""
+    person: int | None
+    """Number of the person in this video; None where there are no numbers, or for boxes that are no person."""
+    start_seconds: float
+    """Centre of the first clip."""
+    end_seconds: float
+    """Centre of the last clip."""
+    peak_score: float
+    """Highest score of the clips that count."""
+    mean_score: float
+    """Mean score of the clips that count."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The object that is written as JSON."""
+        return {
+            "video": self.video,
+            "person": self.person,
+            "start_seconds": round(self.start_seconds, 3),
+            "end_seconds": round(self.end_seconds, 3),
+            "peak_score": round(self.peak_score, 4),
+            "mean_score": round(self.mean_score, 4),
+        }
+
+
+@dataclass
+class _Open:
+    """An interval that has begun and not ended."""
+
+    start_seconds: float
+    last_seconds: float
+    session: int
+    peak: float
+    total: float
+    """Sum of the scores of the clips."""
+    last_score: float
+    """Score of the last clip."""
+    clips: int = 1
+
+    def add(self, seconds: float, score: float) -> None:
+        """Another box that counts; of several in one clip, the highest score is that of the clip."""
+        if seconds > self.last_seconds:
+            self.total, self.clips = self.total + score, self.clips + 1
+            self.last_seconds, self.last_score = seconds, score
+        elif score > self.last_score:
+            self.total += score - self.last_score
+            self.last_score = score
+        self.peak = max(self.peak, score)
+
+
+def find(archive: Archive, query: Query, on_damaged: Callable[[VideoState], None] | None = None) -> Iterator[Interval]:
+    """Yield the intervals of all finished videos, in the order of the videos' ids and of time.
+
+    A video whose arrays cannot be read is passed to `on_damaged`. Raises StoreError if that is None, or if an action is
+    unknown.
+    """
+    columns = columns_of(archive.provenance, query.actions)
+
+    def search(video_id: str) -> tuple[VideoState | None, list[Interval] | None]:
+        state = archive.video(video_id)
+        if state is None or state.state not in ("done", "damaged") or not is_chosen(state, query.video):
+            return None, []
+        try:
+            with store_errors(archive.location):
+                if state.state == "done":
+                    hits = _hits(partial(archive.array, video_id), set(state.digests or {}), columns, query)
+                    return state, _intervals(hits, video_id, query, hop_of(archive.provenance))
+        except StoreError:
+            raise
+        except Exception:  # A damaged document or chunk leads to exceptions of many types.
+            pass
+        return state, None
+
+    for state, found in in_order(search, archive.video_ids()):
+        if found is not None:
+            yield from found
+        elif state is not None and on_damaged is not None:
+            on_damaged(state)
+        elif state is not None:
+            raise StoreError(f"{archive.location}: {damage_of(state)}")
+
+
+def damage_of(state: VideoState) -> str:
+    """Say that a video cannot be read, and what to do."""
+    return f"the arrays of {state.id} are damaged; `memvit extract … --verify` repairs them"
+
+
+def hop_of(provenance: Provenance) -> float:
+    """Return the time from clip to clip in seconds."""
+    return float(provenance.sampling.get("hop_seconds", 1.0))
+
+
+def is_chosen(state: VideoState, pattern: str | None) -> bool:
+    """Whether a shell pattern is that of a video's id, location or file name; None is the pattern of every video."""
+    names = (state.id, state.location, source_name(state.location), state.location.rpartition("/")[2])
+    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+
+
+def columns_of(provenance: Provenance, actions: Sequence[str]) -> list[int]:
+    """Return the columns of `action_scores` of some actions. Raises StoreError if there is none, or one is unknown."""
+    if not actions:
+        raise StoreError("name an action to look for")
+    names = [name.casefold() for name in provenance.classes]
+    found = []
+    for action in actions:
+        same = [column for column, name in enumerate(names) if name == action.casefold()]
+        if not same and action.isdecimal() and 0 <= int(action) - provenance.first_id < len(names):
+            same = [int(action) - provenance.first_id]
+        if not same:
+            near = difflib.get_close_matches(action.casefold(), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"its actions are {_few(provenance.classes)}"
+            raise StoreError(f"the model of this archive knows no action {action!r}; {hint}")
+        found += same
+    return sorted(set(found))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")
+
+
+def _intervals(hits: Iterator[Hits], video_id: str, query: Query, hop_seconds: float) -> list[Interval]:
+    """Return the intervals of one video in the order of time, then of persons."""
+    found: list[Interval] = []
+    intervals: dict[int, _Open] = {}
+    longest_gap = query.merge_seconds + hop_seconds + TIME_TOLERANCE_SECONDS
+
+    def end(person: int, interval: _Open) -> None:
+        if interval.last_seconds - interval.start_seconds >= query.min_seconds - TIME_TOLERANCE_SECONDS:
+            times = interval.start_seconds, interval.last_seconds
+            number = person if person >= 0 else None
+            found.append(Interval(video_id, number, *times, interval.peak, interval.total / interval.clips))
+
+    for seconds, sessions, persons, scores in hits:
+        rows = zip(seconds.tolist(), sessions.tolist(), persons.tolist(), scores.tolist(), strict=True)
+        for second, session, person, score in rows:
+            interval = intervals.get(person)
+            if interval is not None and interval.session == session and second - interval.last_seconds <= longest_gap:
+                interval.add(second, score)
+                continue
+            if interval is not None:
+                end(person, interval)
+            intervals[person] = _Open(second, second, session, peak=score, total=score, last_score=score)
+    for person, interval in intervals.items():
+        end(person, interval)
+    return sorted(
+        found, key=lambda interval: (interval.start_seconds, -1 if interval.person is None else interval.person)
+    )
+
+
+def _hits(array: Callable[[str], zarr.Array[Any]], names: set[str], columns: list[int], query: Query) -> Iterator[Hits]:
+    """Yield the rows that count, block by block. `array` returns an array of the video; `names` are their names."""
+    if query.person is not None and "person" not in names:
+        return
+    scores = array("action_scores")
+    for start in range(0, scores.shape[0], BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, scores.shape[0])
+        best = read_columns(scores, start, stop, columns).max(axis=1)
+        rows = np.flatnonzero(best >= query.min_score)
+        persons = np.full(len(rows), -1)
+        if "person" in names and len(rows):
+            persons = np.asarray(array("person")[start:stop])[rows]
+        if query.person is not None:
+            rows, persons = rows[persons == query.person], persons[persons == query.person]
+        if not len(rows):
+            continue
+        clips = np.asarray(array("detection_clip")[start:stop])[rows] if "detection_clip" in names else start + rows
+        first, last = int(clips[0]), int(clips[-1])
+        seconds = np.asarray(array("seconds")[first : last + 1])[clips - first]
+        sessions = np.zeros(len(rows), dtype=np.int64)
+        if "session" in names:
+            sessions = np.asarray(array("session")[first : last + 1])[clips - first]
+        yield seconds, sessions, persons, best[rows].astype(np.float64)
+
+
+def read_columns(scores: zarr.Array[Any], start: int, stop: int, columns: list[int]) -> NDArray[Any]:
+    """Return some columns of the rows from `start` to `stop`; only the chunks that hold them are read."""
+    if len(columns) == 1:
+        return np.asarray(scores[start:stop, columns[0] : columns[0] + 1])
+    return np.asarray(scores.get_orthogonal_selection((slice(start, stop), np.array(columns))))

@@ -1,0 +1,112 @@
+"""`memvit find`, `memvit list`: what happened in the videos of an archive, and which videos there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from pipelines.terminal import console, one_sentence, until_reader_leaves
+
+if TYPE_CHECKING:
+    from memvit.store import VideoState
+
+Store: TypeAlias = Annotated[
+    str, typer.Argument(metavar="STORE", help="An archive made by `memvit extract`: a path or a URL.")
+]
+Video: TypeAlias = Annotated[
+    str | None, typer.Option("--video", metavar="GLOB", help="Only videos whose id, location or file name fits.")
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+AsCsv: TypeAlias = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+
+
+def find_command(
+    store: Store,
+    action: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An action, by name or id; of several, the largest score counts."),
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Clips count with at least this score.")] = 0.5,
+    min_seconds: Annotated[float, typer.Option(min=0, help="Leave out shorter intervals.")] = 0.0,
+    merge_seconds: Annotated[
+        float, typer.Option(min=0, help="Intervals that are at most this long apart are one.")
+    ] = 0.0,
+    person: Annotated[int | None, typer.Option(min=0, help="Only the person with this number.")] = None,
+    video: Video = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="Find the events of a YAML file of rules instead; see docs/events.md.")
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Find when somebody does something: intervals of consecutive clips, by video and person."""
+    from memvit.store import Archive, Query
+    from memvit.store.find import find
+    from pipelines.find import Printer, counted, damaged_sentence, interval_text
+
+    _check_form(as_json, as_csv)
+    if rules is not None:
+        if action or person is not None:
+            raise typer.BadParameter("--rules names the actions and people itself; leave --action and --person out")
+        _find_events(store, rules, video, as_json, as_csv)
+        return
+    if not action:
+        raise typer.BadParameter("name an action with --action, or a file of rules with --rules")
+    damaged: list[VideoState] = []
+    with one_sentence(store), until_reader_leaves():
+        printer = Printer(interval_text, as_json=as_json, as_csv=as_csv)
+        query = Query(tuple(action), min_score, min_seconds, merge_seconds, person, video)
+        for interval in find(Archive.open(store), query, damaged.append):
+            printer.print(interval, interval.to_record())
+    for state in damaged:
+        console.print(damaged_sentence(state), markup=False, soft_wrap=True)
+    console.print(counted(printer.count, "interval"), markup=False)
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _find_events(store: str, rules: Path, video: str | None, as_json: bool, as_csv: bool) -> None:
+    from memvit.events.rules_file import load_rules
+    from memvit.store import Archive
+    from pipelines.events import event_sentence
+    from pipelines.find import Printer, counted
+    from pipelines.find_events import events_of_archive
+
+    with one_sentence(store), until_reader_leaves():
+        printer = Printer(event_sentence, as_json=as_json, as_csv=as_csv)
+        for event in events_of_archive(Archive.open(store), load_rules(rules), video):
+            printer.print(event, event.to_record())
+    console.print(counted(printer.count, "event"), markup=False)
+
+
+def _check_form(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other; name one")
+
+
+def list_command(
+    store: Store,
+    state: Annotated[
+        str | None, typer.Option(help="Only those that are done, running, unfinished, failed or damaged.")
+    ] = None,
+    video: Video = None,
+    min_seconds: Annotated[float | None, typer.Option(min=0, help="Only videos of at least this length.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Only videos of at most this length.")] = None,
+    min_persons: Annotated[int, typer.Option(min=0, help="Only videos with so many different people.")] = 0,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List the videos of an archive: state, length, clips and people."""
+    from pipelines.find import STATES, Printer, VideoFilter, counted, video_rows, video_text
+
+    _check_form(as_json, as_csv)
+    if state not in (None, *STATES):
+        raise typer.BadParameter(f"--state {state}: use one of {', '.join(STATES)}")
+    with one_sentence(store), until_reader_leaves():
+        printer = Printer(video_text, as_json=as_json, as_csv=as_csv)
+        chosen = VideoFilter(state, video, min_seconds, max_seconds, min_persons)
+        for row in video_rows(store, chosen):
+            printer.print(row, row)
+    console.print(counted(printer.count, "video"), markup=False)

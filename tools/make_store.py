@@ -1,0 +1,85 @@
+"""Makes an archive of drawn numbers, to measure what is done with large archives: find, export, search.
+
+python -m tools.make_store drawn.zarr --videos 100 --clips 1000 --people 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+from memvit.labels import labels_for
+from memvit.store import Archive, Provenance, Rows, VideoState
+
+PART_CLIPS = 600
+"""So many clips are drawn at a time."""
+
+
+def drawn(random: np.random.Generator, first: int, clips: int, people: int, classes: int, channels: int) -> Rows:
+    """Clips with `people` people each, who stand in a row and walk a little. High scores are rare and last a while."""
+    seconds = np.arange(first, first + clips, dtype=np.float64)
+    rows = clips * people
+    place = (np.tile(np.arange(people), clips) + 0.5) / people + 0.1 / people * np.sin(np.repeat(seconds, people) / 9)
+    boxes = np.stack((place - 0.3 / people, 0 * place + 0.2, place + 0.3 / people, 0 * place + 0.8), axis=1)
+    scores = random.random((rows, classes), np.float32) ** 4 / 2
+    busy = np.sin(np.arange(rows)[:, None] / (20.0 * people) + random.random(classes) * 7) > 0.97
+    looks = random.random((people, 88), np.float32)
+    clip_columns = {
+        "number": np.arange(first, first + clips),
+        "seconds": seconds,
+        "span_seconds": np.stack((seconds - 1, seconds + 1), axis=1),
+        "frames_crc32": random.integers(0, 1 << 32, clips),
+        "people": np.full(clips, people),
+        "begins_session": np.zeros(clips, dtype=bool),
+        "features": random.standard_normal((clips, channels), np.float32),
+    }
+    people_columns = {
+        "boxes": boxes.astype(np.float32),
+        "box_scores": np.full(rows, 0.9, np.float32),
+        "action_scores": np.where(busy, 1 - scores, scores),
+        "box_features": random.standard_normal((rows, channels), np.float32),
+        "appearance": np.tile(looks / np.linalg.norm(looks, axis=1)[:, None], (clips, 1)).astype(np.float16),
+    }
+    return Rows(clip_columns, people_columns)
+
+
+def main() -> None:
+    """Write the archive and print how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out")
+    parser.add_argument("--videos", type=int, default=100)
+    parser.add_argument("--clips", type=int, default=1000, help="clips of each video, one a second")
+    parser.add_argument("--people", type=int, default=2, help="people in each clip")
+    parser.add_argument("--channels", type=int, default=96, help="length of a feature vector")
+    chosen = parser.parse_args()
+    names = labels_for(80, "ava")
+    sampling = {"num_frames": 16, "frame_interval": 4, "hop_seconds": 1.0}
+    made_with = Provenance(
+        "drawn", "0" * 64, {}, sampling, "drawn", "float32", "float32", True, 36, names.names, names.first_id,
+        {"keep_seconds": 10.0},
+    )  # fmt: skip
+    archive, began = Archive.create(chosen.out, made_with), time.perf_counter()
+    for video in range(chosen.videos):
+        random = np.random.default_rng(video)
+        state = VideoState(f"drawn-{video:06}", f"/drawn/{video:06}.mp4", "running")
+        archive.put(state)
+        parts = (
+            drawn(random, first, min(PART_CLIPS, chosen.clips - first), chosen.people, len(names), chosen.channels)
+            for first in range(0, chosen.clips, PART_CLIPS)
+        )
+        people = chosen.clips * chosen.people
+        digests = archive.finish(state, parts, chosen.clips, people)
+        archive.put(
+            VideoState(
+                state.id, state.location, "done", duration_seconds=float(chosen.clips), clips=chosen.clips,
+                people=people, persons=archive.persons(state.id), digests=digests,
+            )
+        )  # fmt: skip
+    seconds = time.perf_counter() - began
+    print(f"{chosen.videos} videos, {chosen.videos * chosen.clips} clips, {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
