@@ -118,6 +118,16 @@ TrackRate: TypeAlias = Annotated[
         rich_help_panel=_DETECTOR,
     ),
 ]
+MinScore: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Actions with a lower score are not shown in pictures, except a person's best one, faintly, where none "
+        "reaches it.",
+        rich_help_panel="Results",
+    ),
+]
 Hop: TypeAlias = Annotated[float, typer.Option(min=0.01, help="Seconds from clip to clip.", rich_help_panel=_TIME)]
 FramesPerSecond: TypeAlias = Annotated[
     float, typer.Option(min=0.1, help="Frame rate of a folder of frames.", rich_help_panel=_TIME)

@@ -16,6 +16,7 @@ from .options import (
     LIVE_PANEL,
     Hop,
     Limits,
+    MinScore,
     RulesFile,
     TrackRate,
 )
@@ -32,6 +33,7 @@ def serve_command(
     model_options: ModelOptions,
     track_rate: TrackRate = DEFAULT_TRACK_RATE,
     hop: Hop = 1.0,
+    min_score: MinScore = 0.3,
     limits: Limits = DEFAULT_LIMITS,
     realtime: Annotated[
         bool,
@@ -140,6 +142,7 @@ def serve_command(
             source_rules,
             hop_seconds=hop,
             track_rate=track_rate,
+            min_score=min_score,
             limits=limits,
             max_streams=max_streams,
             state=state,

@@ -20,6 +20,7 @@ from .options import (
     FramesPerSecond,
     Hop,
     Limits,
+    MinScore,
     RulesFile,
     Start,
     TrackRate,
@@ -66,7 +67,10 @@ def watch_command(
         bool, typer.Option("--annotate", help="Write an MP4 with boxes and actions.", rich_help_panel="Results")
     ] = False,
     annotate_width: Annotated[
-        int, typer.Option(min=64, help="Width of that MP4 in pixels.", rich_help_panel="Results")
+        int,
+        typer.Option(
+            min=64, help="Width of that MP4 in pixels; smaller videos are enlarged.", rich_help_panel="Results"
+        ),
     ] = 640,
     timeline: Annotated[
         bool,
@@ -77,6 +81,7 @@ def watch_command(
             rich_help_panel="Results",
         ),
     ] = False,
+    min_score: MinScore = 0.3,
     ava_csv: Annotated[
         bool,
         typer.Option("--ava-csv", help="Write detections as AVA's evaluation reads them.", rich_help_panel="Results"),
@@ -123,6 +128,7 @@ def watch_command(
             annotate=annotate,
             annotate_width=annotate_width // 2 * 2,
             timeline=timeline,
+            min_score=min_score,
             until_seconds=until,
             frames_per_second=frames_per_second,
             start_seconds=start,

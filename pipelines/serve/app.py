@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 import memvit
 
 from .auth import AuthMiddleware
+from .colours import colours_css
 from .handle import EngineDown
 from .headers import SecurityHeaders
 from .history_api import add_history
@@ -77,7 +78,7 @@ class EndlessResponse(StreamingResponse):
 
 def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
     """The application of a service; it starts and closes the service."""
-    renderer = Renderer(service.labels)
+    renderer = Renderer(service.labels, service.options.info.min_score)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -258,10 +259,24 @@ def _add_pictures(app: FastAPI, service: Service, renderer: Renderer) -> None:
 
         async def parts() -> AsyncIterator[bytes]:
             with service.previewing(stream_id) as is_there:
-                async for part in renderer.multipart(lambda: service.hub.last(stream_id), is_there):
+                async for part in renderer.multipart(lambda: service.hub.drawable(stream_id), is_there):
                     yield part
 
         return EndlessResponse(parts(), f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}", on_end)
+
+    @app.get(
+        "/api/streams/{stream_id}/picture",
+        responses=error_responses(404) | {200: {"content": {"image/jpeg": {}}}},
+        response_class=Response,
+    )
+    async def last_picture(stream_id: StreamIdPath) -> Response:
+        """The last frame of the last clip with boxes and actions, as a JPEG; also of a stream that has ended."""
+        service.status(stream_id)
+        last = service.hub.last(stream_id)
+        pictures = await renderer.pictures(last) if last is not None else []
+        if not pictures:
+            raise HTTPException(404, f"there is no picture of {stream_id} yet")
+        return Response(pictures[-1][1], media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -289,6 +304,10 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def get_page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/page/colours.css", include_in_schema=False)
+    def get_colours() -> Response:
+        return Response(colours_css(), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
     @app.get("/page/{name}", include_in_schema=False)
     def get_page_file(name: str) -> FileResponse:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,21 @@ from memvit.boxes.match import PersonMatcher
 from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.jsonl import live_record, to_record
+from memvit.results.persons import with_persons
+from memvit.results.result import Result
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult
-from memvit.types import Clip
+from memvit.types import Clip, PreviewFrame
 
 from .handle import WorkerEvent
 
 MAX_REPLAYED_EVENTS = 120
 """Bound of the events of a stream in a `StreamHistory`: a new client, or one that lost its connection, gets them."""
 MAX_LATENCIES = 256
-"""Bound of the latencies of a stream in a `StreamHistory`: percentiles are those of the last so many results."""
+"""Bound of the latencies of a stream in a `StreamHistory`."""
+LATENCY_SECONDS = 60.0
+"""Percentiles are those of the results of the last so many seconds, so that those of the start are soon forgotten."""
 MAX_QUEUED_EVENTS = 4096
 """Bound of the events that wait in a `Subscriber`: a client that does not read them loses the oldest."""
 RATE_SECONDS = 30.0
@@ -86,11 +90,12 @@ class StreamHistory:
 
     events: deque[PublishedEvent] = field(default_factory=lambda: deque(maxlen=MAX_REPLAYED_EVENTS))
     latencies: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
-    """(total, decode, queue, boxes, model) of the last results, in seconds."""
+    """(monotonic time of the result, total, decode, queue, boxes, model) of the last results, in seconds."""
     answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     matcher: PersonMatcher = field(default_factory=PersonMatcher)
-    last: tuple[ClipResult, list[int]] | None = None
-    """The last answered clip, and the numbers of its people."""
+    last: ClipResult | None = None
+    """The last answered clip, whose people have numbers."""
+    before_last: ClipResult | None = None
 
 
 class EventHub:
@@ -157,10 +162,23 @@ class EventHub:
         """How many subscribers there are."""
         return len(self._subscribers)
 
-    def last(self, stream_id: str) -> tuple[ClipResult, list[int]] | None:
-        """The last answered clip of a stream, and the numbers of its people; None before the first."""
+    def last(self, stream_id: str) -> ClipResult | None:
+        """The last answered clip of a stream, whose people have numbers; None before the first."""
         history = self._histories.get(stream_id)
         return None if history is None else history.last
+
+    def drawable(self, stream_id: str) -> tuple[ClipResult, Result | None] | None:
+        """The last clip whose boxes can move with people, and the result after it if that is needed; None before that.
+
+        Where people were looked for in keyframes only, their way after a keyframe is known with the next one.
+        """
+        history = self._histories.get(stream_id)
+        if history is None or history.last is None:
+            return None
+        last, before = history.last, history.before_last
+        if last.result.trail or not last.result.boxes or (before is not None and not before.clip.preview):
+            return last, None
+        return None if before is None else (before, last.result)
 
     def performance(self, stream_id: str) -> dict[str, Any]:
         """Latency and real-time factor of a stream's last results, as in `StreamStatus`."""
@@ -172,6 +190,7 @@ class EventHub:
             began = history.answered_at[0] if history.answered_at else now
         if not len(latencies):
             return {"latency_seconds": None, "real_time_factor": 0.0}
+        latencies = latencies[latencies[:, 0] >= latencies[-1, 0] - LATENCY_SECONDS, 1:]
         parts = dict(zip(("decode", "queue", "boxes", "model"), np.median(latencies[:, 1:], axis=0), strict=True))
         over = min(RATE_SECONDS, max(now - began, self._hop_seconds))
         return {
@@ -184,18 +203,19 @@ class EventHub:
         }
 
     def _record(self, history: StreamHistory, answered: ClipResult) -> dict[str, Any]:
-        result, numbers = answered.result, list[int]()
-        history.answered_at.append(time.monotonic())
+        now = time.monotonic()
+        result = with_persons(answered.result, history.matcher)
+        history.answered_at.append(now)
         record = to_record(result, self._labels, top_k=self._top_k) | live_record(result)
         if result.latency is not None:
-            history.latencies.append(tuple(record["latency"].values()))
-        if result.boxes is not None:
-            numbers = history.matcher.number(result.boxes.xyxy)
-            for person, number in zip(record["people"], numbers, strict=True):
-                person["person"] = number
-        # In one assignment, since others read it without the lock; without images, since it stays until the stream is
-        # removed.
-        history.last = answered.without_images(), numbers
+            history.latencies.append((now, *record["latency"].values()))
+        if result.boxes is not None and result.boxes.persons is not None:
+            for person, number in zip(record["people"], result.boxes.persons.tolist(), strict=True):
+                person["person"] = number if number >= 1 else None
+        # In one assignment, since others read it without the lock; without most images, since it stays until the
+        # stream is removed.
+        history.before_last = history.last
+        history.last = replace(answered, clip=_with_picture(answered.clip), result=result).without_images()
         return record
 
     def _send(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
@@ -208,6 +228,13 @@ class EventHub:
         for subscriber in self._subscribers:
             if subscriber.stream_id in (None, stream_id):
                 subscriber.loop.call_soon_threadsafe(subscriber.put, event)
+
+
+def _with_picture(clip: Clip) -> Clip:
+    """The clip with at least one preview frame: where nobody looks, that is the middle one of the model's frames."""
+    if clip.preview or not len(clip.frames) or clip.source_size is None:
+        return clip
+    return replace(clip, preview=(PreviewFrame(clip.centre_seconds, clip.frames[len(clip.frames) // 2].copy()),))
 
 
 def _kind_and_data(

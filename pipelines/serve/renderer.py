@@ -7,49 +7,65 @@ import io
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from memvit.labels import Labels
 from memvit.results.annotate import Annotator
+from memvit.results.label import DEFAULT_MIN_SCORE
+from memvit.results.result import Result
 from memvit.streams.watcher import ClipResult
-from memvit.types import PreviewFrame
+from memvit.types import Clip, PreviewFrame
+from memvit.video.clips.sampler import preview_size
 
 BOUNDARY = b"memvitframe"
 JPEG_QUALITY = 80
 POLL_SECONDS = 0.05
 """How often a client's stream of pictures looks for a new clip."""
-LatestResult: TypeAlias = Callable[[], tuple[ClipResult, list[int]] | None]
-"""Gives the last answered clip, and the numbers of its people."""
+MIN_WIDTH = 640
+"""Smaller pictures are enlarged."""
+TEXT_SCALE = 1.25
+"""The page often shows pictures smaller than they are."""
+Drawable: TypeAlias = Callable[[], tuple[ClipResult, Result | None] | None]
+"""Gives the last clip that can be drawn, and the result after it if that is known."""
+Pictures: TypeAlias = list[tuple[float, bytes]]
+"""(seconds of the stream, JPEG) of each picture."""
 
 
 class Renderer:
     """Draws clips in one thread; clients that read the same stream share the pictures."""
 
-    def __init__(self, labels: Labels) -> None:
-        self._annotator = Annotator(labels)
+    def __init__(self, labels: Labels, min_score: float = DEFAULT_MIN_SCORE) -> None:
+        self._labels, self._min_score = labels, min_score
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="render")
-        # The pictures of the last clip of each stream: one entry for each, until `forget`.
-        self._drawn: dict[str, tuple[ClipResult, asyncio.Future[list[tuple[float, bytes]]]]] = {}
+        # Of each stream, until `forget`: its annotator, and the pictures of its last clip.
+        self._annotators: dict[str, Annotator] = {}
+        self._drawn: dict[str, tuple[ClipResult, asyncio.Future[Pictures]]] = {}
 
-    async def pictures(self, answered: ClipResult, numbers: list[int]) -> list[tuple[float, bytes]]:
-        """(seconds of the stream, JPEG) of a clip's preview frames."""
+    async def pictures(self, answered: ClipResult, following: Result | None = None) -> Pictures:
+        """The clip's preview frames with the result drawn on them; `following` as in `Annotator.pictures`."""
         known = self._drawn.get(answered.stream_id)
         if known is None or known[0] is not answered:
-            future = asyncio.get_running_loop().run_in_executor(self._pool, self._draw, answered, numbers)
+            annotator = self._annotators.setdefault(
+                answered.stream_id, Annotator(self._labels, min_score=self._min_score, text_scale=TEXT_SCALE)
+            )
+            future = asyncio.get_running_loop().run_in_executor(self._pool, self._draw, annotator, answered, following)
             self._drawn[answered.stream_id] = known = answered, future
         return await asyncio.shield(known[1])
 
     def forget(self, stream_id: str) -> None:
         """Drop the pictures of a stream that was removed."""
-        self._drawn.pop(stream_id, None)
+        for kept in (self._annotators, self._drawn):
+            kept.pop(stream_id, None)
 
     def close(self) -> None:
         """End the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def multipart(self, latest: LatestResult, is_there: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def multipart(self, latest: Drawable, is_there: Callable[[], bool]) -> AsyncIterator[bytes]:
         """A multipart stream of JPEGs at the speed of the video, one clip behind it, until the stream is removed."""
         seen: ClipResult | None = None
         while is_there():
@@ -67,9 +83,26 @@ class Renderer:
                     + str(len(jpeg)).encode() + b"\r\n\r\n" + jpeg + b"\r\n"
                 )  # fmt: skip
 
-    def _draw(self, answered: ClipResult, numbers: list[int]) -> list[tuple[float, bytes]]:
-        drawn = self._annotator.pictures(answered.clip, answered.result, numbers)
+    def _draw(self, annotator: Annotator, answered: ClipResult, following: Result | None) -> Pictures:
+        drawn = annotator.pictures(enlarged(answered.clip), answered.result, following)
         return [(picture.pts_seconds, jpeg_of(picture)) for picture in drawn]
+
+
+def enlarged(clip: Clip) -> Clip:
+    """The clip with preview frames that are wide enough for text."""
+    if not clip.preview:
+        return clip
+    height, width, _ = clip.preview[0].image.shape
+    size = preview_size(width, height, max(MIN_WIDTH, width // 2 * 2))
+    if size == (width, height):
+        return clip
+    return replace(
+        clip,
+        preview=tuple(
+            PreviewFrame(frame.pts_seconds, np.asarray(Image.fromarray(frame.image).resize(size)))
+            for frame in clip.preview
+        ),
+    )
 
 
 def jpeg_of(picture: PreviewFrame) -> bytes:

@@ -58,7 +58,7 @@ class StreamRequest(BaseModel):
 
 
 class LatencySummary(BaseModel):
-    """Seconds from the arrival of a clip's last frame to its result, over the last 256 results; parts are medians."""
+    """Seconds from the arrival of a clip's last frame to its result, over the last 60 seconds; parts are medians."""
 
     p50: float
     p99: float
@@ -85,6 +85,7 @@ class StreamStatus(BaseModel):
     seconds: Annotated[float | None, Field(description="Centre of the last clip, in seconds of the stream.")]
     memory_reach_seconds: float
     latency_seconds: LatencySummary | None
+    has_picture: Annotated[bool, Field(description="Whether its `picture` can be read, also after its end.")] = False
     real_time_factor: Annotated[
         float, Field(description="Seconds of video answered per second, over the last 30 seconds.")
     ]
@@ -107,6 +108,7 @@ class ServerInfo(BaseModel):
     max_streams: int
     engines: int
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
+    min_score: Annotated[float, Field(description="Actions with a lower score are not shown.")] = 0.3
 
 
 class Problem(BaseModel):

@@ -19,6 +19,7 @@ import memvit
 from memvit.engine.settings import ModelSettings, model_name
 from memvit.events.rules_file import check_actions
 from memvit.models import state_digest
+from memvit.results.label import DEFAULT_MIN_SCORE
 from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
@@ -91,6 +92,7 @@ def make_service(
     *,
     hop_seconds: float = 1.0,
     track_rate: float = DEFAULT_TRACK_RATE,
+    min_score: float = DEFAULT_MIN_SCORE,
     limits: VideoLimits = DEFAULT_LIMITS,
     max_streams: int = 64,
     state: Path | None = None,
@@ -120,6 +122,7 @@ def make_service(
         max_streams=max_streams,
         memory_reads=list(engine.plan.reads) if engine.plan else [],
         engines=engines,
+        min_score=min_score,
     )
     options = ServeOptions(
         info,

@@ -199,9 +199,10 @@ class Service:
             session=reader.session,
             last_failure=reader.last_failure,
             stats=asdict(reader.stats),
-            condition=last[0].result.quality if last else "ok",
-            seconds=last[0].result.centre_seconds if last else None,
-            memory_reach_seconds=last[0].result.memory_reach_seconds if last else 0.0,
+            condition=last.result.quality if last else "ok",
+            seconds=last.result.centre_seconds if last else None,
+            has_picture=last is not None and bool(last.clip.preview),
+            memory_reach_seconds=last.result.memory_reach_seconds if last else 0.0,
             **self.hub.performance(stream_id),
         )
 

@@ -19,6 +19,7 @@ from memvit.os_errors import sentence_of
 from memvit.results.annotate import AnnotatedVideoWriter
 from memvit.results.ava_csv import AvaCsvWriter
 from memvit.results.jsonl import JsonLinesWriter
+from memvit.results.label import DEFAULT_MIN_SCORE
 from memvit.results.result import Result
 from memvit.streams.events import StreamStats
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
@@ -55,6 +56,8 @@ class WatchOptions:
     annotate: bool = False
     annotate_width: int = 640
     timeline: bool = False
+    min_score: float = DEFAULT_MIN_SCORE
+    """Actions with a lower score are left out of the annotated video and the timeline."""
     until_seconds: float | None = None
     """Watch each stream only up to this time of its own."""
     frames_per_second: float = 30.0
@@ -128,7 +131,11 @@ class StreamFiles:
             if options.ava_csv
             else None
         )
-        self._video = AnnotatedVideoWriter(self._path(".mp4"), labels=labels) if options.annotate else None
+        self._video = (
+            AnnotatedVideoWriter(self._path(".mp4"), labels=labels, min_score=options.min_score)
+            if options.annotate
+            else None
+        )
 
     def write(self, clip: Clip, result: Result) -> None:
         """Write one result to every file."""
@@ -150,7 +157,8 @@ class StreamFiles:
         if results:
             from memvit.results.timeline import draw_timeline
 
-            draw_timeline(results, self._labels, self._path(".png"), title=self._summary.stream_id)
+            path, title = self._path(".png"), self._summary.stream_id
+            draw_timeline(results, self._labels, path, title=title, min_score=self._options.min_score)
 
     def _to_video(self, action: Callable[[], None]) -> None:
         """If the annotated video cannot be written, it ends early and the other files go on."""

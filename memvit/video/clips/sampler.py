@@ -69,8 +69,8 @@ class ClipSampler:
             detection_size: Add the frame nearest the centre, not larger than this, for a detector of people.
             track_frames_per_second: Add also the frames at this rate before and after the centre, each to the clip
                 whose centre is nearest, or to the next one if that clip has been returned before. 0 adds none.
-            preview_width: Add to each clip all frames that are nearest to its centre, resized to this even width but
-                never enlarged. A clip is then returned later: when it is known which frames belong to the next one.
+            preview_width: Add to each clip all frames that are nearest to its centre, resized to this even width as in
+                `preview_size`. A clip is then returned later: when it is known which frames belong to the next one.
                 Set `shows_preview` to turn this off and on again.
             preview_frames_per_second: The highest rate of these frames.
             perturb: The clip's number (its centre in hops) → by how many seconds each of its T instants is moved, at
@@ -186,8 +186,7 @@ class ClipSampler:
         self._source_size = (frame.width, frame.height)
         self._detector_size = self._detection_size.of(frame.width, frame.height) if self._detection_size else None
         if self._preview_width is not None:
-            width = max(2, min(self._preview_width, frame.width // 2 * 2))
-            self._preview_size = width, max(2, 2 * round(width * frame.height / frame.width / 2))
+            self._preview_size = preview_size(frame.width, frame.height, self._preview_width)
         tolerance = min(START_TOLERANCE_SECONDS, self.hop_seconds / 4)
         self._first_number = self._next_number = math.ceil((frame.pts_seconds - tolerance) / self.hop_seconds)
         self._open_next()
@@ -271,3 +270,14 @@ def short_side_size(width: int, height: int, short_side: int) -> tuple[int, int]
     if width < height:
         return short_side, math.floor(height / width * short_side)
     return math.floor(width / height * short_side), short_side
+
+
+def preview_size(width: int, height: int, preview_width: int) -> tuple[int, int]:
+    """(width, height) of preview frames, both even, from those of the source.
+
+    They are `preview_width` wide, so that text on a small picture is legible. A picture that is higher than twice that
+    is not enlarged further.
+    """
+    wanted = min(float(preview_width), max(width, 2 * preview_width * width / height))
+    even_width = max(2, int(wanted) // 2 * 2)
+    return even_width, max(2, 2 * round(even_width * height / width / 2))

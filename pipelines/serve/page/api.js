@@ -35,6 +35,8 @@ export const pathOf = (id) => `/api/streams/${encodeURIComponent(id)}`;
 let pictures = 0;
 export const picturesOf = (id) => `${pathOf(id)}/video?${++pictures}`;
 
+export const lastPictureOf = (id) => `${pathOf(id)}/picture?${++pictures}`;
+
 export const getInfo = async () => (await ask("/api/info")).body;
 
 /** The streams, and the server's clock to the second. */

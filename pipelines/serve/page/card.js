@@ -1,8 +1,11 @@
 // One stream: its state, pictures, timeline and figures.
 
-import { picturesOf } from "./api.js";
+import { lastPictureOf, picturesOf } from "./api.js";
+import { scoreColour } from "./colours.js";
 import { Figures, clock, make } from "./figures.js";
-import { Timeline, colourOf } from "./timeline.js";
+import { minScore } from "./history.js";
+import { chipOf } from "./now.js";
+import { Timeline } from "./timeline.js";
 
 const OVER = ["ended", "failed", "stopped"];
 const SHOWING = ["live", "stalled"];
@@ -39,7 +42,7 @@ export class Card {
     const canvas = this.#part("timeline");
     canvas.setAttribute("aria-label", `Clips of the last 60 seconds of ${id}`);
     this.#timeline = new Timeline(canvas, history);
-    this.#figures = new Figures(this.#part("figures"));
+    this.#figures = new Figures(this.#part("more"));
     this.#listenToRemove();
     this.#listenToTimeline(canvas);
     this.#part("show").addEventListener("click", () => this.onShow());
@@ -52,12 +55,17 @@ export class Card {
 
   /** The heading: the source's name, with the stream's id where it differs. */
   #showName(name) {
+    this.name = name;
     this.#part("name").textContent = name;
     this.#part("name").title = name;
   }
 
   #part(name) {
     return this.element.querySelector(`.${name}`);
+  }
+
+  get last() {
+    return this.#history.last;
   }
 
   // State
@@ -73,6 +81,7 @@ export class Card {
     this.#showState();
     // The browser drops the picture of a broken connection: a copy is shown then.
     if (this.isShowing) this.#keepPicture();
+    else if (status.has_picture && !this.#hasPicture && OVER.includes(this.state)) this.#fetchLastPicture();
   }
 
   /** An event that is not a result. */
@@ -107,8 +116,9 @@ export class Card {
       badge.textContent = state;
       this.#sayPicture();
     }
-    // A stream that was never open has nothing to show.
+    // A stream that was never open has nothing to show, and one that is over may have no picture.
     this.element.classList.toggle("bare", !this.#history.last && !SHOWING.includes(state) && state !== "connecting");
+    this.element.classList.toggle("blank", OVER.includes(state) && !this.#hasPicture);
     const isBad = !["live", "connecting"].includes(state);
     const reason = isBad ? this.#reason || this.#status?.last_failure || "" : "";
     const note = this.#part("note");
@@ -166,6 +176,7 @@ export class Card {
       this.#hasPicture = true;
       picture.hidden = false;
       this.#part("still").hidden = true;
+      this.#fit();
       this.#sayPicture();
     };
     picture.onerror = () => {
@@ -191,12 +202,32 @@ export class Card {
     this.#sayPicture();
   }
 
-  #keepPicture() {
-    const [picture, still] = [this.#part("picture"), this.#part("still")];
+  #keepPicture(picture = this.#part("picture")) {
+    const still = this.#part("still");
     if (!picture.naturalWidth) return;
     still.width = picture.naturalWidth;
     still.height = picture.naturalHeight;
     still.getContext("2d").drawImage(picture, 0, 0);
+  }
+
+  /** The last picture of a stream that ended before this page was opened. */
+  #fetchLastPicture() {
+    this.#hasPicture = true;
+    const picture = new Image();
+    picture.addEventListener("load", () => {
+      this.#keepPicture(picture);
+      this.#part("still").hidden = false;
+      this.#fit(picture);
+      this.#showState();
+      this.#sayPicture();
+    });
+    picture.src = lastPictureOf(this.id);
+  }
+
+  /** The screen gets the shape of its picture. */
+  #fit(picture = this.#part("picture")) {
+    const { naturalWidth: width, naturalHeight: height } = picture;
+    if (width) this.#part("screen").style.aspectRatio = `${width} / ${Math.min(height, 1.4 * width)}`;
   }
 
   offerPicture(isOffered) {
@@ -222,9 +253,15 @@ export class Card {
     const { selected } = this.#timeline;
     const result = selected ?? this.#history.last;
     const people = result?.entries ?? [];
+    const active = people.filter(({ shown }) => shown.length);
     this.#part("when").textContent = result ? this.#sentence(result, Boolean(selected)) : "No clip answered yet";
-    const entries = people.slice(0, SHOWN_PEOPLE).map((entry) => this.#entry(entry));
-    if (people.length > SHOWN_PEOPLE) entries.push(make("li", "", `and ${people.length - SHOWN_PEOPLE} more`));
+    const entries = active.slice(0, SHOWN_PEOPLE).map((entry) => this.#entry(entry));
+    const rest = people.length - Math.min(active.length, SHOWN_PEOPLE);
+    if (active.length > SHOWN_PEOPLE) entries.push(make("li", "quiet", `and ${rest} more`));
+    else if (rest && people[0].person !== null) {
+      const who = active.length ? `${rest} more` : rest === 1 ? "1 person" : `${rest} people`;
+      entries.push(make("li", "quiet", `${who}: no action scored ${minScore}`));
+    } else if (rest) entries.push(make("li", "quiet", `no action scored ${minScore}`));
     if (result && !people.length) entries.push(make("li", "quiet", "nobody"));
     this.#part("who").replaceChildren(...entries);
     this.#describe(result, people);
@@ -238,16 +275,14 @@ export class Card {
     return `${isPast ? "At" : "Now"} ${clock(result.seconds)} · clip ${result.clip} · ${memory}${missed}`;
   }
 
-  #entry({ person, colour, actions }) {
+  #entry({ person, shown }) {
     const entry = make("li");
-    if (person !== null) {
-      const chip = make("span", "chip", String(person));
-      chip.style.background = colourOf(colour);
-      entry.append(chip);
-    }
-    for (const { name, score } of actions.slice(0, SHOWN_ACTIONS)) {
+    if (person !== null) entry.append(chipOf(person));
+    for (const { name, score } of shown.slice(0, SHOWN_ACTIONS)) {
       const action = make("span", "action");
-      action.append(make("span", "action-name", name), " ", make("b", "", score.toFixed(2)));
+      const bar = make("i", "score");
+      bar.style.background = scoreColour(score);
+      action.append(make("span", "action-name", name), " ", make("b", "", score.toFixed(2)), bar);
       entry.append(action);
     }
     return entry;
@@ -259,7 +294,7 @@ export class Card {
     canvas.setAttribute("aria-valuemin", "-60");
     canvas.setAttribute("aria-valuemax", "0");
     canvas.setAttribute("aria-valuenow", String(Math.round(-age)));
-    const nameOf = ({ person, actions }) => `${person === null ? "" : `person ${person} `}${actions[0]?.name ?? ""}`;
+    const nameOf = ({ person, shown }) => `${person === null ? "" : `person ${person} `}${shown[0]?.name ?? ""}`.trim();
     const words = people.map(nameOf).join(", ") || "nobody";
     canvas.setAttribute("aria-valuetext", result ? `${clock(result.seconds)}: ${words}` : "empty");
   }

@@ -51,7 +51,7 @@ export class Figures {
       ["clips", "clips", "Clips that were answered or wait to be"],
       ["missed_clips", "missed", "Clips left out: late ones, and those in gaps"],
       ["lost", "lost", "Connections that broke, and attempts that failed"],
-      ["stalls", "stalls", "Times that a open connection sent nothing for a while"],
+      ["stalls", "stalls", "Times that an open connection sent nothing for a while"],
     ]) {
       const cell = make("div");
       const value = make("dd", name, "–");
@@ -64,7 +64,9 @@ export class Figures {
 
   show(status) {
     const { latency_seconds: latency, stats } = status;
-    this.#root.querySelector(".p50").textContent = latency ? duration(latency.p50) : "–";
+    for (const place of this.#root.querySelectorAll(".p50")) place.textContent = latency ? duration(latency.p50) : "–";
+    const missed = stats.missed_clips ? `· ${stats.missed_clips.toLocaleString("en")} clips missed` : "";
+    this.#root.querySelector(".missed-note").textContent = missed;
     this.#root.querySelector(".p99").textContent = latency ? duration(latency.p99) : "–";
     const sum = latency ? PARTS.reduce((total, [name]) => total + latency[name], 0) : 0;
     for (const [name] of PARTS) {

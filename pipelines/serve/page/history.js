@@ -6,6 +6,10 @@ const MAX_HISTORY_SECONDS = 2 * WINDOW_SECONDS;
 const MAX_ROWS = 6;
 const ANCHORS = 20;
 
+/** Actions with a lower score are not shown; the server says so. */
+export let minScore = 0.3;
+export const setMinScore = (score) => (minScore = score);
+
 /** The server's clock in unix seconds, seen from here: nothing comes before it was sent, so the latest is the best. */
 export class ServerClock {
   #skew = -Infinity;
@@ -69,12 +73,15 @@ export class History {
   }
 
   /**
-   * What a result says: {row, person, colour, actions} of each. Every person has a row, which another gets once they
-   * are gone. A classifier of whole clips has one row, whose colour tells the action.
+   * What a result says: {row, person, actions, shown} of each; `shown` are the actions that score enough. Every person
+   * has a row, which another gets once they are gone; a box that is no person has none. A classifier of whole clips
+   * has one row.
    */
   #entries({ people, actions = [] }) {
-    if (!people) return actions.length ? [{ row: 0, person: null, colour: actions[0].id, actions }] : [];
-    const here = new Set(people.map(({ person }) => person));
+    const shownOf = (found) => found.filter(({ score }) => score >= minScore);
+    if (!people) return actions.length ? [{ row: 0, person: null, actions, shown: shownOf(actions) }] : [];
+    const known = people.filter(({ person }) => person !== null);
+    const here = new Set(known.map(({ person }) => person));
     const rows = this.#rows;
     for (const number of [...here].sort((first, second) => first - second)) {
       if (rows.includes(number)) continue;
@@ -83,8 +90,8 @@ export class History {
       else if (rows.length < MAX_ROWS) rows.push(number);
     }
     const rowOf = (person) => (rows.includes(person) ? rows.indexOf(person) : Infinity);
-    return people
-      .map(({ person, actions: found }) => ({ row: rowOf(person), person, colour: person, actions: found }))
+    return known
+      .map(({ person, actions: found }) => ({ row: rowOf(person), person, actions: found, shown: shownOf(found) }))
       .sort((first, second) => first.row - second.row || first.person - second.person);
   }
 

@@ -2,7 +2,9 @@
 
 import { Feed, Refused, addStream, getInfo, getStreams, removeStream } from "./api.js";
 import { Card } from "./card.js";
-import { History, ServerClock } from "./history.js";
+import { scoreGradient } from "./colours.js";
+import { History, ServerClock, setMinScore } from "./history.js";
+import { Now } from "./now.js";
 import { Pictures } from "./pictures.js";
 
 const LIST_MS = 2000;
@@ -14,6 +16,7 @@ const clock = new ServerClock();
 const histories = new Map();
 const cards = new Map();
 const pictures = new Pictures();
+const now = new Now();
 /** Stream → when it was removed: a list asked for earlier may still hold it. */
 const removedAt = new Map();
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -44,9 +47,11 @@ const feed = new Feed(
     const card = cards.get(stream);
     if (kind === "result") {
       history.add(data);
-      card?.showResult();
-      if (calm.matches) card?.draw();
-      if (!card) listSoon();
+      if (card) {
+        card.showResult();
+        now.show(card);
+        if (calm.matches) card.draw();
+      } else listSoon();
       return;
     }
     history.mark(kind);
@@ -89,7 +94,9 @@ function showStreams(streams) {
   for (const id of [...cards.keys()]) if (!ids.has(id)) drop(id);
   for (const status of streams) {
     if (!cards.has(status.id)) addCard(status.id);
-    cards.get(status.id).show(status, hop);
+    const card = cards.get(status.id);
+    card.show(status, hop);
+    now.show(card);
   }
   showCount();
   pictures.update();
@@ -104,6 +111,7 @@ function addCard(id) {
   };
   cards.set(id, card);
   byId("grid").append(card.element);
+  now.add(card);
   // An event may come before the stream is in the list.
   if (history.lastEvent) card.showEvent(...history.lastEvent);
   card.showResult();
@@ -118,16 +126,18 @@ function drop(id) {
   if (!card) return;
   cards.delete(id);
   pictures.remove(card);
+  now.remove(card);
   card.element.remove();
   showCount();
 }
 
 function showCount() {
   const count = cards.size;
-  byId("count").textContent = count;
+  byId("count").textContent = count ? `${count} ${count === 1 ? "stream" : "streams"}` : "";
   byId("grid").dataset.count = count;
   byId("empty").hidden = count > 0;
   byId("legend").hidden = count === 0;
+  if (!count) openForm(true);
   document.title = count ? `memvit · ${count} ${count === 1 ? "stream" : "streams"}` : "memvit";
 }
 
@@ -137,6 +147,9 @@ function showInfo(info) {
   byId("model").textContent = model;
   byId("model").title = `${digest ? `weights ${digest}, ` : ""}${info.classes.length} actions, memvit ${info.version}`;
   byId("hop").textContent = `${+hop.toFixed(2)} s`;
+  setMinScore(info.min_score);
+  byId("scale").style.background = scoreGradient;
+  byId("min-score").textContent = `score ${info.min_score}`;
   const reads = info.memory_reads;
   byId("reads").textContent = reads.length ? `${reads.join(", ")} clips back` : "none";
   byId("facts").hidden = false;
@@ -162,10 +175,20 @@ function setAway(sentence) {
 
 // The form
 
+function openForm(isOpen) {
+  byId("add").hidden = !isOpen;
+  byId("open-add").setAttribute("aria-expanded", String(isOpen));
+}
+
+byId("open-add").addEventListener("click", () => {
+  openForm(byId("add").hidden);
+  if (!byId("add").hidden) byId("add").elements.source.focus();
+});
+
 byId("add").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
-  const button = form.querySelector("button");
+  const button = form.querySelector("button.main");
   const problem = byId("problem");
   const { source, id, realtime } = form.elements;
   problem.textContent = "";
@@ -175,11 +198,12 @@ byId("add").addEventListener("submit", async (event) => {
     await addStream({ source: source.value.trim(), realtime: realtime.checked, ...(name && { id: name }) });
     source.value = id.value = "";
     await list();
+    openForm(false);
   } catch (error) {
     problem.textContent = error instanceof Refused ? error.message : "The server does not answer.";
   } finally {
     button.disabled = false;
-    source.focus();
+    if (!form.hidden) source.focus();
   }
 });
 

@@ -1,10 +1,7 @@
 // The last minute of a stream on a canvas: now at the right, one row for each person, and above them what memory reads.
 
+import { GROUND, INK, MEMORY, MUTED, PAPER, PRESENT, colourOf, scoreColour } from "./colours.js";
 import { WINDOW_SECONDS } from "./history.js";
-
-// Of people by their numbers, as the server draws their boxes.
-export const PALETTE = ["#5ac8fa", "#ffb340", "#78dc78", "#ff78a0", "#be96ff", "#f0dc5a"];
-export const colourOf = (number) => PALETTE[number % PALETTE.length];
 
 const GUTTER = 26;
 const LANE = 16;
@@ -12,14 +9,8 @@ const ROW = 22;
 const SPACE = 3;
 const AXIS = 18;
 const FONT = "11px system-ui, sans-serif";
-const INK = "#12141a";
-const PAPER = "#f4f7fb";
-const MUTED = "#8f9aaa";
 const LINE = "rgba(255, 255, 255, 0.09)";
-const ROW_GROUND = "rgba(255, 255, 255, 0.035)";
-const MEMORY = PALETTE[0];
-const PRESENT = PALETTE[1];
-const MARKS = { lost: "#ff6b6b", stalled: "#ffb340", failed: "#ff6b6b", ended: MUTED };
+const MARKS = { lost: "#ff6b6b", stalled: PRESENT, failed: "#ff6b6b", ended: MUTED };
 
 export class Timeline {
   #canvas;
@@ -97,7 +88,7 @@ export class Timeline {
     const pen = this.#context;
     const present = this.#history.last?.entries ?? [];
     for (let index = 0; index < shown; index += 1) {
-      pen.fillStyle = ROW_GROUND;
+      pen.fillStyle = GROUND;
       pen.fillRect(left, top(index), width - left, ROW);
       const person = present.find(({ row }) => row === index)?.person ?? null;
       if (person === null) continue;
@@ -134,7 +125,7 @@ export class Timeline {
     pen.lineWidth = 3;
     pen.lineJoin = "round";
     const finish = () => {
-      if (!run) return;
+      if (!run?.name) return;
       const from = Math.max(run.from, left);
       const room = run.to - from - 8;
       if (room < 18) return;
@@ -151,16 +142,20 @@ export class Timeline {
       const best = found?.actions[0];
       if (!best) continue;
       const [from, to] = [x(result.seconds - hop / 2), x(result.seconds + hop / 2)];
-      pen.globalAlpha = 0.18 + 0.82 * Math.min(1, Math.max(0, best.score));
-      pen.fillStyle = colourOf(found.colour);
+      pen.fillStyle = scoreColour(best.score);
       // A little short at the left, so that clips that touch are seen to be two.
       pen.fillRect(from + 0.75, top, Math.max(1, to - from - 0.75), ROW);
-      pen.globalAlpha = 1;
-      if (run && run.name === best.name && run.colour === found.colour && from - run.to < 1) {
+      if (found.person !== null) {
+        // Whose clips these were: a row has another owner once a person is gone.
+        pen.fillStyle = colourOf(found.person);
+        pen.fillRect(from, top + ROW - 2, to - from, 2);
+      }
+      const name = found.shown.length ? best.name : "";
+      if (run && run.name === name && run.person === found.person && from - run.to < 1) {
         run.to = to;
       } else {
         finish();
-        run = { name: best.name, colour: found.colour, from, to };
+        run = { name, person: found.person, from, to };
       }
     }
     finish();

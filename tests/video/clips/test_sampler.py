@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memvit.types import Clip, DetectionSize, Image
-from memvit.video.clips.sampler import ClipSampler, short_side_size
+from memvit.video.clips.sampler import ClipSampler, preview_size, short_side_size
 
 
 class FakeFrame:
@@ -257,9 +257,24 @@ def test_every_frame_is_in_one_preview() -> None:
     assert {picture.image.shape for clip in clips for picture in clip.preview} == {(4, 8, 3)}
 
 
-def test_a_preview_is_never_enlarged() -> None:
-    (clip,) = sampler(preview_width=640).clips(frames_at([0.0], width=17, height=9))
-    assert clip.preview[0].image.shape == (8, 16, 3)
+@pytest.mark.parametrize(
+    ("source", "preview"),
+    [
+        ((426, 240), (640, 360)),  # enlarged, so that text is legible
+        ((340, 256), (640, 482)),
+        ((1920, 1080), (640, 360)),
+        ((341, 607), (640, 1140)),
+        ((20, 400), (64, 1280)),  # no further than to twice the width
+        ((2000, 8000), (640, 2560)),
+    ],
+)
+def test_a_preview_has_the_width_that_was_asked_for(source: tuple[int, int], preview: tuple[int, int]) -> None:
+    assert preview_size(*source, 640) == preview
+
+
+def test_a_preview_of_a_small_source_is_enlarged() -> None:
+    (clip,) = sampler(preview_width=64).clips(frames_at([0.0], width=17, height=9))
+    assert clip.preview[0].image.shape == (34, 64, 3)
 
 
 def test_centre_image_is_the_nearest_frame_in_the_size_for_the_detector() -> None:

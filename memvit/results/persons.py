@@ -1,0 +1,21 @@
+"""The numbers of people in results, also where nobody tracks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from memvit.boxes.match import PersonMatcher
+from memvit.results.result import Result
+
+
+def with_persons(result: Result, matcher: PersonMatcher) -> Result:
+    """The result as it is if its people have numbers, otherwise with numbers, from 1, from boxes alone.
+
+    The results of a stream must come in order, each once, with the same matcher.
+    """
+    if result.boxes is None or result.boxes.persons is not None:
+        return result
+    persons = np.array(matcher.number(result.boxes.xyxy), dtype=np.int64) + 1
+    return replace(result, boxes=replace(result.boxes, persons=persons))

@@ -1,0 +1,37 @@
+"""The colours of the page, from the scheme of all pictures."""
+
+from __future__ import annotations
+
+from memvit.results.colours import (
+    GROUND,
+    INK,
+    MEMORY,
+    MUTED,
+    NO_PERSON,
+    PAPER,
+    PEOPLE,
+    PRESENT,
+    score_scale,
+    to_hex,
+)
+
+SCORE_STEP = 8
+"""Every so many of the 256 colours of scores is sent; the page takes the nearest."""
+
+
+def colours_css() -> str:
+    """Custom properties of CSS; a list of colours is separated by spaces."""
+    levels = [*score_scale()[:-1:SCORE_STEP].tolist(), score_scale()[-1].tolist()]
+    scores = [to_hex((red, green, blue)) for red, green, blue in levels]
+    lines = {
+        "ground": to_hex(GROUND),
+        "ink": to_hex(INK),
+        "paper": to_hex(PAPER),
+        "muted": to_hex(MUTED),
+        "memory": to_hex(MEMORY),
+        "present": to_hex(PRESENT),
+        "no-person": to_hex(NO_PERSON),
+        "people": " ".join(map(to_hex, PEOPLE)),
+        "scores": " ".join(scores),
+    }
+    return ":root {\n" + "".join(f"  --{name}: {value};\n" for name, value in lines.items()) + "}\n"

@@ -1,0 +1,25 @@
+// The colours of the page and of the server's pictures, which /page/colours.css has as custom properties.
+
+const styles = getComputedStyle(document.documentElement);
+const valueOf = (name) => styles.getPropertyValue(`--${name}`).trim();
+const PEOPLE = valueOf("people").split(" ");
+const SCORES = valueOf("scores").split(" ");
+
+export const GROUND = valueOf("ground");
+export const INK = valueOf("ink");
+export const PAPER = valueOf("paper");
+export const MUTED = valueOf("muted");
+export const MEMORY = valueOf("memory");
+export const PRESENT = valueOf("present");
+
+/** The colour of a person, from 1. */
+export const colourOf = (person) => PEOPLE[(person - 1) % PEOPLE.length];
+
+/** The colour of a score: 0 is the background, 1 is the brightest. */
+export function scoreColour(score) {
+  const place = Math.min(Math.max(score, 0), 1) * (SCORES.length - 1);
+  return SCORES[Math.round(place)];
+}
+
+/** The scale from 0 to 1 as a background. */
+export const scoreGradient = `linear-gradient(to right, ${SCORES.join(", ")})`;
