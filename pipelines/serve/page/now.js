@@ -49,7 +49,7 @@ export class Now {
     const line = this.#lines.get(card);
     if (!line) return;
     const name = line.querySelector(".now-name");
-    name.textContent = card.name;
+    name.textContent = card.id;
     name.title = card.name;
     line.dataset.state = card.state;
     const people = line.querySelector(".now-people");

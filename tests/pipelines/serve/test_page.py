@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from memvit.datasets.long_cue import Scene, write_video
+from memvit.results.colours import GROUND, PEOPLE, person_colour, score_colour, to_hex
 from tests.processes import START_SECONDS
 
 pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
@@ -117,11 +118,17 @@ def cards(browser: WebDriver) -> dict[str, dict[str, Any]]:
 
 
 def submit(browser: WebDriver, **fields: str) -> None:
+    open_form(browser)
     for name, text in fields.items():
         field = browser.find_element(By.NAME, name)
         field.clear()
         field.send_keys(text)
     browser.find_element(By.CSS_SELECTOR, "#add button").click()
+
+
+def open_form(browser: WebDriver) -> None:
+    if not browser.find_element(By.ID, "add").is_displayed():
+        browser.find_element(By.ID, "open-add").click()
 
 
 def errors(browser: WebDriver) -> list[str]:
@@ -155,11 +162,25 @@ def test_a_stream_is_live_with_pictures_results_and_a_timeline(browser: WebDrive
     assert errors(browser) == []
 
 
+def test_details_are_folded_and_actions_below_the_threshold_are_not_shown(browser: WebDriver) -> None:
+    assert not browser.find_element(By.CSS_SELECTOR, ".remove").is_displayed()
+    assert browser.find_element(By.CSS_SELECTOR, ".p50").is_displayed()
+    assert browser.find_element(By.ID, "min-score").text == "score 0.3"
+    scores = browser.execute_script("return [...document.querySelectorAll('.action b')].map((b) => +b.textContent)")
+    assert scores and min(scores) >= 0.3
+    colours, person = browser.execute_script("""return [
+        ['--people', '--scores'].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name)),
+        getComputedStyle(document.querySelector('.chip')).backgroundColor]""")
+    assert colours[0].split() == [to_hex(colour) for colour in PEOPLE]
+    assert colours[1].split()[0] == to_hex(GROUND) and colours[1].split()[-1] == to_hex(score_colour(1))
+    assert person == f"rgb{person_colour(1)}", "the whole frame is person 1, as in the pictures"
+
+
 def test_a_clip_can_be_pointed_at_with_the_keyboard(browser: WebDriver) -> None:
     timeline = browser.find_element(By.CSS_SELECTOR, ".timeline")
     timeline.send_keys("\ue011")  # Home
     assert browser.find_element(By.CSS_SELECTOR, ".when").text.startswith("At 0:00 · clip 0")
-    assert "person 0" in (timeline.get_attribute("aria-valuetext") or "")
+    assert "person 1" in (timeline.get_attribute("aria-valuetext") or "")
     timeline.send_keys("\ue00c")  # Escape
     assert browser.find_element(By.CSS_SELECTOR, ".when").text.startswith("Now ")
 
@@ -173,14 +194,69 @@ def test_streams_come_and_go(browser: WebDriver, videos: Path) -> None:
     wait_for(lambda: "not in a folder that the server offers" in problem.text)
     refusals = errors(browser)
     assert len(refusals) == 2 and all("/api/streams" in refusal for refusal in refusals)
+    open_form(browser)
     browser.find_element(By.NAME, "realtime").click()
     submit(browser, source=str(videos / "yard.mp4"), id="yard")
     wait_for(lambda: cards(browser).get("yard", {}).get("state") == "live" and cards(browser)["yard"]["width"])
-    assert problem.text == ""
+    assert problem.text == "" and not browser.find_element(By.ID, "add").is_displayed()
+    lines = browser.find_elements(By.CSS_SELECTOR, ".now-line")
+    assert [line.get_attribute("data-stream") for line in lines] == ["entrance", "yard"]
+    wait_for(lambda: all(re.search(r"1 \S.* 0\.\d\d", line.text.replace("\n", " ")) for line in lines))
+    assert browser.find_element(By.ID, "now").rect["y"] < browser.find_element(By.ID, "grid").rect["y"]
+    browser.find_element(By.CSS_SELECTOR, "[data-stream=yard] summary").click()
     remove = browser.find_element(By.CSS_SELECTOR, "[data-stream=yard] .remove")
     remove.click()
     assert "yard" in cards(browser) and remove.text == "Really remove?"
     remove.click()
+    wait_for(lambda: list(cards(browser)) == ["entrance"])
+    assert errors(browser) == []
+
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+
+
+def test_on_a_phone_the_first_stream_is_on_the_first_screen(
+    browser: WebDriver, server: tuple[object, str], videos: Path, tmp_path: Path
+) -> None:
+    for number in range(3):
+        post(server[1], source=str(videos / "yard.mp4"), id=f"phone{number}", realtime=True)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)  # type: ignore[attr-defined]
+    try:
+        wait_for(lambda: len(cards(browser)) == 4 and cards(browser)["entrance"]["width"])
+        wait_for(lambda: browser.find_element(By.CSS_SELECTOR, ".picture").is_displayed())
+        picture_of(browser, tmp_path, "page_390.png")
+        card, picture = (browser.find_element(By.CSS_SELECTOR, name).rect for name in (".card", ".picture"))
+        assert picture["y"] + picture["height"] < 844 and picture["width"] > 360
+        assert card["height"] < 844, "a card is not higher than a screen"
+        inner, outer = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert inner <= outer == 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+    for number in range(3):
+        urlopen(Request(f"{server[1]}/api/streams/phone{number}", method="DELETE"), timeout=20).close()
+    wait_for(lambda: list(cards(browser)) == ["entrance"])
+
+
+STILL = """const still = document.querySelector('[data-stream=over] .still');
+    if (!still || still.hidden || !still.width) return 0;
+    const { data } = still.getContext('2d').getImageData(0, 0, still.width, still.height);
+    return new Set(new Uint32Array(data.buffer)).size"""
+
+
+def test_the_last_picture_of_an_ended_stream_stays(
+    browser: WebDriver, server: tuple[object, str], videos: Path
+) -> None:
+    """Also on a page that is opened later, when nobody has looked at the stream before."""
+    post(server[1], source=str(videos / "yard.mp4"), id="over")
+    wait_for(lambda: cards(browser).get("over", {}).get("state") == "ended")
+    wait_for(lambda: browser.execute_script(STILL) > 100)
+    browser.refresh()
+    wait_for(lambda: browser.execute_script(STILL) > 100)
+    with urlopen(f"{server[1]}/api/streams/over/picture", timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "image/jpeg" and answer.read(2) == b"\xff\xd8"
+    urlopen(Request(f"{server[1]}/api/streams/over", method="DELETE"), timeout=20).close()
     wait_for(lambda: list(cards(browser)) == ["entrance"])
     assert errors(browser) == []
 

@@ -337,7 +337,7 @@ def test_events_come_in_order_and_go_on_where_they_broke(url: str, folder: Path)
         assert found[0][1] == "opened" and found[0][2]["width"] == 128
         results = [data for _, kind, data in found if kind == "result"]
         assert [data["clip"] for data in results] == list(range(30))
-        assert results[5]["people"][0]["person"] == 0 and results[5]["memory"]["attended_seconds"] == [2.0, 4.0]
+        assert results[5]["people"][0]["person"] == 1 and results[5]["memory"]["attended_seconds"] == [2.0, 4.0]
         assert set(results[5]["latency"]) == {"seconds", "decode", "queue", "boxes", "model"}
         client.delete("/api/streams/a")
         assert client.get("/api/streams/a/events").status_code == 404
@@ -374,7 +374,7 @@ def test_pictures_are_drawn_for_clients_that_read_them(url: str, folder: Path) -
                     content = content[end:]
                 if len(pictures) >= 12:
                     break
-        assert {picture.size for picture in pictures} == {(128, 96)}
+        assert {picture.size for picture in pictures} == {(640, 536)}, "enlarged, with the strip below"
         assert len({picture.tobytes() for picture in pictures}) > 6, "it moves"
         client.delete("/api/streams/m")
 
