@@ -19,6 +19,7 @@ from .config import BlockConfig, Grid, MViTConfig
 from .layers import SplitLinear, layer_norm
 from .pooling import PoolConv, conv_pool
 from .position import PositionColumns, PositionRule, PositionTables, position_columns, query_products
+from .windows import cut, joined
 
 MASK_VALUE = -6e4
 """Logit of a key that must not be read; its exp is exactly 0 in every dtype, and float16 can hold it."""
@@ -169,6 +170,8 @@ class PoolingAttention(nn.Module):
         super().__init__()
         self.cls_token = config.cls_token
         self.pool_first = config.pool_first
+        self.window = block.window
+        self.q_window, self.k_window = (block.window // stride[1] for stride in (block.q_stride, block.kv_stride))
         dim, dim_out = block.dim, block.attention_dim
         if config.pool_first:
             self.q, self.k, self.v = (nn.Linear(dim, dim_out) for _ in range(3))
@@ -227,7 +230,21 @@ class PoolingAttention(nn.Module):
                 self._pool(tokens, grid, name) for tokens, name in zip(self.qkv(x), "qkv", strict=True)
             )
             pooled = PooledKV(k, v, k_grid)
+        if self.window:
+            return self.proj(self._attend_in_windows(q, k, v, (q_grid, k_grid))), q_grid, pooled
         return self.proj(self.attention(q, k, v, (q_grid, k_grid), self.position_tables, memory)), q_grid, pooled
+
+    def _attend_in_windows(self, q: Tensor, k: Tensor, v: Tensor, grids: tuple[Grid, Grid]) -> Tensor:
+        """As `self.attention`, but within windows.
+
+        NOTE: as in the reference, maps are pooled as wholes and cut afterwards, and the zeros that fill up the last
+        windows take part: such keys have the logits of their positions.
+        """
+        q, q_window = cut(q, grids[0], self.q_window)
+        k, k_window = cut(k, grids[1], self.k_window)
+        v, _ = cut(v, grids[1], self.k_window)
+        attended = self.attention(q, k, v, (q_window, k_window), self.position_tables, None)
+        return joined(attended, grids[0], self.q_window)
 
     def compress(self, pooled: PooledKV) -> PooledKV:
         """Pool what a clip left behind into what later clips read."""

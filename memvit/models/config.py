@@ -91,10 +91,19 @@ class MViTConfig:
     init_std: float = 0.02
     """Standard deviation of new linear weights. The published 0.02 suits widths of several hundred channels; narrow
     models need more."""
+    window: int = 0
+    """Side, in tokens, of the windows that the first stage attends within; it halves with every stage. The last block
+    of each later stage attends to the whole map. 0: every block does."""
+    stage_norms: bool = False
+    """Normalise the maps of all stages, which a detector reads, and not the tokens of the last."""
     memory: MemoryConfig | None = None
     head: HeadConfig = HeadConfig("classification", 400)
 
     def __post_init__(self) -> None:
+        if self.window and (self.cls_token or self.memory):
+            raise ValueError("windows have no place for a cls token or for memory")
+        if self.window % self.kv_stride[1] or self.window % 2 ** len(self.stage_starts):
+            raise ValueError(f"window {self.window} must be a multiple of kv_stride and of 2 for every stage")
         if self.memory and not all(0 <= layer < self.depth for layer in self.memory.layers):
             raise ValueError(f"memory layers {self.memory.layers} are not all among the {self.depth} blocks")
         if self.memory and not self.pool_first:
@@ -121,20 +130,29 @@ class MViTConfig:
         """Derive the shape of every block, in order."""
         dim, heads, kv_stride, grid = self.embed_dim, self.heads, self.kv_stride, self.input_grid
         growing = self.stage_starts if self.dim_mul_in_attention else tuple(i - 1 for i in self.stage_starts)
+        ends = {start - 1 for start in (*self.stage_starts, self.depth)}
+        stage = 0
         for index in range(self.depth):
             q_stride: Grid = (1, 1, 1)
+            # NOTE: windows shrink one block after the map does: a stage's first block has those of the stage before.
+            window = self.window >> stage
             if index in self.stage_starts:
+                stage += 1
                 heads, q_stride = heads * 2, (1, 2, 2)
                 kv_stride = (kv_stride[0], max(kv_stride[1] // 2, 1), max(kv_stride[2] // 2, 1))
             dim_out = dim * 2 if index in growing else dim
+            is_global = index in ends and stage > 0
+            # NOTE: a block that attends to the whole map among windows pools keys twice as much, but in the last stage.
+            factor = 2 if window and is_global and stage < len(self.stage_starts) else 1
             yield BlockConfig(
                 dim=dim,
                 dim_out=dim_out,
                 attention_dim=dim_out if self.dim_mul_in_attention else dim,
                 heads=heads,
                 q_stride=q_stride,
-                kv_stride=kv_stride,
+                kv_stride=(kv_stride[0], kv_stride[1] * factor, kv_stride[2] * factor),
                 grid=grid,
+                window=0 if is_global else window,
                 drop_path=self.drop_path * index / max(self.depth - 1, 1),
             )
             dim = dim_out
@@ -153,6 +171,8 @@ class BlockConfig:
     kv_stride: Grid
     grid: Grid
     """Tokens that enter the block for a square input of the configured size."""
+    window: int
+    """Side of the windows in tokens that enter the block; 0 where it attends to the whole map."""
     drop_path: float
 
     @property

@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import logging
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,10 +34,16 @@ def model_entry(name: str) -> ModelEntry:
     """The zoo's row of a name; ValueError with the nearest names if there is none."""
     if name in MODELS:
         return MODELS[name]
-    begun = [known for known in MODELS if known.startswith(name)]
-    near = (begun or difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4))[:3]
+    raise unknown_name("model", name, MODELS)
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    """What to say where a name is none of those that are known; it suggests the nearest."""
+    names = list(known)
+    begun = [other for other in names if other.startswith(name)]
+    near = (begun or difflib.get_close_matches(name, names, n=3, cutoff=0.4))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "`memvit models` lists all."
-    raise ValueError(f"there is no model {name!r}; {hint}")
+    return ValueError(f"there is no {kind} {name!r}; {hint}")
 
 
 def create_model(

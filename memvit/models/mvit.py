@@ -7,6 +7,7 @@ Source: MViTv2, arXiv 2112.01526. Configurations of the reference that no releas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -97,47 +98,60 @@ class Backbone(nn.Module):
             else None
         )
         self.blocks = nn.ModuleList(Block(config, block) for block in config.blocks())
-        self.norm = layer_norm(config.out_dim)
+        self.norm = None if config.stage_norms else layer_norm(config.out_dim)
+        self.stage_norms: nn.ModuleList | None = None
+        if config.stage_norms:
+            stages = range(len(config.stage_starts) + 1)
+            self.stage_norms = nn.ModuleList(layer_norm(config.embed_dim * 2**stage) for stage in stages)
         self.checkpoint_blocks = False
         """While training, keep no activations inside blocks, and compute them again in the backward pass."""
 
     def forward(self, clips: Tensor, memory: Sequence[MemoryKV] | None = None) -> tuple[Tensor, Grid, list[PooledKV]]:
         """(B, 3, T, H, W) → tokens (B, N, C) of the last stage, their grid, and what memory layers may remember.
 
-        `memory` has one entry a memory layer; None where nothing is read.
+        `memory` has one entry a memory layer; None where nothing is read. ValueError for a backbone with `stage_norms`.
         """
+        if self.norm is None:
+            raise ValueError("this backbone is a detector's: it gives the maps of its stages (stage_maps)")
         reads = dict(zip(self.memory_layers, memory, strict=True)) if memory is not None else {}
         x, grid = self._embed(clips)
         remembered = []
         for index, block in enumerate(self.blocks):
-            if self.checkpoint_blocks and self.training:
-                x, grid, pooled = checkpoint(block, x, grid, reads.get(index), use_reentrant=False)
-            else:
-                x, grid, pooled = block(x, grid, reads.get(index))
+            x, grid, pooled = self._run(block, x, grid, reads.get(index))
             if index in self.memory_layers:
                 remembered.append(pooled)
         return self.norm(x), grid, remembered
 
+    def _run(self, block: nn.Module, x: Tensor, grid: Grid, memory: MemoryKV | None) -> tuple[Tensor, Grid, PooledKV]:
+        if self.checkpoint_blocks and self.training:
+            ran: tuple[Tensor, Grid, PooledKV] = checkpoint(block, x, grid, memory, use_reentrant=False)
+            return ran
+        return block(x, grid, memory)
+
     def _embed(self, clips: Tensor) -> tuple[Tensor, Grid]:
         x, grid = self.patch_embed(clips)
-        x = x.to(self.norm.weight.dtype)  # autocast makes it shorter
+        norm = self.norm or cast(nn.ModuleList, self.stage_norms)[0]
+        x = x.to(cast(nn.LayerNorm, norm).weight.dtype)  # autocast makes it shorter
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         return x, grid
 
     def stage_maps(self, clips: Tensor) -> list[Tensor]:
-        """(B, 3, T, H, W) → the last tokens of each stage as maps (B, C, T', H', W'), not normalised.
+        """(B, 3, T, H, W) → the last tokens of each stage as maps (B, C, T', H', W').
+
+        They are normalised only if the config says `stage_norms`.
 
         Strides are 4, 8, 16 and 32 pixels for the released models, widths 1, 2, 4 and 8 times the first; where the
         width grows in the MLP (mvitv2_l.in1k) the last block of a stage has the width of the next.
         """
         x, grid = self._embed(clips)
         ends = {start - 1 for start in (*self.config.stage_starts, self.config.depth)}
-        maps = []
+        maps: list[Tensor] = []
         for index, block in enumerate(self.blocks):
-            x, grid, _ = block(x, grid)
+            x, grid, _ = self._run(block, x, grid, None)
             if index in ends:
-                maps.append(as_volume(x[:, int(self.cls_token is not None) :], grid))
+                tokens = x if self.stage_norms is None else self.stage_norms[len(maps)](x)
+                maps.append(as_volume(tokens[:, int(self.cls_token is not None) :], grid))
         return maps
 
 

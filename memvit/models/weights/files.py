@@ -61,10 +61,15 @@ def read_checkpoint(path: str | Path) -> tuple[State, str]:
     Nothing in the file is executed. Raises CheckpointError if it is missing, truncated, or of no known layout.
     """
     path = Path(path)
-    check_size(path)
-    state = _tensors(_load(path), path)
+    state = read_tensors_of(path)
     layout = known_layout(state, path)
     return to_ours(state, layout), layout.name
+
+
+def read_tensors_of(path: Path) -> State:
+    """All tensors of a file, under the names that they have there. CheckpointError as `read_checkpoint`."""
+    check_size(path)
+    return tensors_in(_load(path), path)
 
 
 def list_tensors(path: str | Path) -> tuple[Mapping[str, Shaped], str]:
@@ -121,7 +126,7 @@ def load_checkpoint(
         dropped, misfits = heads, misfits - heads
         missing, unexpected = missing - new, unexpected - heads
     if missing or unexpected or misfits:
-        raise CheckpointError(f"{path}: {_difference(own, state, missing, unexpected, misfits)}")
+        raise CheckpointError(f"{path}: {difference(own, state, missing, unexpected, misfits)}")
     state = as_weights({name: value for name, value in state.items() if name not in dropped}, own, path)
     # A model on the meta device has no storage yet and takes over the file's tensors.
     model.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
@@ -133,7 +138,7 @@ def check_shapes(expected: Mapping[str, Shaped], found: Mapping[str, TensorInfo]
     misfits = {name for name in expected.keys() & found.keys() if tuple(expected[name].shape) != found[name].shape}
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     if missing or unexpected or misfits:
-        raise CheckpointError(f"{path}: {_difference(expected, found, set(missing), set(unexpected), misfits)}")
+        raise CheckpointError(f"{path}: {difference(expected, found, set(missing), set(unexpected), misfits)}")
     for name, tensor in found.items():
         if not tensor.is_floating:
             raise CheckpointError(f"{path}: {name} is of type {tensor.dtype}, weights are floating-point numbers")
@@ -183,7 +188,8 @@ def _load(path: Path) -> object:
     return read_tensors(path)
 
 
-def _tensors(content: object, path: Path) -> State:
+def tensors_in(content: object, path: Path) -> State:
+    """The tensors of what a file holds, in its containers or not. CheckpointError if there is none."""
     for key in CONTAINERS:
         if isinstance(content, dict) and isinstance(dict.get(content, key), dict):
             content = content[key]
@@ -197,9 +203,10 @@ def _tensors(content: object, path: Path) -> State:
     return state
 
 
-def _difference(
+def difference(
     own: Mapping[str, Shaped], state: Mapping[str, Shaped], missing: set[str], unexpected: set[str], misfits: set[str]
 ) -> str:
+    """What to say where parameters are missing, unexpected or of another shape than a model's own."""
     depth, found_depth = _depth(own), _depth(state)
     if depth != found_depth:
         return f"the file is of a model with {found_depth} blocks, this model has {depth}; choose the model it is of"

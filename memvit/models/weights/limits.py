@@ -41,6 +41,7 @@ CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "pool_kernel": (1, 15),
     "kv_stride": (1, 32),
     "mlp_ratio": (1, 16),
+    "window": (0, 1024),
     "drop_path": (0, 0.99),
     "init_std": (0, 10),
     "memory.layers": (0, 127),
