@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "runtime": {"types", "labels", "models"},
     "video": {"types"},
+    "detection": {"types", "models", "runtime"},
     # A detector is a network too: its weights are read as safely as those of the models.
     "boxes": {"types", "video", "models"},
     "tracking": {"types", "video"},

@@ -1,0 +1,38 @@
+"""How a detector is run: a copy of its network, prepared for a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from memvit.runtime.cpu.prepack import prepack
+from memvit.runtime.plain import with_cached_columns
+
+from .config import Selection
+from .detections import Found
+from .images import batch_of
+from .network import DetectionNetwork
+
+
+class DetectionRunner:
+    """Runs a network on a device, without gradients, with the weights of when the runner was made."""
+
+    def __init__(self, network: DetectionNetwork, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.dtype = device, dtype
+        self.twin: DetectionNetwork
+        """The copy that is run."""
+        if device.type == "cpu":
+            self.twin = prepack(network, dtype=dtype)
+        else:
+            self.twin = with_cached_columns(network, device, dtype)
+
+    def __call__(self, images: Sequence[Tensor], rule: Selection, *, masks: bool = True) -> list[Found]:
+        """What is found in (3, H, W) uint8 pictures, in their pixels; they are computed as one batch."""
+        kind = self.device.type
+        autocast = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+        with torch.inference_mode(), autocast:
+            found: list[Found] = self.twin(batch_of(images, self.device, self.dtype), rule, masks=masks)
+            return found
