@@ -54,8 +54,7 @@ class PeopleFinder:
 
     def __init__(self, source: BoxSource) -> None:
         self.source = source
-        threshold = max(source.score_threshold, MIN_SCORE) if isinstance(source, PersonDetector) else MIN_SCORE
-        self._settings = replace(TrackerSettings(), low_score=threshold)
+        self._settings = tracker_settings_for(source)
         self._trackers: dict[str, Tracker] = {}
         self._last: dict[str, TimedBoxes] = {}
         """The last frame of each stream in which people were looked for, if it has such frames between keyframes."""
@@ -121,6 +120,12 @@ class PeopleFinder:
         if not isinstance(self.source, PersonDetector):
             return boxes
         return boxes.select(boxes.scores >= self.source.score_threshold)
+
+
+def tracker_settings_for(source: BoxSource) -> TrackerSettings:
+    """The settings of a tracker of this source's boxes: those that are no people by themselves only continue people."""
+    threshold = max(source.score_threshold, MIN_SCORE) if isinstance(source, PersonDetector) else MIN_SCORE
+    return replace(TrackerSettings(), low_score=threshold)
 
 
 def observe(source: BoxSource, clips: Sequence[Clip]) -> list[list[Observation]]:

@@ -35,6 +35,7 @@ from memvit.store.find import Interval, Query, find
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.store.opening import UNFINISHED, open_store, read_description
 from memvit.store.parallel import in_order
+from memvit.store.persons import Numbering, tracker_settings
 from memvit.store.provenance import (
     LAYOUT,
     WITHOUT_PERSONS,
@@ -215,8 +216,8 @@ class Archive:
             # The objects of a small video are sent in parallel; one after the other, an object store takes seconds.
             is_small = clips + people <= SMALL_ROWS
             target = zarr.open_group(MemoryStore(), mode="w", zarr_format=3) if is_small else group
-            classes, with_persons = self.provenance.classes, self.has_persons
-            digests = write_video(target, parts, clips, people, classes, with_persons=with_persons)
+            numbering = Numbering(tracker_settings(self.provenance.tracking)) if self.has_persons else None
+            digests = write_video(target, parts, clips, people, self.provenance.classes, numbering=numbering)
             if is_small:
                 copy_arrays(target, group)
             return digests

@@ -102,12 +102,12 @@ def write_video(
     people: int,
     classes: Sequence[str],
     *,
-    with_persons: bool = True,
+    numbering: Numbering | None = None,
 ) -> dict[str, str]:
     """Write the arrays of a video into an empty group; return a digest of each array's content and of its document.
 
     `clips` and `people` are the rows that all parts have together. Only a few shards are in memory at a time. Without
-    `with_persons` people get no numbers, as in the first version of the layout.
+    a `numbering` people get no numbers, as in the first version of the layout.
     """
     writers: dict[str, _Writer] = {}
     digests: dict[str, Any] = {}
@@ -118,20 +118,19 @@ def write_video(
             digests[name] = hashlib.blake2b(digest_size=16)
         writers[name].add(column, digests[name])
 
-    numbering = Numbering()
     done_clips = sessions = 0
     for part in parts:
         columns = _columns(part, done_clips, sessions)
-        for name in NUMBERED if not with_persons else ():
-            columns.pop(name, None)
-        if part.people and with_persons:
+        if numbering is None:
+            columns = {name: column for name, column in columns.items() if name not in NUMBERED}
+        elif part.people:
             columns["person"] = numbering.number(part)
         for name, column in columns.items():
             dimensions = _dimensions(name, columns)
             add(name, column, people if dimensions[0] == "detection" else clips, dimensions)
         done_clips += len(part)
         sessions = int(columns["session"][-1]) if len(part) else sessions
-    for name, column in numbering.tracks().items() if "person" in writers else ():
+    for name, column in numbering.tracks().items() if numbering is not None and "person" in writers else ():
         add(name, column, len(column), TRACK_DIMENSIONS[name])
     for writer in writers.values():
         writer.close()

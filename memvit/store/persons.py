@@ -6,11 +6,15 @@ into segments, or on where a job was killed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from memvit.store.rows import Column, Rows
-from memvit.tracking import Tracker
+from memvit.tracking import Tracker, TrackerSettings
 from memvit.types import PersonBoxes
 
 TRACK_DIMENSIONS = {
@@ -23,11 +27,19 @@ TRACK_DIMENSIONS = {
 """The arrays of the table of tracks, and their dimensions."""
 
 
+def tracker_settings(tracking: Mapping[str, Any]) -> TrackerSettings:
+    """Return the settings of the tracker that an archive's provenance names; the default where it names none."""
+    names = {field.name for field in fields(TrackerSettings)}
+    return TrackerSettings(**{name: value for name, value in tracking.items() if name in names})
+
+
 class Numbering:
     """Numbers the people of one video, whose parts are given in order. It holds one row for each person."""
 
-    def __init__(self) -> None:
-        self._tracker = Tracker()
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        """`settings` are those of the tracker, for boxes without numbers."""
+        self._settings = settings
+        self._tracker = Tracker(settings)
         self._people_before = 0
         """The highest number of the sessions before this one."""
         self._rows: dict[int, int] = {}
@@ -71,7 +83,7 @@ class Numbering:
         usable = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
         for clip, (seconds, end) in enumerate(zip(part.clips["seconds"].tolist(), ends.tolist(), strict=True)):
             if begins[clip]:
-                self._people_before, self._tracker = self._people_before + self._tracker.people, Tracker()
+                self._people_before, self._tracker = self._people_before + self._tracker.people, Tracker(self._settings)
             start = end - int(part.clips["people"][clip])
             rows = start + np.flatnonzero(usable[start:end])
             found = PersonBoxes(boxes[rows].astype(np.float32), scores[rows].astype(np.float32))

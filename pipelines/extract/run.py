@@ -10,12 +10,12 @@ from typing import Any
 
 from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
+from memvit.engine.people import tracker_settings_for
 from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, model_name
 from memvit.json_text import json_text
 from memvit.labels import Labels
 from memvit.models import state_digest
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
-from memvit.tracking import TrackerSettings
 from memvit.tracking.appearance import SIZE
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_url
@@ -70,7 +70,7 @@ def extract(
     with writer_lock(out, wait=wait, on_wait=on_wait) as held, stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
         archive = Archive.create(
-            out, provenance_of(engine, names, setup.settings, options, stored_as), repair=policy.verify
+            out, provenance_of(engine, names, boxes, setup.settings, options, stored_as), repair=policy.verify
         )
         if setup.make_pool is not None:
             pool = setup.make_pool(archive, engine, boxes)
@@ -92,7 +92,12 @@ def boxes_identity(settings: ModelSettings) -> str:
 
 
 def provenance_of(
-    engine: Engine, names: Labels, settings: ModelSettings, options: ExtractOptions, stored_as: str
+    engine: Engine,
+    names: Labels,
+    boxes: BoxSource | None,
+    settings: ModelSettings,
+    options: ExtractOptions,
+    stored_as: str,
 ) -> Provenance:
     """Describe everything that the results of a run depend on."""
     config = asdict(engine.model.config)
@@ -113,7 +118,7 @@ def provenance_of(
         receptive_field=engine.reach_clips,
         classes=names.names,
         first_id=names.first_id,
-        tracking={**asdict(TrackerSettings()), "appearance_size": SIZE} if engine.wants_boxes else {},
+        tracking={**asdict(tracker_settings_for(boxes)), "appearance_size": SIZE} if boxes is not None else {},
     )
 
 

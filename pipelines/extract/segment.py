@@ -148,10 +148,15 @@ class SegmentRun:
 
 
 def appearance_of(clip: Clip, boxes: PersonBoxes | None) -> NDArray[np.float32] | None:
-    """Return (people, D): what each person looks like in the middle of the clip; None where people have numbers."""
+    """Return (people, D): what each person looks like in the middle of the clip.
+
+    None where people have numbers, and where the clip shows only a part of the frames.
+    """
     if boxes is None or boxes.persons is not None:
         return None
-    return describe(clip.frames[len(clip.frames) // 2] if clip.centre_image is None else clip.centre_image, boxes.xyxy)
+    if clip.centre_image is not None:
+        return describe(clip.centre_image, boxes.xyxy)
+    return None if clip.source_size is None else describe(clip.frames[len(clip.frames) // 2], boxes.xyxy)
 
 
 def bytes_of(result: Result) -> int:

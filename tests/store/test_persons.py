@@ -48,10 +48,10 @@ def crowd(first: int, stop: int) -> Rows:
     return Rows(clips, columns)
 
 
-def written(parts: list[Rows], **options: bool) -> zarr.Group:
+def written(parts: list[Rows]) -> zarr.Group:
     group = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
     clips, people = sum(map(len, parts)), sum(part.num_people for part in parts)
-    digests = write_video(group, parts, clips, people, ["a", "b"], **options)
+    digests = write_video(group, parts, clips, people, ["a", "b"], numbering=Numbering())
     assert damaged_arrays(group, digests, clips, people, ["a", "b"]) == []
     return group
 

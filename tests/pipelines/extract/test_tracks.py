@@ -86,3 +86,31 @@ def test_four_segments_and_a_killed_job_give_the_numbers_of_one_run(
     assert run(*command)[0] == 0
     assert differences(whole, out) == []
     assert len(only_video(out).attrs["segments"]) == 4  # type: ignore[arg-type]
+
+
+def test_numbers_of_a_file_are_kept(video: Path, tiny_file: Path, tmp_path: Path) -> None:
+    """The ninth column has the number of a person; some boxes have none."""
+    rows = [line.split(",") for line in (video.parent / "boxes.csv").read_text().splitlines()]
+    given = [str(100 + index % 3) if index % 4 else "" for index in range(len(rows))]
+    boxes = tmp_path / "numbered.csv"
+    boxes.write_text("".join(",".join([*row, number]) + "\n" for row, number in zip(rows, given, strict=True)))
+    command = words(tiny_file, tmp_path / "a.zarr", video)
+    assert run(*command[:-1], boxes)[0] == 0
+    group = only_video(tmp_path / "a.zarr")
+    person = np.asarray(group["person"][:])  # type: ignore[index]
+    assert sorted(person.tolist()) == sorted(int(number) if number else -1 for number in given)
+    assert np.asarray(group["track"][:]).tolist() == [100, 101, 102] and "appearance" not in group  # type: ignore[index]
+
+
+def test_the_settings_of_the_tracker_are_those_that_the_archive_names(
+    video: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes of a file are people whatever their score; another tracker may not add to the archive."""
+    boxes = tmp_path / "faint.csv"
+    boxes.write_text((video.parent / "boxes.csv").read_text().replace(",0.95", ",0.05"))
+    command = [*words(tiny_file, tmp_path / "a.zarr", video)[:-1], boxes, "--boxes-threshold", 0.01]
+    assert run(*command)[0] == 0
+    assert (np.asarray(only_video(tmp_path / "a.zarr")["person"][:]) > 0).all()  # type: ignore[index]
+    monkeypatch.setattr("pipelines.extract.run.SIZE", 5)
+    code, output = run(*command)
+    assert code == 1 and "it was made with another tracking (appearance size 88, now 5); name another --out" in output
