@@ -107,8 +107,16 @@ def serve_command(
         ),
     ] = None,
     history_days: Annotated[
-        float, typer.Option(min=0, help="Days after which events are deleted there.", rich_help_panel="Events")
-    ] = 30.0,
+        float | None,
+        typer.Option(min=0, help="Days after which events are deleted there; 30.", rich_help_panel="Events"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file of streams, rules, zones, sinks and history; see docs/events.md.",
+            rich_help_panel="Events",
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
@@ -118,18 +126,19 @@ def serve_command(
     ] = 10.0,
 ) -> None:
     """Watch live streams, added and removed at any time: a web page, and an API with results, pictures and metrics."""
-    from memvit.events.rules_file import load_rules
     from memvit.types import MemvitError
 
     with one_sentence():
         try:
             from pipelines.serve.addresses import address_rules
-            from pipelines.serve.event_options import EventOptions
+            from pipelines.serve.event_options import event_options
             from pipelines.serve.run import check_address, make_service, serve
+            from pipelines.serve.server_config import ServerConfig, load_config
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
         except ImportError as error:
             raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
         check_address(host, token)
+        configuration = load_config(config) if config is not None else ServerConfig()
         settings = model_options.settings()
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
@@ -150,7 +159,7 @@ def serve_command(
             policy=live_options.policy(),
             engines=engines,
             address=address,
-            events=EventOptions(load_rules(rules) if rules is not None else None, history, history_days),
+            events=event_options(configuration, rules, history, history_days, state),
         )
-        service.add_initial_streams(sources or (), realtime=realtime)
+        service.add_initial_streams(sources or (), realtime=realtime, configured=configuration.streams)
         serve(service, host, port, token, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query
@@ -30,6 +31,21 @@ TimeOfDay = Annotated[
 ]
 
 
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 401, 403, 413, 421)}
+
+
+class DeadLetters(BaseModel):
+    """Messages that will not be sent by themselves any more."""
+
+    messages: list[dict[str, Any]]
+
+
+class SentAgain(BaseModel):
+    """How many messages will be sent again."""
+
+    messages: int
+
+
 class HistoryPage(BaseModel):
     """Events, newest first."""
 
@@ -40,7 +56,7 @@ class HistoryPage(BaseModel):
 def add_history(app: FastAPI, service: Service) -> None:
     """Add the routes to an application."""
 
-    @app.get("/api/history", responses={400: {"model": Problem}, 401: {"model": Problem}, 403: {"model": Problem}})
+    @app.get("/api/history", responses=ERRORS)
     def get_history(
         stream: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
         rule: Text = None,
@@ -62,6 +78,21 @@ def add_history(app: FastAPI, service: Service) -> None:
             headers = {"Content-Disposition": "attachment; filename=events.csv"}
             return Response(_csv_text(events), media_type="text/csv; charset=utf-8", headers=headers)
         return HistoryPage(events=events, cursor=following)
+
+    @app.get("/api/dead-letters", responses=ERRORS)
+    def get_dead_letters() -> DeadLetters:
+        """Messages to sinks that were given up, oldest first; at most 1,000."""
+        deliveries = service.told.deliveries
+        found = deliveries.outbox.dead_letters() if deliveries is not None else []
+        return DeadLetters(messages=[asdict(letter) for letter in found])
+
+    @app.post("/api/dead-letters/send", responses=ERRORS)
+    def send_dead_letters(
+        number: Annotated[int | None, Query(ge=0, le=2**53, description="Only this one; all by default.")] = None,
+    ) -> SentAgain:
+        """Send messages that were given up once more."""
+        deliveries = service.told.deliveries
+        return SentAgain(messages=deliveries.outbox.send_again(number) if deliveries is not None else 0)
 
 
 def _unix(text: str | None) -> float | None:

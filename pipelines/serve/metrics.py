@@ -49,6 +49,12 @@ class Metrics:
         self._events = Counter(
             "memvit_events", "Events of the rules that began", ["stream", "rule"], registry=self._registry
         )
+        self._deliveries = Counter(
+            "memvit_deliveries",
+            "Attempts to send an event to a sink: sent, failed or refused",
+            ["sink", "outcome"],
+            registry=self._registry,
+        )
         self._batch = Histogram(
             "memvit_batch_clips", "Clips answered at once", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self._registry
         )
@@ -66,6 +72,14 @@ class Metrics:
         for event in events:
             if event.state == "new":
                 self._events.labels(event.stream_id, event.rule).inc()
+
+    def delivered(self, sink: str, outcome: str) -> None:
+        """Count an attempt to send an event."""
+        self._deliveries.labels(sink, outcome).inc()
+
+    def watch_outbox(self, counts: Callable[[], dict[tuple[str, str], int]]) -> None:
+        """Show how many messages wait, and how many are dead letters."""
+        self._registry.register(_Outbox(counts))
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -92,3 +106,20 @@ class _Streams(Collector):
                 family.add_metric([stream_id], stats[name])
         yield up
         yield from families.values()
+
+
+class _Outbox(Collector):
+    def __init__(self, counts: Callable[[], dict[tuple[str, str], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Messages in the outbox by sink and state."""
+        family = GaugeMetricFamily(
+            "memvit_outbox_messages", "Messages that wait to be sent, and dead letters", labels=["sink", "state"]
+        )
+        try:
+            for labels, count in self._counts().items():
+                family.add_metric(labels, count)
+        except OSError:  # the disk fails: the other metrics tell
+            return
+        yield family

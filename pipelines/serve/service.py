@@ -28,6 +28,7 @@ from .metrics import Metrics
 from .requests import ServerInfo, StreamRequest, StreamStatus
 from .resume import ResumeState
 from .saving import Saver
+from .server_config import StreamConfig
 from .sources import SourceRules
 from .state import SavedStream, StateFolder
 from .stream_log import log_event
@@ -105,16 +106,22 @@ class Service:
         self._stopping = threading.Event()
         self._is_started = False
 
-    def add_initial_streams(self, sources: Sequence[str], *, realtime: bool) -> None:
-        """Streams to watch from the start, to be named before `start`. The rules for clients do not hold for them.
+    def add_initial_streams(
+        self, sources: Sequence[str], *, realtime: bool, configured: Sequence[StreamConfig] = ()
+    ) -> None:
+        """Streams to watch from the start, to be named before `start`, on the command line or in the configuration. The
+        rules for clients do not hold for them.
 
         MemvitError if one is a file that does not exist.
         """
-        for source in sources:
+        for source in [*sources, *(stream.source for stream in configured)]:
             if not is_url(source) and not is_camera(source) and not Path(source).exists():
                 raise MemvitError(f"{source}: no such file or folder; check the path")
         self._initial_requests += [
             StreamRequest(source=source, realtime=realtime and not is_url(source)) for source in sources
+        ]
+        self._initial_requests += [
+            StreamRequest(source=stream.source, id=stream.id, realtime=stream.realtime) for stream in configured
         ]
 
     def start(self) -> None:
@@ -122,6 +129,7 @@ class Service:
         if self._is_started:
             return
         self._is_started = True
+        self.told.start()
         for worker in self._workers:
             worker.start(self._publish)
         for stream in self._saver.load():

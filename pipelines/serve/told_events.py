@@ -1,4 +1,4 @@
-"""What becomes of the events of the rules: they are counted, and kept."""
+"""What becomes of the events of the rules: they are counted, sent to sinks, and kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from memvit.events.event import Event
 from .event_history import EventHistory
 from .event_options import EventOptions
 from .metrics import Metrics
+from .sinks.deliveries import Deliveries
 
 log = logging.getLogger("memvit.serve")
 
@@ -20,16 +21,28 @@ class ToldEvents:
     """
 
     def __init__(self, options: EventOptions, metrics: Metrics) -> None:
-        """MemvitError if the folder of the history cannot be used."""
+        """MemvitError if the history or the outbox cannot be used."""
         self.history = EventHistory(options.history, options.history_days)
+        self.deliveries: Deliveries | None = None
+        if options.sinks:
+            assert options.outbox is not None
+            self.deliveries = Deliveries(options.outbox, options.sinks, metrics.delivered)
+            metrics.watch_outbox(self.deliveries.outbox.counts)
         self._metrics = metrics
         self._has_failed = False
+
+    def start(self) -> None:
+        """Start to send what waits."""
+        if self.deliveries is not None:
+            self.deliveries.start()
 
     def add(self, events: Sequence[Event]) -> None:
         """Keep and count events. A disk that takes no more stops nothing else."""
         if not events:
             return
         self._metrics.told(events)
+        if self.deliveries is not None:
+            self.deliveries.add(events)
         try:
             self.history.add(events)
             self._has_failed = False
@@ -39,5 +52,7 @@ class ToldEvents:
             self._has_failed = True
 
     def close(self) -> None:
-        """Close the files."""
+        """Stop to send, and close the files."""
+        if self.deliveries is not None:
+            self.deliveries.close()
         self.history.close()

@@ -1,0 +1,86 @@
+"""All sinks of a server, and the outbox that they share."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memvit.events.event import Event
+from memvit.types import MemvitError
+
+from .delivery import Delivery
+from .lines import LinesFile
+from .outbox import Outbox
+from .sink import Sender
+from .webhook import Webhook
+
+if TYPE_CHECKING:
+    from pipelines.serve.server_config import SinkConfig
+
+log = logging.getLogger("memvit.serve")
+MAX_UNKEPT = 10_000
+"""Events that are held in memory while the outbox's disk takes no more."""
+
+
+class Deliveries:
+    """Events go to the outbox, and from there to each sink in a thread of its own."""
+
+    def __init__(self, path: Path, sinks: Sequence[SinkConfig], on_outcome: Callable[[str, str], None]) -> None:
+        """MemvitError if the outbox cannot be used, or a package is missing."""
+        self.outbox = Outbox(path)
+        self._filters = {sink.name: sink.wanted for sink in sinks}
+        self._unkept: deque[Event] = deque(maxlen=MAX_UNKEPT)
+        self._deliveries = [Delivery(sink.name, self.outbox, sender_of(sink), sink.retry, on_outcome) for sink in sinks]
+
+    def start(self) -> None:
+        """Start to send."""
+        for delivery in self._deliveries:
+            delivery.start()
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Keep events until they are sent. Where the disk takes no more, they are held in memory and tried again with
+        the next.
+        """
+        waiting = [*self._unkept, *events]
+        try:
+            self.outbox.add(waiting, self._filters)
+        except OSError as error:
+            if not self._unkept:
+                log.warning("events cannot be put into the outbox (%s); they are held in memory", error)
+            self._unkept.extend(events)
+        else:
+            self._unkept.clear()
+
+    def close(self) -> None:
+        """Stop to send; what was not confirmed stays in the outbox."""
+        for delivery in self._deliveries:
+            delivery.stop()
+        self.outbox.close()
+
+
+def sender_of(sink: SinkConfig) -> Sender:
+    """What sends to a sink. MemvitError if MQTT's package is missing."""
+    if sink.kind == "webhook":
+        return Webhook(sink.target, sink.secret, sink.timeout_seconds)
+    if sink.kind == "file":
+        return LinesFile(Path(sink.target))
+    try:
+        from .mqtt import MqttOptions, MqttSender
+    except ImportError as error:
+        raise MemvitError(f"sink {sink.name}: MQTT needs {error.name}: pip install 'memvit[mqtt]'") from error
+    host, _, port = sink.target.partition(":")
+    return MqttSender(
+        MqttOptions(
+            host,
+            int(port) if port else 8883 if sink.tls else 1883,
+            sink.topic,
+            sink.tls,
+            sink.ca_file,
+            sink.username,
+            sink.secret,
+            sink.timeout_seconds,
+        )
+    )
