@@ -136,19 +136,23 @@ def write_video(scene: Scene, path: Path) -> None:
             video.write(render(scene, pts_seconds), pts_seconds)
 
 
-def annotation_rows(scene: Scene, video: str, seconds: Iterable[int]) -> list[str]:
-    """AVA rows of these seconds: video, second, x1, y1, x2, y2, action (empty if there is none), person."""
+def annotation_rows(scene: Scene, video: str, seconds: Iterable[int], first_person: int = 0) -> list[str]:
+    """AVA rows of these seconds: video, second, x1, y1, x2, y2, action (empty if there is none), person.
+
+    Persons are numbered from `first_person`, which is 0 in AVA's files.
+    """
     rows = []
     for second in seconds:
         for actor, box in enumerate(scene.boxes(second)):
             place = ",".join(f"{side:.3f}" for side in box)
-            rows.append(f"{video},{second:04d},{place},{scene.action(actor, second) or ''},{actor}")
+            rows.append(f"{video},{second:04d},{place},{scene.action(actor, second) or ''},{first_person + actor}")
     return rows
 
 
-def write_boxes(scene: Scene, video: str, path: Path) -> None:
+def write_boxes(scene: Scene, video: str, path: Path, first_person: int = 0) -> None:
     """Write the annotations of one video at every whole second, beginning with 0."""
-    path.write_text("\n".join(annotation_rows(scene, video, range(int(np.ceil(scene.seconds))))) + "\n")
+    rows = annotation_rows(scene, video, range(int(np.ceil(scene.seconds))), first_person)
+    path.write_text("\n".join(rows) + "\n")
 
 
 def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:

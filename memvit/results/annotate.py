@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,35 @@ from memvit.results.persons import with_persons
 from memvit.results.result import Result
 from memvit.results.strip import Strip
 from memvit.results.text import font_size
-from memvit.types import Clip, Image, PersonBoxes, PreviewFrame
+from memvit.types import NO_PERSON, Clip, Image, PersonBoxes, PreviewFrame
 from memvit.video.writer import VideoWriter
 
 LABEL_WIDTH = 0.6
 """A label is at most this part of the picture wide."""
+WHOLE = -2
+"""Stands for the whole clip, where a number is that of a person otherwise."""
+Notes: TypeAlias = Callable[[int, float], str]
+"""(person, seconds of the keyframe) → what else is known of the person, such as what is true."""
 
 
 class Annotator:
     """Draws the results of one stream, clip after clip, on the clips' preview frames."""
 
     def __init__(
-        self, labels: Labels, *, top_k: int = 3, min_score: float = DEFAULT_MIN_SCORE, text_scale: float = 1.0
+        self,
+        labels: Labels,
+        *,
+        top_k: int = 3,
+        min_score: float = DEFAULT_MIN_SCORE,
+        text_scale: float = 1.0,
+        notes: Notes | None = None,
     ) -> None:
         """Actions below `min_score` are not shown, except a person's best one, faintly, where none reaches it.
 
-        `text_scale` enlarges text, for pictures that are shown smaller than they are.
+        `text_scale` enlarges text, for pictures that are shown smaller than they are. `notes` are shown below actions.
         """
-        self._labels, self._top_k, self._min_score, self._text_scale = labels, top_k, min_score, text_scale
+        self._labels, self._top_k, self._min_score = labels, top_k, min_score
+        self._text_scale, self._notes = text_scale, notes
         self._matcher = PersonMatcher()
         self._matched: tuple[Result, Result] | None = None
         self._before: Result | None = None
@@ -58,15 +70,17 @@ class Annotator:
         if not clip.preview:
             return
         height, width, _ = clip.preview[0].image.shape
-        lines = self._lines(result)
-        strip = Strip(width, height, self._size(width, height), has_lines=result.boxes is None)
-        below = strip.draw(result, lines.get(0, ()) if result.boxes is None else ())
+        size = self._size(width, height)
+        strip = Strip(width, height, size, has_lines=result.boxes is None)
+        below = strip.draw(result, self._lines(result)[WHOLE] if result.boxes is None else ())
         motion = BoxMotion([*detections(before), *detections(following), *detections(result)])
-        labels: dict[int, NDArray[np.uint8]] = {}
-        for frame in clip.preview:
+        moved = [motion.at(frame.pts_seconds) for frame in clip.preview]
+        people = {number for frame in moved for number, _ in frame}
+        labels = self._labels_of(people, result, size, round(width * LABEL_WIDTH), has_numbers)
+        for frame, boxes in zip(clip.preview, moved, strict=True):
             strip.draw_time(below, frame.pts_seconds)
             picture = np.concatenate((frame.image, below))
-            self._draw_people(picture[:height], motion.at(frame.pts_seconds), lines, labels, has_numbers)
+            self._draw_people(picture[:height], boxes, labels)
             yield PreviewFrame(frame.pts_seconds, picture)
 
     def _with_persons(self, result: Result) -> Result:
@@ -79,46 +93,49 @@ class Annotator:
         return round(font_size(width, height) * self._text_scale)
 
     def _lines(self, result: Result) -> dict[int, tuple[Line, ...]]:
-        """Person → actions; the clip is person 0."""
-        numbers = [0] if result.boxes is None or result.boxes.persons is None else result.boxes.persons.tolist()
-        return {
-            number: lines_of(scores, self._labels, self._top_k, self._min_score)
-            for number, scores in zip(numbers, result.scores, strict=False)
-            if number >= 0
-        }
+        """Person → actions; a clip classifier has `WHOLE` instead."""
+        boxes = result.boxes
+        numbers = [WHOLE] if boxes is None or boxes.persons is None else boxes.persons.tolist()
+        lines = {}
+        for number, scores in zip(numbers, result.scores, strict=True):
+            lines[number] = lines_of(scores, self._labels, self._top_k, self._min_score)
+            if self._notes is not None and number not in (WHOLE, NO_PERSON):
+                note = self._notes(number, result.centre_seconds)
+                lines[number] += (Line(note),) if note else ()
+        return lines
 
     def _draw_people(
-        self,
-        image: Image,
-        people: list[tuple[int, NDArray[np.float32]]],
-        lines: dict[int, tuple[Line, ...]],
-        labels: dict[int, NDArray[np.uint8]],
-        has_numbers: bool,
+        self, image: Image, people: list[tuple[int, NDArray[np.float32]]], drawn: dict[int, NDArray[np.uint8]]
     ) -> None:
-        """Draw boxes and then labels, which are kept in `labels` from frame to frame of a clip."""
+        """Draw all boxes, and then the labels of people among those that are drawn already."""
         height, width, _ = image.shape
-        size = self._size(width, height)
-        line = max(2, round(size / 6))
+        line = max(2, round(self._size(width, height) / 6))
+        # Boxes without a label come last; faces of theirs are kept free all the same.
+        people = sorted(people, key=lambda person: person[0] not in drawn)
+        labels = [(number, drawn[number]) for number, _ in people if number in drawn]
         boxes = np.array([box for _, box in people], dtype=np.float64).reshape(-1, 4)
         boxes = (boxes * (width, height, width, height)).clip(0, (width, height, width, height))
         for (number, _), box in zip(people, boxes, strict=True):
-            draw_box(image, box, person_colour(number), line if number >= 1 else max(line // 2, 1))
-        named = [index for index, (number, _) in enumerate(people) if number >= 1 and (has_numbers or number in lines)]
-        for index in named:
-            number = people[index][0]
-            if number not in labels:
-                shown = number if has_numbers else None
-                labels[number] = draw_label(
-                    shown, person_colour(number), lines.get(number, ()), size, round(width * LABEL_WIDTH)
-                )
-        # Boxes that are no person yet have no label, but a face all the same: they come last, for the layout.
-        rest = [index for index in range(len(people)) if index not in named]
-        sizes = [(labels[people[index][0]].shape[1], labels[people[index][0]].shape[0]) for index in named]
-        before = [self._places.get(people[index][0]) for index in named]
-        places = place_labels(boxes[named + rest], sizes, (width, height), before)
-        self._places = {people[index][0]: place for index, (place, _, _) in zip(named, places, strict=True)}
-        for index, (_, x, y) in zip(named, places, strict=True):
-            draw_patch(image, labels[people[index][0]], round(x), round(y))
+            draw_box(image, box, person_colour(number), max(line // 2, 1) if number == NO_PERSON else line)
+        sizes = [(label.shape[1], label.shape[0]) for _, label in labels]
+        before = [self._places.get(number) for number, _ in labels]
+        places = place_labels(boxes, sizes, (width, height), before)
+        self._places = {number: place for (number, _), (place, _, _) in zip(labels, places, strict=True)}
+        for (_, label), (_, x, y) in zip(labels, places, strict=True):
+            draw_patch(image, label, round(x), round(y))
+
+    def _labels_of(
+        self, people: set[int], result: Result, size: int, max_width: int, has_numbers: bool
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Person → label. People whom the keyframe does not show have their number only."""
+        lines = self._lines(result)
+        return {
+            number: draw_label(
+                number if has_numbers else None, person_colour(number), lines.get(number, ()), size, max_width
+            )
+            for number in people
+            if number != NO_PERSON and (has_numbers or number in lines)
+        }
 
 
 class AnnotatedVideoWriter:
@@ -128,11 +145,17 @@ class AnnotatedVideoWriter:
     """
 
     def __init__(
-        self, path: str | Path, *, labels: Labels, top_k: int = 3, min_score: float = DEFAULT_MIN_SCORE
+        self,
+        path: str | Path,
+        *,
+        labels: Labels,
+        top_k: int = 3,
+        min_score: float = DEFAULT_MIN_SCORE,
+        notes: Notes | None = None,
     ) -> None:
-        """MemvitError if the file cannot be written. `min_score` as for `Annotator`."""
+        """MemvitError if the file cannot be written. `min_score` and `notes` as for `Annotator`."""
         self._writer = VideoWriter(path)
-        self._annotator = Annotator(labels, top_k=top_k, min_score=min_score)
+        self._annotator = Annotator(labels, top_k=top_k, min_score=min_score, notes=notes)
         self._waiting: tuple[Clip, Result] | None = None
 
     def write(self, clip: Clip, result: Result) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.types import PersonBoxes
+from memvit.types import NO_PERSON, PersonBoxes
 
 BRIDGED_SECONDS = 1.0
 """A person whom the detector missed for so long between two detections is drawn all the same."""
@@ -31,7 +31,7 @@ class BoxMotion:
 
     A person who is in the detections before and after an instant is between the two boxes, in proportion to time. One
     who is only in the nearer of the two stays where it says; one who is only in the other is not there yet, or no
-    more. A box that is no person (−1) is shown around its own detection only.
+    more. A box that is no person (`NO_PERSON`) is shown around its own detection only.
     """
 
     def __init__(self, detections: Iterable[tuple[float, PersonBoxes]]) -> None:
@@ -47,7 +47,7 @@ class BoxMotion:
         self._paths: dict[int, _Path] = defaultdict(_Path)
         for frame, boxes in enumerate(self._frames):
             for number, box in zip(_numbers(boxes), boxes.xyxy, strict=True):
-                if number >= 1:
+                if number != NO_PERSON:
                     self._paths[number].frames.append(frame)
                     self._paths[number].boxes.append(box)
 
@@ -58,7 +58,8 @@ class BoxMotion:
         nearest = self._nearest(pts_seconds)
         found = list(self._people(pts_seconds, nearest))
         boxes = self._frames[nearest]
-        nobody = [(-1, box) for number, box in zip(_numbers(boxes), boxes.xyxy, strict=True) if number < 1]
+        numbered = zip(_numbers(boxes), boxes.xyxy, strict=True)
+        nobody = [(number, box) for number, box in numbered if number == NO_PERSON]
         return sorted(found, key=lambda person: person[0]) + nobody
 
     def _nearest(self, pts_seconds: float) -> int:
@@ -84,4 +85,4 @@ class BoxMotion:
 
 
 def _numbers(boxes: PersonBoxes) -> list[int]:
-    return [-1] * len(boxes) if boxes.persons is None else boxes.persons.tolist()
+    return [NO_PERSON] * len(boxes) if boxes.persons is None else boxes.persons.tolist()

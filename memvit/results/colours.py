@@ -11,6 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from memvit.types import NO_PERSON
+
 Colour: TypeAlias = tuple[int, int, int]
 """sRGB, 0 to 255."""
 
@@ -35,7 +37,7 @@ PEOPLE: tuple[Colour, ...] = (
     (240, 150, 235),
 )
 """Colours of the people 1, 2, …; they repeat. All are light enough for dark text."""
-NO_PERSON: Colour = (150, 158, 170)
+NOBODY: Colour = (150, 158, 170)
 """A box that is no person yet."""
 MEMORY: Colour = (90, 200, 250)
 """Past clips that memory reads."""
@@ -45,8 +47,8 @@ SCORE_LEVELS = 256
 
 
 def person_colour(number: int) -> Colour:
-    """The colour of a person by the number, from 1; −1 is a box that is no person yet."""
-    return PEOPLE[(number - 1) % len(PEOPLE)] if number >= 1 else NO_PERSON
+    """The colour of a person by the number; `NO_PERSON` is a box that is no person yet."""
+    return NOBODY if number == NO_PERSON else PEOPLE[(number - 1) % len(PEOPLE)]
 
 
 @cache

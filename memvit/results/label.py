@@ -21,10 +21,11 @@ OPACITY = 0.82
 
 @dataclass(frozen=True)
 class Line:
-    """One action."""
+    """One action, or a note."""
 
     name: str
-    score: float
+    score: float | None = None
+    """None for a note, which has neither score nor bar."""
     is_faint: bool = False
     """Whether the score is lower than the lowest that is shown otherwise."""
 
@@ -61,7 +62,9 @@ def draw_label(
     full = width - chip_width - 2 * pad
     for index, (line, text) in enumerate(zip(lines, texts, strict=True)):
         left, y = chip_width + pad, index * row
-        draw_text(draw, left, y + top, text, font, MUTED if line.is_faint else PAPER)
+        draw_text(draw, left, y + top, text, font, MUTED if line.is_faint or line.score is None else PAPER)
+        if line.score is None:
+            continue
         foot = y + row - bar - 1
         draw.rectangle((left, foot, left + full - 1, foot + bar - 1), fill=mixed(PAPER, 0.16))
         if line.score > 0:
@@ -75,5 +78,5 @@ def draw_label(
 def _fitted(line: Line, size: int, max_width: int) -> str:
     """Name and score; the name is cut, the score stays."""
     font = load_font(size)
-    score = f"{line.score:.2f}"
-    return f"{shortened(line.name, font, max_width - text_width(f' {score}', font))} {score}"
+    score = "" if line.score is None else f" {line.score:.2f}"
+    return shortened(line.name, font, max_width - text_width(score, font)) + score

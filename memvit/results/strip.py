@@ -59,13 +59,14 @@ class Strip:
         """The actions side by side, as many as fit, each with a square in the colour of its score."""
         x, y, side = self._pad, self._row, round(self._size * 0.7)
         for line in lines:
-            text = f"{line.name} {line.score:.2f}"
+            score = line.score or 0.0
+            text = f"{line.name} {score:.2f}"
             room = self.width - x - side - 2 * self._pad
             if x > self._pad and text_width(text, self._font) > room:
                 break
             text = text if text_width(text, self._font) <= room else shortened(text, self._font, room)
             top = y + self._size * 0.35
-            draw.rectangle((x, top, x + side, top + side), fill=score_colour(line.score), outline=MUTED)
+            draw.rectangle((x, top, x + side, top + side), fill=score_colour(score), outline=MUTED)
             draw_text(
                 draw, x + side + self._pad, y + self._pad / 2, text, self._font, MUTED if line.is_faint else PAPER
             )

@@ -23,6 +23,7 @@ from memvit.results.label import DEFAULT_MIN_SCORE
 from memvit.results.persons import with_persons
 from memvit.results.result import Result
 from memvit.results.text import clock
+from memvit.types import NO_PERSON
 
 MAX_PEOPLE = 8
 """The people who were seen longest are drawn; more rows would not be legible."""
@@ -41,8 +42,8 @@ MAX_NAME = 40
 class PersonRows:
     """The rows of one person."""
 
-    number: int
-    """The person's number; 0 for a clip classifier."""
+    number: int | None
+    """The person's number; None for a clip classifier."""
     actions: list[int]
     """Class indices, the highest score first."""
     scores: NDArray[np.float32]
@@ -53,7 +54,7 @@ class PersonRows:
     @property
     def title(self) -> str:
         """What the rows are called."""
-        return f"person {self.number}" if self.number else "whole picture"
+        return "whole picture" if self.number is None else f"person {self.number}"
 
 
 def people_rows(
@@ -70,10 +71,10 @@ def people_rows(
         boxes = with_persons(result, matcher).boxes
         numbers = [0] if boxes is None or boxes.persons is None else boxes.persons.tolist()
         for number, row in zip(numbers, result.scores, strict=True):
-            if number >= 0:
+            if number != NO_PERSON:
                 scores[number][place] = row
     longest = sorted(scores, key=lambda number: (-len(scores[number]), number))[:MAX_PEOPLE]
-    rows = []
+    rows, has_no_people = [], results[0].boxes is None
     for number in sorted(longest):
         seen = scores[number]
         best = np.max(list(seen.values()), axis=0)
@@ -83,7 +84,7 @@ def people_rows(
         grid = np.full((len(actions), len(results)), np.nan, dtype=np.float32)
         for place, row in seen.items():
             grid[:, place] = row[actions]
-        rows.append(PersonRows(number, actions, grid, is_faint=not shown))
+        rows.append(PersonRows(None if has_no_people else number, actions, grid, is_faint=not shown))
     return rows, len(scores)
 
 
@@ -161,7 +162,7 @@ def _draw_person(axis: Axes, person: PersonRows, labels: Labels, centres: NDArra
     axis.pcolormesh(edges, rows, scores, cmap=ListedColormap(score_scale() / 255), vmin=0, vmax=1)
     axis.set_yticks(rows[:-1] + 0.5, [_cut(labels.names[index]) for index in person.actions])
     axis.tick_params(axis="y", labelsize=8, labelcolor=to_hex(MUTED if person.is_faint else PAPER))
-    colour = person_colour(person.number) if person.number else PAPER
+    colour = PAPER if person.number is None else person_colour(person.number)
     axis.set_ylabel(person.title, fontsize=9, color=to_hex(colour), rotation=0, ha="right", va="center", labelpad=8)
     # A line above the rows shows when the person was seen, so that a score of 0 is not taken for absence.
     seen = np.where(np.isnan(scores[:1]), 0.0, 1.0)

@@ -7,7 +7,7 @@ from memvit.results.colours import (
     INK,
     MEMORY,
     MUTED,
-    NO_PERSON,
+    NOBODY,
     PAPER,
     PEOPLE,
     PRESENT,
@@ -30,7 +30,7 @@ def colours_css() -> str:
         "muted": to_hex(MUTED),
         "memory": to_hex(MEMORY),
         "present": to_hex(PRESENT),
-        "no-person": to_hex(NO_PERSON),
+        "nobody": to_hex(NOBODY),
         "people": " ".join(map(to_hex, PEOPLE)),
         "scores": " ".join(scores),
     }

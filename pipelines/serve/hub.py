@@ -209,9 +209,6 @@ class EventHub:
         record = to_record(result, self._labels, top_k=self._top_k) | live_record(result)
         if result.latency is not None:
             history.latencies.append((now, *record["latency"].values()))
-        if result.boxes is not None and result.boxes.persons is not None:
-            for person, number in zip(record["people"], result.boxes.persons.tolist(), strict=True):
-                person["person"] = number if number >= 1 else None
         # In one assignment, since others read it without the lock; without most images, since it stays until the
         # stream is removed.
         history.before_last = history.last

@@ -16,7 +16,7 @@ from memvit.events.event import Event
 from memvit.events.rules import Rules
 from memvit.labels import Labels
 from memvit.os_errors import sentence_of
-from memvit.results.annotate import AnnotatedVideoWriter
+from memvit.results.annotate import AnnotatedVideoWriter, Notes
 from memvit.results.ava_csv import AvaCsvWriter
 from memvit.results.jsonl import JsonLinesWriter
 from memvit.results.label import DEFAULT_MIN_SCORE
@@ -56,6 +56,8 @@ class WatchOptions:
     annotate: bool = False
     annotate_width: int = 640
     timeline: bool = False
+    notes: Notes | None = None
+    """What else is known of people, to be shown in the annotated video."""
     min_score: float = DEFAULT_MIN_SCORE
     """Actions with a lower score are left out of the annotated video and the timeline."""
     until_seconds: float | None = None
@@ -132,7 +134,7 @@ class StreamFiles:
             else None
         )
         self._video = (
-            AnnotatedVideoWriter(self._path(".mp4"), labels=labels, min_score=options.min_score)
+            AnnotatedVideoWriter(self._path(".mp4"), labels=labels, min_score=options.min_score, notes=options.notes)
             if options.annotate
             else None
         )

@@ -13,7 +13,7 @@ import pytest
 from memvit.labels import Labels
 from memvit.results import annotate
 from memvit.results.annotate import AnnotatedVideoWriter, Annotator
-from memvit.results.colours import GROUND, MEMORY, PRESENT, person_colour, score_colour
+from memvit.results.colours import GROUND, MEMORY, PRESENT, Colour, person_colour, score_colour
 from memvit.results.label import Line, draw_label, lines_of
 from memvit.results.result import Result
 from memvit.types import Clip, MemvitError, PersonBoxes, PreviewFrame
@@ -167,6 +167,20 @@ def test_labels_show_number_and_score_and_fit_their_width() -> None:
     assert (wide[..., :3] == person_colour(3)).all(axis=2).sum() > (label[..., :3] == person_colour(3)).all(
         axis=2
     ).sum()
+
+
+def test_what_is_true_is_shown_beside_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[int | None, tuple[Line, ...]] = {}
+
+    def spy(number: int | None, colour: Colour, lines: tuple[Line, ...], *rest: int) -> np.ndarray:
+        shown[number] = lines
+        return draw_label(number, colour, lines, *rest)
+
+    monkeypatch.setattr(annotate, "draw_label", spy)
+    annotator = Annotator(LABELS, top_k=1, notes=lambda person, seconds: f"true: {seconds:g}" if person == 1 else "")
+    boxes = [[0.1, 0.4, 0.3, 0.9], [0.6, 0.4, 0.8, 0.9]]
+    list(annotator.pictures(gray_clip(2), result(2, boxes, persons=[1, 2])))
+    assert shown[1][1:] == (Line("true: 2.5"),) and len(shown[2]) == 1
 
 
 def test_where_nobody_tracks_people_have_colours_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from memvit.results.colours import (
     GROUND,
     INK,
     MEMORY,
-    NO_PERSON,
+    NOBODY,
     PAPER,
     PEOPLE,
     PRESENT,
@@ -34,7 +34,8 @@ def test_a_higher_score_is_brighter_and_zero_is_the_background() -> None:
 
 def test_people_have_colours_by_number() -> None:
     assert person_colour(1) == PEOPLE[0] and person_colour(len(PEOPLE) + 1) == PEOPLE[0]
-    assert person_colour(-1) == NO_PERSON and NO_PERSON not in PEOPLE
+    assert person_colour(-1) == NOBODY and NOBODY not in PEOPLE
+    assert person_colour(0) in PEOPLE, "numbers that a file gives may begin with 0"
     assert min(np.abs(np.subtract(*pair)).sum() for pair in combinations(PEOPLE, 2)) > 40
 
 

@@ -12,8 +12,8 @@ export const MUTED = valueOf("muted");
 export const MEMORY = valueOf("memory");
 export const PRESENT = valueOf("present");
 
-/** The colour of a person, from 1. */
-export const colourOf = (person) => PEOPLE[(person - 1) % PEOPLE.length];
+/** The colour of a person by the number, from 1, or from 0 where a file gives the numbers. */
+export const colourOf = (person) => PEOPLE[(person + PEOPLE.length - 1) % PEOPLE.length];
 
 /** The colour of a score: 0 is the background, 1 is the brightest. */
 export function scoreColour(score) {
