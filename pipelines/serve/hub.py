@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from memvit.boxes.match import PersonMatcher
 from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.jsonl import live_record, to_record
-from memvit.results.persons import with_persons
 from memvit.results.result import Result
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
@@ -92,7 +90,6 @@ class StreamHistory:
     latencies: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     """(monotonic time of the result, total, decode, queue, boxes, model) of the last results, in seconds."""
     answered_at: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
-    matcher: PersonMatcher = field(default_factory=PersonMatcher)
     last: ClipResult | None = None
     """The last answered clip, whose people have numbers."""
     before_last: ClipResult | None = None
@@ -204,7 +201,7 @@ class EventHub:
 
     def _record(self, history: StreamHistory, answered: ClipResult) -> dict[str, Any]:
         now = time.monotonic()
-        result = with_persons(answered.result, history.matcher)
+        result = answered.result
         history.answered_at.append(now)
         record = to_record(result, self._labels, top_k=self._top_k) | live_record(result)
         if result.latency is not None:
@@ -212,7 +209,7 @@ class EventHub:
         # In one assignment, since others read it without the lock; without most images, since it stays until the
         # stream is removed.
         history.before_last = history.last
-        history.last = replace(answered, clip=_with_picture(answered.clip), result=result).without_images()
+        history.last = replace(answered, clip=_with_picture(answered.clip)).without_images()
         return record
 
     def _send(self, stream_id: str, kind: str, data: dict[str, Any]) -> None:
