@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-FIRST_VALUES = (0.9, 0.7, 0.01)
+FIRST_VALUES = (0.94, 0.75, 0.005)
 """Similarity of the same person and of different people and its variance, as long as nothing has been learned."""
-FIRST_WEIGHT = 50.0
+FIRST_WEIGHT = 20.0
 """How many pairs the first values count for."""
 MOST_WEIGHT = 2000.0
 """How many pairs are remembered: older ones count less and less."""
