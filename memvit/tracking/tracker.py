@@ -25,6 +25,8 @@ UNLIKELY = 2.0
 """Log odds against a box with a low score being a person."""
 MOST_HIDDEN = 0.3
 """Looks are learned from boxes of which no larger part is hidden."""
+MOST_TRACKS = 1000
+"""No more people are known at a time: of a larger number those who were seen last. It bounds time and memory."""
 Indices = NDArray[np.intp]
 
 
@@ -97,6 +99,9 @@ class Tracker:
         tracks, settings = self._tracks, self.settings
         limit = np.where(tracks.persons > 0, settings.keep_seconds, max(settings.wait_seconds, waited))
         tracks = tracks.select(self.pts_seconds - tracks.last_seconds <= limit)
+        if len(tracks) > MOST_TRACKS:
+            latest = np.argsort(-tracks.last_seconds, kind="stable")[:MOST_TRACKS]
+            tracks = tracks.select(np.sort(latest))
         if len(tracks):
             tracks = replace(tracks, motion=Motion(tracks.motion).predict(waited, settings).values)
         if looks is not None and looks.shape[1] != tracks.looks.shape[1]:

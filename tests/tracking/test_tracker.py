@@ -194,6 +194,18 @@ def test_a_crowd_keeps_its_numbers() -> None:
     assert identity_score(frames).idf1 > 0.85
 
 
+def test_no_more_people_are_known_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memvit.tracking.tracker.MOST_TRACKS", 20)
+    rng, tracker = np.random.default_rng(4), Tracker()
+    stays, found = boxes((0.5, 0.5), height=0.1), set()
+    for number in range(30):
+        wild = random_frame(rng, 15)
+        frame = PersonBoxes(np.concatenate((stays.xyxy, wild.xyxy)), np.concatenate((stays.scores, wild.scores)))
+        found.add(int(tracker.update(number / 5, frame)[0]))
+    assert len(found) == 1
+    assert len(tracker.state_dict()["tracks.persons"]) <= 20 + 16
+
+
 def test_times_must_increase() -> None:
     tracker = Tracker()
     tracker.update(1.0, boxes((0.5, 0.5)))
