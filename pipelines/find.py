@@ -10,8 +10,8 @@ from typing import Any
 
 from memvit.json_text import json_text
 from memvit.store import Archive, Interval, VideoState
-from memvit.store.find import is_chosen
 from memvit.store.lock import writer_of
+from memvit.store.videos import is_chosen
 
 from .progress import clock
 

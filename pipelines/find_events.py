@@ -15,7 +15,8 @@ from memvit.events.rules import Rules
 from memvit.events.scores import Action, ClipScores, PersonScores
 from memvit.store import Archive, VideoState
 from memvit.store.errors import StoreError, store_errors
-from memvit.store.find import damage_of, hop_of, is_chosen, read_columns
+from memvit.store.find import read_columns
+from memvit.store.videos import damage_of, hop_of, is_chosen
 
 BLOCK_CLIPS = 1024
 """So many clips are read at a time."""

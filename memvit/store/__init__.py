@@ -3,16 +3,21 @@
 from .archive import Archive
 from .find import Interval, Query
 from .fingerprint import Fingerprint, fingerprint
+from .library import Library
 from .lock import writer_lock
 from .provenance import Provenance
 from .rows import Rows, rows_of
+from .similar import Example, Moment
 from .states import VideoState
 from .work import SegmentWork
 
 __all__ = [
     "Archive",
+    "Example",
     "Fingerprint",
     "Interval",
+    "Library",
+    "Moment",
     "Provenance",
     "Query",
     "Rows",
@@ -25,6 +30,6 @@ __all__ = [
 ]
 
 
-def open(location: str) -> Archive:
+def open(location: str) -> Library:
     """Open an archive for reading. Raises StoreError if there is none, or if its description is damaged."""
-    return Archive.open(location)
+    return Library.open(location)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import zarr
 from zarr.storage import MemoryStore
@@ -31,7 +31,6 @@ from memvit.store.documents import (
     write_group,
 )
 from memvit.store.errors import StoreError, store_errors
-from memvit.store.find import Interval, Query, find
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.store.opening import UNFINISHED, open_store, read_description
 from memvit.store.parallel import in_order
@@ -107,8 +106,8 @@ class Archive:
                         write_group(store, path, {})
         return archive
 
-    @staticmethod
-    def open(location: str) -> Archive:
+    @classmethod
+    def open(cls, location: str) -> Self:
         """Open an archive for reading. Raises StoreError if there is none, or if its description is damaged."""
         shown = redact(location)
         if not is_url(location) and not Path(location).exists():
@@ -122,7 +121,7 @@ class Archive:
                 if content is None:
                     raise StoreError(f"{shown}: this is not an archive made by `memvit extract`")
                 layout = layout_of(shown, content)
-                archive = Archive(zarr.open_group(store, mode="r"), location, provenance_from(content), layout)
+                archive = cls(zarr.open_group(store, mode="r"), location, provenance_from(content), layout)
             except DamagedDocument as error:
                 raise StoreError(f"{shown}: {error}; `memvit extract … --verify` repairs it") from error
             except (KeyError, TypeError, ValueError) as error:
@@ -150,20 +149,6 @@ class Archive:
     def videos(self) -> Iterator[VideoState]:
         """Yield the states of all videos, sorted by id."""
         yield from (state for state in in_order(self.video, self.video_ids()) if state is not None)
-
-    def find(
-        self,
-        actions: str | Sequence[str],
-        *,
-        min_score: float = 0.5,
-        min_seconds: float = 0.0,
-        merge_seconds: float = 0.0,
-        person: int | None = None,
-        video: str | None = None,
-    ) -> Iterator[Interval]:
-        """Yield when somebody does one of some actions, see `Query`. Raises StoreError if a video is damaged."""
-        names = (actions,) if isinstance(actions, str) else tuple(actions)
-        return find(self, Query(names, min_score, min_seconds, merge_seconds, person, video))
 
     def group(self, video_id: str) -> zarr.Group:
         """Return the group with the arrays of a video."""

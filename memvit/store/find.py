@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,9 +16,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from memvit.store.errors import StoreError, store_errors
-from memvit.store.parallel import in_order
-from memvit.video.sources.location import source_name
+from memvit.store.errors import StoreError
+from memvit.store.videos import hop_of, read_videos
 
 if TYPE_CHECKING:
     from memvit.store.archive import Archive
@@ -114,44 +112,12 @@ def find(archive: Archive, query: Query, on_damaged: Callable[[VideoState], None
     """
     columns = columns_of(archive.provenance, query.actions)
 
-    def search(video_id: str) -> tuple[VideoState | None, list[Interval] | None]:
-        state = archive.video(video_id)
-        if state is None or state.state not in ("done", "damaged") or not is_chosen(state, query.video):
-            return None, []
-        try:
-            with store_errors(archive.location):
-                if state.state == "done":
-                    hits = _hits(partial(archive.array, video_id), set(state.digests or {}), columns, query)
-                    return state, _intervals(hits, video_id, query, hop_of(archive.provenance))
-        except StoreError:
-            raise
-        except Exception:  # A damaged document or chunk leads to exceptions of many types.
-            pass
-        return state, None
+    def search(state: VideoState) -> list[Interval]:
+        hits = _hits(partial(archive.array, state.id), set(state.digests or {}), columns, query)
+        return _intervals(hits, state.id, query, hop_of(archive.provenance))
 
-    for state, found in in_order(search, archive.video_ids()):
-        if found is not None:
-            yield from found
-        elif state is not None and on_damaged is not None:
-            on_damaged(state)
-        elif state is not None:
-            raise StoreError(f"{archive.location}: {damage_of(state)}")
-
-
-def damage_of(state: VideoState) -> str:
-    """Say that a video cannot be read, and what to do."""
-    return f"the arrays of {state.id} are damaged; `memvit extract … --verify` repairs them"
-
-
-def hop_of(provenance: Provenance) -> float:
-    """Return the time from clip to clip in seconds."""
-    return float(provenance.sampling.get("hop_seconds", 1.0))
-
-
-def is_chosen(state: VideoState, pattern: str | None) -> bool:
-    """Whether a shell pattern is that of a video's id, location or file name; None is the pattern of every video."""
-    names = (state.id, state.location, source_name(state.location), state.location.rpartition("/")[2])
-    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
+    for found in read_videos(archive, search, query.video, on_damaged):
+        yield from found
 
 
 def columns_of(provenance: Provenance, actions: Sequence[str]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -95,12 +95,21 @@ def as_continued(provenance: Provenance, layout: int) -> Provenance:
 
 def check_provenance(shown: str, content: Mapping[str, Any], provenance: Provenance) -> None:
     """Raise a StoreError that names the difference if an archive was made with another provenance."""
-    wanted = provenance.plain()
-    for key, now in wanted.items():
+    difference = difference_of(content, provenance)
+    if difference is not None:
+        raise StoreError(f"{shown}: it was made with {difference}; name another --out for this run")
+
+
+def difference_of(content: Mapping[str, Any], provenance: Provenance, keys: Sequence[str] | None = None) -> str | None:
+    """Return the first difference between the provenance of an archive and another one as words; None without one.
+
+    With `keys`, only these fields are compared.
+    """
+    for key, now in provenance.plain().items():
         before = content.get(key)
-        if before != now:
-            difference = _difference(key, before, now, provenance.model)
-            raise StoreError(f"{shown}: it was made with {difference}; name another --out for this run")
+        if before != now and (keys is None or key in keys):
+            return _difference(key, before, now, provenance.model)
+    return None
 
 
 def _difference(key: str, before: Any, now: Any, model: str) -> str:

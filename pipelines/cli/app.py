@@ -20,7 +20,7 @@ from pipelines.terminal import console, one_sentence
 from .archive import export_command, extract_command, info_command
 from .evaluate_events import evaluate_events_command
 from .events import events_command
-from .find import find_command, list_command
+from .find import find_command, list_command, similar_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
 from .serve import serve_command
 from .training import ava_map_command, evaluate_command, train_command
@@ -93,6 +93,7 @@ app.command("ava-map")(ava_map_command)
 app.command("extract")(extract_command)
 app.command("info")(info_command)
 app.command("find")(find_command)
+app.command("similar")(similar_command)
 app.command("list")(list_command)
 app.command("export", cls=CommandWithRenamedOptions)(export_command)
 

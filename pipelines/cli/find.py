@@ -1,4 +1,4 @@
-"""`memvit find`, `memvit list`: what happened in the videos of an archive, and which videos there are."""
+"""`memvit find`, `memvit similar`, `memvit list`: what happened in the videos of an archive, and which there are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from pipelines.terminal import console, one_sentence, until_reader_leaves
+
+from .option_groups import ModelOptions, with_option_groups
 
 if TYPE_CHECKING:
     from memvit.store import VideoState
@@ -84,6 +86,56 @@ def _find_events(store: str, rules: Path, video: str | None, as_json: bool, as_c
 def _check_form(as_json: bool, as_csv: bool) -> None:
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other; name one")
+
+
+@with_option_groups
+def similar_command(
+    store: Store,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO@SECONDS", help="A moment of a video of the archive, or of a file: film.mp4@12.5."
+        ),
+    ],
+    *,
+    model_options: ModelOptions,
+    top: Annotated[int, typer.Option(min=1, help="How many answers.")] = 10,
+    people: Annotated[bool, typer.Option("--people", help="Compare people, not whole clips.")] = False,
+    person: Annotated[
+        int | None, typer.Option(min=0, help="The number of the person, where several are there.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="Count neighbouring seconds of a video as answers of their own.")
+    ] = False,
+    video: Video = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Find what looks like a moment: the clips, or the people, that the model describes most alike.
+
+    A file that is not in the archive is read with the archive's model, which the options name.
+    """
+    from memvit.store import Archive
+    from memvit.store.similar import similar
+    from pipelines.find import Printer, damaged_sentence
+    from pipelines.similar import find_example, moment_text
+
+    _check_form(as_json, as_csv)
+    if person is not None and not people:
+        raise typer.BadParameter("--person goes with --people")
+    damaged: list[VideoState] = []
+    with one_sentence(store), until_reader_leaves():
+        archive = Archive.open(store)
+        example = find_example(archive, what, model_options.settings(), people=people, person=person)
+        printer = Printer(moment_text, as_json=as_json, as_csv=as_csv)
+        for moment in similar(
+            archive, example, people=people, top=top, every=every, video=video, on_damaged=damaged.append
+        ):
+            printer.print(moment, moment.to_record(people=people))
+    for state in damaged:
+        console.print(damaged_sentence(state), markup=False, soft_wrap=True)
+    if damaged:
+        raise typer.Exit(1)
 
 
 def list_command(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import memvit.store
 from memvit.events.rules import Rule, Rules
-from memvit.store import Archive, VideoState
+from memvit.store import Library, VideoState
 from memvit.store.errors import StoreError
 from pipelines.cli.app import app
 from pipelines.find_events import events_of_archive
@@ -22,8 +23,8 @@ from tests.store.test_find import create
 
 
 @pytest.fixture(scope="module", params=["people", "clips"])
-def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return create(str(tmp_path_factory.mktemp("find") / "a.zarr"), request.param)
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return memvit.store.open(create(str(tmp_path_factory.mktemp("find") / "a.zarr"), request.param).location)
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +38,22 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def memvit(*words: object) -> tuple[int, str, str]:
+def command(*words: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_intervals_are_printed_in_three_forms(archive: Archive) -> None:
+def test_intervals_are_printed_in_three_forms(archive: Library) -> None:
     words = ["find", archive.location, "--action", "sit", "--min-score", 0.7, "--merge-seconds", 2, "--min-seconds", 1]
     records = [found.to_record() for found in archive.find("sit", min_score=0.7, merge_seconds=2, min_seconds=1)]
-    code, output, more = memvit(*words, "--json")
+    code, output, more = command(*words, "--json")
     assert code == 0 and [json.loads(line) for line in output.splitlines()] == records != []
     assert more.strip() == f"{len(records)} intervals"
-    code, output, _ = memvit(*words, "--csv")
+    code, output, _ = command(*words, "--csv")
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(output)))
     assert rows == [{key: "" if value is None else str(value) for key, value in record.items()} for record in records]
-    code, output, _ = memvit(*words)
+    code, output, _ = command(*words)
     assert code == 0 and len(output.splitlines()) == len(records) and "  up to 0." in output
     assert ("person 3" in output) == bool(archive.provenance.boxes)
 
@@ -67,26 +68,26 @@ def test_intervals_are_printed_in_three_forms(archive: Archive) -> None:
     ],
 )
 def test_wrong_usage_exits_with_2(words: list[str], said: str) -> None:
-    code, output, error = memvit("find", "a.zarr", *words)
+    code, output, error = command("find", "a.zarr", *words)
     assert (code, output) == (2, "") and said in " ".join(error.split())
 
 
 def test_damage_is_noted_and_exits_with_1(tmp_path: Path) -> None:
     archive = create(str(tmp_path / "a.zarr"), "people")
     (tmp_path / "a.zarr/videos/v-1/zarr.json").write_text("{")
-    code, output, error = memvit("find", archive.location, "--action", "sit", "--json")
+    code, output, error = command("find", archive.location, "--action", "sit", "--json")
     assert code == 1 and "v-1 is damaged and was not searched" in error
     assert {json.loads(line)["video"] for line in output.splitlines()} == {"v-0", "v-2", "v-3"}
 
 
-def test_a_reader_that_leaves_early_is_no_error(archive: Archive) -> None:
-    command = f"{sys.executable} -m pipelines.cli find {archive.location} --action sit --min-score 0 | head -n 1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+def test_a_reader_that_leaves_early_is_no_error(archive: Library) -> None:
+    line = f"{sys.executable} -m pipelines.cli find {archive.location} --action sit --min-score 0 | head -n 1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("v-0") and "rror" not in done.stderr
 
 
 @pytest.mark.parametrize("block_clips", [1024, 3])
-def test_a_rule_finds_what_find_does(block_clips: int, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_finds_what_find_does(block_clips: int, archive: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.find_events.BLOCK_CLIPS", block_clips)
     rule = Rule("seen", actions=("stand", 3), start_score=0.6, merge_seconds=2.0, min_seconds=1.0)
     events = events_of_archive(archive, Rules((rule,)), video="v-[123]")
@@ -103,7 +104,7 @@ def test_rules_about_people_and_places_are_applied(tmp_path: Path) -> None:
     text = "rules:\n- {name: crowd, actions: [sit], min_people: 3, zones: [door]}\n- {name: wait, dwell_seconds: 5, "
     text += "zones: [roof]}\nzones:\n  door: {polygon: [[0, 0.8], [1, 0.8], [1, 1], [0, 1]]}\n"
     rules.write_text(text + "  roof: {polygon: [[0, 0], [1, 0], [1, 0.5], [0, 0.5]]}\n")
-    code, output, error = memvit("find", archive.location, "--rules", rules, "--json")
+    code, output, error = command("find", archive.location, "--rules", rules, "--json")
     events = [json.loads(line) for line in output.splitlines()]
     assert code == 0 and {event["rule"] for event in events} == {"crowd"} and f"{len(events)} events" in error
     assert {event["zone"] for event in events} == {"door"} and {event["state"] for event in events} == {"end"}
@@ -124,23 +125,23 @@ def test_rules_about_people_and_places_are_applied(tmp_path: Path) -> None:
     ],
 )
 def test_videos_are_listed_with_filters(words: list[str], expected: list[str], videos: Path) -> None:
-    code, output, error = memvit("list", videos, "--json", *words)
+    code, output, error = command("list", videos, "--json", *words)
     assert code == 0 and [json.loads(line)["video"] for line in output.splitlines()] == expected
     assert f"{len(expected)} video" in error
 
 
 def test_a_list_for_people_says_why_a_video_failed(videos: Path) -> None:
-    code, output, _ = memvit("list", videos)
+    code, output, _ = command("list", videos)
     lines = output.splitlines()
     assert code == 0 and lines[2] == "done       v-2: 00:02, 40 clips, 2 persons"
     assert lines[4] == "failed     w-1: it is broken"
-    assert memvit("list", videos, "--state", "gone")[0] == 2
+    assert command("list", videos, "--state", "gone")[0] == 2
 
 
 def test_a_state_is_listed_as_plain_values(tmp_path: Path) -> None:
     archive = create(str(tmp_path / "a.zarr"), "clips")
     archive.put(VideoState("a", "a.mp4", "done", duration_seconds=2.5, clips=3, people=4, persons=2))
-    code, output, _ = memvit("list", archive.location, "--csv", "--video", "a")
+    code, output, _ = command("list", archive.location, "--csv", "--video", "a")
     header, row = output.splitlines()
     assert code == 0 and header == "video,location,state,seconds,clips,people,persons,reason"
     assert row == "a,a.mp4,done,2.5,3,4,2,"

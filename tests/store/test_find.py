@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import memvit.store
-from memvit.store import Archive, Interval, Query, Rows, VideoState
+from memvit.store import Archive, Interval, Library, Query, Rows, VideoState
 from memvit.store.errors import StoreError
 from memvit.store.find import find
 from tests.store.test_store import MADE_WITH
@@ -68,8 +68,8 @@ def create(location: str, kind: str) -> Archive:
 
 
 @pytest.fixture(scope="module", params=["people", "clips"])
-def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return create(str(tmp_path_factory.mktemp("find") / "a.zarr"), request.param)
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return memvit.store.open(create(str(tmp_path_factory.mktemp("find") / "a.zarr"), request.param).location)
 
 
 def plainly(part: Rows, columns: list[int], query: Query) -> list[tuple[Any, ...]]:
@@ -117,7 +117,7 @@ def plainly(part: Rows, columns: list[int], query: Query) -> list[tuple[Any, ...
     ],
 )
 def test_intervals_are_those_of_a_plain_reading(
-    query: Query, block_rows: int, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    query: Query, block_rows: int, archive: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memvit.store.find.BLOCK_ROWS", block_rows)
     kind = "people" if archive.provenance.boxes else "clips"
@@ -138,12 +138,12 @@ def test_intervals_are_those_of_a_plain_reading(
     ("pattern", "expected"),
     [("v-1", {1}), ("*-[12]", {1, 2}), ("v-3.mp4", {3}), ("/films/*", {0, 1, 2, 3}), ("x", set())],
 )
-def test_videos_are_chosen_by_id_location_or_name(pattern: str, expected: set[int], archive: Archive) -> None:
+def test_videos_are_chosen_by_id_location_or_name(pattern: str, expected: set[int], archive: Library) -> None:
     found = archive.find("stand", min_score=0.1, video=pattern)
     assert {int(interval.video[2:]) for interval in found} == expected
 
 
-def test_an_archive_of_an_object_store_is_searched(archive: Archive) -> None:
+def test_an_archive_of_an_object_store_is_searched(archive: Library) -> None:
     files = fsspec.filesystem("memory")
     files.put(archive.location, "/found.zarr", recursive=True)
     found = list(memvit.store.open("memory://found.zarr").find(["stand", "wave"], min_score=0.6, merge_seconds=2))
@@ -165,13 +165,13 @@ def test_a_record_is_rounded() -> None:
         ([], "name an action"),
     ],
 )
-def test_an_unknown_action_is_one_sentence(actions: list[str], said: str, archive: Archive) -> None:
+def test_an_unknown_action_is_one_sentence(actions: list[str], said: str, archive: Library) -> None:
     with pytest.raises(StoreError) as caught:
         list(archive.find(actions))
     assert said in str(caught.value)
 
 
-def test_a_damaged_video_is_named_and_the_others_are_searched(archive: Archive, tmp_path: Path) -> None:
+def test_a_damaged_video_is_named_and_the_others_are_searched(archive: Library, tmp_path: Path) -> None:
     out = tmp_path / "a.zarr"
     shutil.copytree(archive.location, out)
     (out / "videos/v-1/action_scores/c/0/0").write_bytes(b"rot")
@@ -194,6 +194,6 @@ def test_chunks_of_a_long_video_hold_few_actions(tmp_path: Path, monkeypatch: py
     array = archive.array("v", "action_scores")
     assert array.chunks == (12, 8) and array.shards == (96, 24)
     assert np.array_equal(np.asarray(array[:]), scores) and archive.damaged(next(archive.videos())) == []
-    assert [interval.peak_score for interval in archive.find("19", min_score=0.999)] == [
+    assert [interval.peak_score for interval in memvit.store.open(archive.location).find("19", min_score=0.999)] == [
         float(score) for score in scores[:, 19] if score >= 0.999
     ]

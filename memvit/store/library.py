@@ -1,0 +1,56 @@
+"""An archive that is open for reading, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvit.store.archive import Archive
+from memvit.store.errors import StoreError
+from memvit.store.find import Interval, Query, find
+from memvit.store.similar import Example, Moment, example_of, similar
+
+
+class Library(Archive):
+    """An archive that is open for reading."""
+
+    def find(
+        self,
+        actions: str | Sequence[str],
+        *,
+        min_score: float = 0.5,
+        min_seconds: float = 0.0,
+        merge_seconds: float = 0.0,
+        person: int | None = None,
+        video: str | None = None,
+    ) -> Iterator[Interval]:
+        """Yield when somebody does one of some actions, see `Query`.
+
+        Raises StoreError if an action is unknown or a video is damaged.
+        """
+        names = (actions,) if isinstance(actions, str) else tuple(actions)
+        return find(self, Query(names, min_score, min_seconds, merge_seconds, person, video))
+
+    def similar(
+        self,
+        what: str | NDArray[np.floating[Any]],
+        *,
+        people: bool = False,
+        person: int | None = None,
+        top: int = 10,
+        every: bool = False,
+        video: str | None = None,
+    ) -> list[Moment]:
+        """Return the clips, or with `people` the people, that are most like an example, best first.
+
+        `what` is VIDEO@SECONDS of this archive, or a vector of features; `person` says who of several people is meant.
+        See `memvit.store.similar.similar` for the others. Raises StoreError if there is no such example, or if a video
+        is damaged.
+        """
+        example = example_of(self, what, people=people, person=person) if isinstance(what, str) else Example(what)
+        if example is None:
+            raise StoreError(f"{what}: there is no such video in the archive")
+        return similar(self, example, people=people, top=top, every=every, video=video)
