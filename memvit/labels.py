@@ -10,7 +10,14 @@ from pathlib import Path
 
 from memvit.types import MemvitError
 
-DATASETS = {"k400": "kinetics400", "k600": "kinetics600", "k700": "kinetics700", "ssv2": "ssv2", "ava": "ava80"}
+DATASETS = {
+    "k400": "kinetics400",
+    "k600": "kinetics600",
+    "k700": "kinetics700",
+    "ssv2": "ssv2",
+    "ava": "ava80",
+    "coco": "coco80",
+}
 """Data-set tag of a model's name → list of class names."""
 
 AVA_EVALUATED_IDS = frozenset(

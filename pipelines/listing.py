@@ -25,14 +25,34 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
     if not found and any(character in pattern for character in "*?["):
         raise ValueError(f"no model matches {pattern!r}; `memvit models` lists all of them")
     if not found:
-        from memvit.models import model_entry
+        from memvit.models.create import unknown_name
 
-        model_entry(pattern)  # raises the error with the nearest names
+        raise unknown_name("model", pattern, [row["name"] for row in rows])
     return found
 
 
-def model_table(rows: list[dict[str, Any]]) -> Table:
-    """The models as a table of at most 80 columns, with whole names."""
+def model_tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """The models as tables of at most 80 columns, with whole names: those of clips and images, and detectors."""
+    models = [row for row in rows if row["task"] != "detection"]
+    detectors = [row for row in rows if row["task"] == "detection"]
+    return [table(some) for table, some in ((_model_table, models), (_detector_table, detectors)) if some]
+
+
+def _detector_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("detector", no_wrap=True)
+    for title in ("parameters", "GMACs", "box AP", "mask AP"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        work = "" if row["published_gmacs"] is None else f"{row['published_gmacs']:g}"
+        figures = (row["published_box_ap"], row["published_mask_ap"])
+        table.add_row(
+            row["name"], _millions(row), work, *("" if figure is None else f"{figure:.1f}" for figure in figures)
+        )
+    return table
+
+
+def _model_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     for title in ("input", "classes", "parameters", "GMACs", "accuracy"):
@@ -47,6 +67,8 @@ def model_table(rows: list[dict[str, Any]]) -> Table:
 
 def model_text(row: dict[str, Any]) -> str:
     """All that is known of one model, as text."""
+    if row["task"] == "detection":
+        return _detector_text(row)
     is_action = row["task"] == "action"
     data = f", {row['dataset']}" if row["dataset"] else ""
     frames = (
@@ -62,13 +84,34 @@ def model_text(row: dict[str, Any]) -> str:
         "memory": f"attends to the clips {reads} back" if reads else "none",
         "size": f"{row['parameters']:,} parameters" + _published(row["published_million_parameters"], " M"),
         "work": f"{row['macs'] / 1e9:.2f} G multiply-accumulates a view" + _published(row["published_gmacs"], " G"),
-        "accuracy": f"{row['published_accuracy']}, as published by {row['published_by']}"
-        if row["published_accuracy"]
-        else "not published",
-        "weights": f"{row['url']} ({row['licence']})"
-        if row["url"]
-        else "none published; train it, or pass a checkpoint",
+        **_published_lines(row),
     }
+    return _aligned(lines)
+
+
+def _detector_text(row: dict[str, Any]) -> str:
+    data = f", {row['dataset']}" if row["dataset"] else ""
+    gmacs = row["published_gmacs"]
+    lines = {
+        "detector": row["name"],
+        "answers": f"boxes, classes and masks of objects ({row['classes']} classes{data})",
+        "reads": f"pictures, short side {row['short_side']}, long side at most {row['long_side']} pixels",
+        "size": f"{row['parameters']:,} parameters" + _published(row["published_million_parameters"], " M"),
+        "work": "depends on the picture" if gmacs is None else f"{gmacs:g} G multiply-accumulates, as published",
+        **_published_lines(row),
+    }
+    return _aligned(lines)
+
+
+def _published_lines(row: dict[str, Any]) -> dict[str, str]:
+    accuracy, url = row["published_accuracy"], row["url"]
+    return {
+        "accuracy": f"{accuracy}, as published by {row['published_by']}" if accuracy else "not published",
+        "weights": f"{url} ({row['licence']})" if url else "none published; train it, or pass a checkpoint",
+    }
+
+
+def _aligned(lines: dict[str, str]) -> str:
     return "\n".join(f"{name:9} {value}" for name, value in lines.items())
 
 

@@ -25,9 +25,9 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "runtime": {"types", "labels", "models"},
     "video": {"types"},
-    "detection": {"types", "models", "runtime"},
+    "detection": {"types", "labels", "models", "runtime"},
     # A detector is a network too: its weights are read as safely as those of the models.
-    "boxes": {"types", "video", "models"},
+    "boxes": {"types", "video", "models", "detection"},
     "tracking": {"types", "video"},
     "results": {"types", "os_errors", "json_text", "labels", "video", "boxes"},
     "events": {"types", "os_errors", "labels", "boxes", "results"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .config import Selection
@@ -28,7 +29,7 @@ class Detector(nn.Module):
         self.rule = rule or Selection()
         """Which of the detections are kept."""
         self._runner: DetectionRunner | None = None
-        self._made_of: list[tuple[int, int]] = []
+        self._made_of: list[tuple[int, torch.dtype, int]] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """A detector is copied and pickled without its prepared network, which cannot be."""
@@ -61,7 +62,9 @@ class Detector(nn.Module):
     def runner(self) -> DetectionRunner:
         """The prepared copy of the network, with the weights of now."""
         tensors = [*self.network.parameters(), *self.network.buffers()]
-        made_of = [(id(tensor), -1 if tensor.is_inference() else tensor._version) for tensor in tensors]
+        made_of = [
+            (tensor.data_ptr(), tensor.dtype, -1 if tensor.is_inference() else tensor._version) for tensor in tensors
+        ]
         if self._runner is None or made_of != self._made_of:
             weight = self.network.rpn.objectness.weight
             self._runner = None  # its memory is free before the next one is made

@@ -18,6 +18,7 @@ from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
+from .detect import detect_command
 from .evaluate_events import evaluate_events_command
 from .events import events_command
 from .find import find_command, list_command, similar_command
@@ -70,7 +71,7 @@ def models_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the models: what they read, how large they are, what their authors report; with a NAME, all of one model."""
-    from pipelines.listing import model_rows, model_table, model_text
+    from pipelines.listing import model_rows, model_tables, model_text
 
     with one_sentence():
         rows = model_rows(pattern)
@@ -81,10 +82,12 @@ def models_command(
         if len(rows) == 1:
             output.print(model_text(rows[0]), markup=False, soft_wrap=True)
             return
-        output.print(model_table(rows))
-        output.print("\naccuracy as published; one model in detail: memvit models NAME", markup=False)
+        for table in model_tables(rows):
+            output.print(table, "")
+        output.print("accuracy as published; one model in detail: memvit models NAME", markup=False)
 
 
+app.command("detect")(detect_command)
 app.command("events")(events_command)
 app.command("evaluate-events")(evaluate_events_command)
 app.command("train")(train_command)

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from memvit.models import list_models
+from memvit.detection import list_detectors
+from memvit.models import MODELS, list_models
 from pipelines.cli.app import app
 from pipelines.listing import model_rows
-from tools.list_models import described
+from tools.list_models import described, described_detector
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_stored_rows_are_what_the_zoo_says() -> None:
     rows = {row["name"]: row for row in model_rows("*")}
-    assert list(rows) == list_models()
+    assert list(rows) == list_models() + list_detectors()
     for name, row in rows.items():
-        sizes = {"parameters", "macs"}
-        assert {key: value for key, value in row.items() if key not in sizes} == described(name)
+        expected = described(name) if name in MODELS else described_detector(name)
+        assert {key: value for key, value in row.items() if key not in {"parameters", "macs"}} == expected
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -35,6 +36,16 @@ def test_names_are_whole_in_80_columns() -> None:
     lines = output.splitlines()
     assert code == 0 and "…" not in output and max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[1 : 1 + len(list_models())]] == list_models()
+    assert set(list_detectors()) <= {line.split()[0] for line in lines if line}
+    assert "did you mean cascade_mask_rcnn_mvitv2_t.coco" in run("cascade_mask_rcnn_mvitv2_t")[1]
+
+
+def test_one_detector_in_detail() -> None:
+    code, output = run("cascade_mask_rcnn_mvitv2_b.coco_in21k")
+    assert code == 0
+    for part in ("103,147,038 parameters", "54.9 box AP, 47.4 mask AP", "Apache-2.0", "https://", "(80 classes, coco)"):
+        assert part in output
+    assert "none published" in run("mask_rcnn_mvitv2_tiny")[1]
 
 
 def test_one_model_in_detail() -> None:
@@ -52,6 +63,6 @@ def test_rows_as_json_and_unknown_names() -> None:
 
 
 def test_listing_needs_no_torch() -> None:
-    code = "import sys; from pipelines.listing import *; model_table(model_rows('*')); print('torch' in sys.modules)"
+    code = "import sys; from pipelines.listing import *; model_tables(model_rows('*')); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False"

@@ -1,0 +1,1 @@
+"""`memvit detect`: pictures → objects, as COCO results and as pictures."""
