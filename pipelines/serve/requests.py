@@ -108,6 +108,7 @@ class ServerInfo(BaseModel):
     max_streams: int
     engines: int
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
+    rules: Annotated[list[str], Field(description="Names of the rules of events.")] = []
     min_score: Annotated[float, Field(description="Actions with a lower score are not shown.")] = 0.3
 
 

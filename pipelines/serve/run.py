@@ -123,6 +123,7 @@ def make_service(
         memory_reads=list(engine.plan.reads) if engine.plan else [],
         engines=engines,
         min_score=min_score,
+        rules=[rule.name for rule in events.rules.rules] if events.rules is not None else [],
     )
     options = ServeOptions(
         info,

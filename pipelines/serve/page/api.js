@@ -52,7 +52,13 @@ export async function addStream(request) {
 
 export const removeStream = (id) => ask(pathOf(id), { method: "DELETE" }, LONG_PATIENCE_MS);
 
-const KINDS = ["result", "opened", "stalled", "lost", "session", "ended", "failed", "removed"];
+/** The path of events of the rules; `query` are the parameters of /api/history. */
+export const historyPath = (query) => `/api/history?${new URLSearchParams(query)}`;
+
+/** Events, newest first, and the cursor of those that follow. */
+export const getHistory = async (query) => (await ask(historyPath(query))).body;
+
+const KINDS = ["result", "event", "opened", "stalled", "lost", "session", "ended", "failed", "removed"];
 const AGAIN_MS = 3000;
 
 /** The events of all streams over one connection, which comes back by itself. */

@@ -2,6 +2,7 @@
 
 import { Feed, Refused, addStream, getInfo, getStreams, removeStream } from "./api.js";
 import { Card } from "./card.js";
+import { Events } from "./events.js";
 import { scoreGradient } from "./colours.js";
 import { History, ServerClock, setMinScore } from "./history.js";
 import { Now } from "./now.js";
@@ -17,6 +18,7 @@ const histories = new Map();
 const cards = new Map();
 const pictures = new Pictures();
 const now = new Now();
+const events = new Events((id) => cards.get(id)?.element.scrollIntoView({ behavior: "smooth", block: "start" }));
 /** Stream → when it was removed: a list asked for earlier may still hold it. */
 const removedAt = new Map();
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -41,6 +43,10 @@ const feed = new Feed(
     const { stream } = data;
     if (kind === "removed") {
       drop(stream);
+      return;
+    }
+    if (kind === "event") {
+      events.add(data);
       return;
     }
     const history = historyOf(stream);
@@ -70,6 +76,7 @@ async function list() {
     if (!hasInfo) showInfo(await getInfo());
     const { streams, date } = await getStreams();
     clock.heard(date);
+    events.begin(date);
     // Two may be under way at once, and the earlier one may come in later.
     if (askedAt >= shownFrom) {
       shownFrom = askedAt;
@@ -98,6 +105,7 @@ function showStreams(streams) {
     card.show(status, hop);
     now.show(card);
   }
+  events.setStreams([...ids]);
   showCount();
   pictures.update();
 }
@@ -153,6 +161,7 @@ function showInfo(info) {
   const reads = info.memory_reads;
   byId("reads").textContent = reads.length ? `${reads.join(", ")} clips back` : "none";
   byId("facts").hidden = false;
+  events.setRules(info.rules);
   hasInfo = true;
 }
 

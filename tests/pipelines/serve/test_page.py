@@ -31,6 +31,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
 ADDRESS = re.compile(r"memvit serves at (http://[\d.]+:\d+)")
 MOST_PICTURES = 4
+RULES = "rules: [{name: there, dwell_seconds: 1}, {name: never, dwell_seconds: 9999}]"
 
 CARDS = """return [...document.querySelectorAll('.card')].map((card) => ({
     id: card.dataset.stream, state: card.dataset.state, results: Number(card.dataset.results),
@@ -48,6 +49,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("offered")
     for seed, name in enumerate(("entrance", "yard")):
         write_video(Scene(seed=seed, seconds=6, width=192, height=108, frames_per_second=10), folder / f"{name}.mp4")
+    (folder / "rules.yaml").write_text(RULES)
     (folder / "broken.mp4").write_bytes((folder / "yard.mp4").read_bytes()[:300])
     return folder
 
@@ -57,7 +59,8 @@ def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """A server in a process of its own, and its address."""
     output = tmp_path_factory.mktemp("server") / "stderr.txt"
     words = ("serve", videos / "entrance.mp4", "--realtime", "--model", "memvit_tiny_8x4", "--random-weights",
-             "--boxes", "full", "--device", "cpu", "--port", 0, "--allow-folder", videos)  # fmt: skip
+             "--boxes", "full", "--device", "cpu", "--port", 0, "--allow-folder", videos,
+             "--rules", videos / "rules.yaml")  # fmt: skip
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", *map(str, words)],
@@ -174,6 +177,41 @@ def test_details_are_folded_and_actions_below_the_threshold_are_not_shown(browse
     assert colours[0].split() == [to_hex(colour) for colour in PEOPLE]
     assert colours[1].split()[0] == to_hex(GROUND) and colours[1].split()[-1] == to_hex(score_colour(1))
     assert person == f"rgb{person_colour(1)}", "the whole frame is person 1, as in the pictures"
+
+
+def event_lines(browser: WebDriver) -> list[str]:
+    return [line.text for line in browser.find_elements(By.CSS_SELECTOR, ".event-line")]
+
+
+def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Path) -> None:
+    button, count = browser.find_element(By.ID, "open-events"), browser.find_element(By.ID, "new-events")
+    wait_for(lambda: button.is_displayed())
+    assert browser.find_element(By.ID, "events").is_displayed() is False
+    button.click()
+    wait_for(lambda: event_lines(browser))
+    assert not count.is_displayed(), "what is looked at is not new"
+    (line,) = event_lines(browser)
+    assert "there" in line and "entrance" in line and line.endswith("now")
+    seen = line
+    wait_for(lambda: event_lines(browser)[0] != seen)  # it lasts longer with every clip
+    browser.execute_script("""const rule = document.querySelector('#event-filter [name=rule]');
+        rule.value = 'never'; rule.dispatchEvent(new Event('change', { bubbles: true }));""")
+    wait_for(lambda: browser.find_element(By.ID, "events-note").text == "No event was found.")
+    assert event_lines(browser) == []
+    assert "rule=never" in (browser.find_element(By.ID, "events-csv").get_attribute("href") or "")
+    browser.execute_script("""const rule = document.querySelector('#event-filter [name=rule]');
+        rule.value = ''; rule.dispatchEvent(new Event('change', { bubbles: true }));""")
+    wait_for(lambda: event_lines(browser))
+    for size in ((1400, 900), (500, 900)):
+        browser.set_window_size(*size)
+        inner, outer = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert inner <= outer
+        picture_of(browser, tmp_path, f"events_{size[0]}.png")
+    browser.set_window_size(1600, 1900)
+    button.click()
+    assert not browser.find_element(By.ID, "events").is_displayed() and errors(browser) == []
 
 
 def test_a_clip_can_be_pointed_at_with_the_keyboard(browser: WebDriver) -> None:
