@@ -4,11 +4,15 @@
     python -m tools.bench_system --model memvit_16_16x4.ava_k400 --streams 1 2 --seconds 40 --hop 2
     python -m tools.bench_system --model memvit_tiny_8x4 --streams 1 8 32 --video street.mp4     # decoding, too
     python -m tools.bench_system --model memvit_16_16x4.ava_k400 --file street.mp4     # how much is the model
+    python -m tools.bench_system --detector fasterrcnn_mobilenet_v3_large_320_fpn --track-rate 0 8 --video street.mp4
 
 Without --video the frames are made beforehand and come at the rate that the model samples: cameras whose decoding is
 somebody else's. With it, every stream decodes the file at its own pace. Streams begin at different times within a hop.
 Late clips are dropped after --max-age seconds, as in `memvit watch`; "held" is the share of clips that was answered.
 Results of the streams that lost none are compared with those of each stream alone.
+
+--detector runs a person detector with random weights at each --track-rate, in turns, so that its cost can be compared;
+the people that it finds are made up.
 
 --file reads a file as fast as can be: how much faster than it plays, and which share of the time is not the model's, by
 running the model over the same clips once more with nothing beside it.
@@ -39,6 +43,7 @@ from memvit.types import Image
 from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
 from memvit.video.sources.source import ReadCounts, Source, SourceInfo
+from tools.made_people import MadePeople
 
 
 class MadeFrame:
@@ -87,10 +92,10 @@ def pictures_of(number: int, side: int) -> list[Image]:
 
 
 def measure(
-    engine: Engine, boxes: BoxSource | None, count: int, options: argparse.Namespace
+    engine: Engine, boxes: BoxSource | None, count: int, track_rate: float, options: argparse.Namespace
 ) -> tuple[dict[str, Any], dict[str, list[Result]]]:
     """Figures of `count` streams together, and their results."""
-    watcher = Watcher(engine, boxes, hop_seconds=options.hop, max_batch_clips=options.batch)
+    watcher = Watcher(engine, boxes, hop_seconds=options.hop, track_rate=track_rate, max_batch_clips=options.batch)
     watcher.warm_up()
     rate = 30 / engine.preprocessing.frame_interval
     policy = LivePolicy(max_age_seconds=options.max_age)
@@ -109,28 +114,36 @@ def measure(
     watcher.close()
     latencies = [result.latency for of_one in results.values() for result in of_one if result.latency]
     answered = len(latencies)
+    times = [{seconds for result in of_one for seconds, _ in result.trail} for of_one in results.values()]
+    detections = sum(map(len, times)) or answered
     missed = sum(reader.stats.missed_clips for reader in readers)
     seconds = np.array([latency.seconds for latency in latencies])
     batches = len({latency.model_seconds for latency in latencies})
     return {
         "streams": count,
+        "track_rate": track_rate,
         "held": round(answered / (answered + missed), 3),
         "clips_per_second": round(answered / wall, 2),
         "p50_seconds": round(float(np.percentile(seconds, 50)), 3),
         "p99_seconds": round(float(np.percentile(seconds, 99)), 3),
         "queue_p50_seconds": round(float(np.percentile([latency.queue_seconds for latency in latencies], 50)), 3),
+        "boxes_p50_seconds": round(float(np.percentile([latency.boxes_seconds for latency in latencies], 50)), 3),
+        "detections_per_second": round(detections / wall, 1),
+        "thinned_track_frames": sum(reader.stats.thinned_track_frames for reader in readers),
         "model_p50_seconds": round(float(np.percentile([latency.model_seconds for latency in latencies], 50)), 3),
         "cores_used": round(cpu / wall, 2),
         "mean_batch": round(answered / max(1, batches), 2),
     }, results
 
 
-def measure_file(engine: Engine, boxes: BoxSource | None, options: argparse.Namespace) -> dict[str, Any]:
+def measure_file(
+    engine: Engine, boxes: BoxSource | None, track_rate: float, options: argparse.Namespace
+) -> dict[str, Any]:
     """Figures of one file from source to results, rounds in turns with the model alone; medians."""
     Watcher(engine, boxes, hop_seconds=options.hop).warm_up()
     whole, alone, answers = [], [], []
     for number in range(options.rounds):
-        watcher = Watcher(engine, boxes, hop_seconds=options.hop)
+        watcher = Watcher(engine, boxes, hop_seconds=options.hop, track_rate=track_rate)
         watcher.add(f"file {number}", "", connect=partial(open_source, options.file), is_live=False)
         began = time.perf_counter()
         answers = [event for event in watcher.events() if isinstance(event, ClipResult)]
@@ -146,6 +159,7 @@ def measure_file(engine: Engine, boxes: BoxSource | None, options: argparse.Name
     wall, model = statistics.median(whole), statistics.median(alone)
     shares = [1 - of_model / of_all for of_model, of_all in zip(alone, whole, strict=True)]
     return {
+        "track_rate": track_rate,
         "clips": len(answers),
         "seconds": round(wall, 2),
         "times_real_time": round(len(answers) * options.hop / wall, 2),
@@ -201,6 +215,8 @@ def main() -> None:
     parser.add_argument("--max-age", type=float, default=2.0)
     parser.add_argument("--batch", type=int, help="clips at once at most; by default the watcher's choice")
     parser.add_argument("--threads", type=int, help="of the model; by default torch's choice")
+    parser.add_argument("--detector", help="a torchvision detector; by default the whole frame is the only box")
+    parser.add_argument("--track-rate", type=float, nargs="+", default=[0.0], help="detections between keyframes, 1/s")
     parser.add_argument("--video", type=Path)
     parser.add_argument("--file", type=Path)
     parser.add_argument("--rounds", type=int, default=5, help="of --file")
@@ -219,17 +235,18 @@ def main() -> None:
         precision=options.precision,
     )
     rows = []
-    if options.file:
-        engine, _, boxes = settings.build()
-        rows.append(measure_file(engine, boxes, options))
-        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rows[0].items()), flush=True)
-        options.streams = []
-    for count in options.streams:
-        engine, _, boxes = settings.build()
-        row, results = measure(engine, boxes, count, options)
-        row["largest_difference"] = largest_difference(engine, boxes, results, options)
-        rows.append(row)
-        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items()), flush=True)
+    for count in [1] if options.file else options.streams:
+        for track_rate in options.track_rate:
+            engine, _, boxes = settings.build()
+            if options.detector:
+                boxes = MadePeople(options.detector, engine.device)
+            if options.file:
+                row = measure_file(engine, boxes, track_rate, options)
+            else:
+                row, results = measure(engine, boxes, count, track_rate, options)
+                row["largest_difference"] = largest_difference(engine, boxes, results, options)
+            rows.append(row)
+            print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items()), flush=True)
     if options.out:
         options.out.write_text(json.dumps(rows, indent=1) + "\n")
 
