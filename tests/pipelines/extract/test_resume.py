@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memvit.models import model_entry
 from memvit.store import Archive
 from pipelines.extract.resume import Planner, ResumePolicy
+from pipelines.extract.run import config_of
 from pipelines.extract.tasks import ExtractOptions
 from tests.store.test_store import MADE_WITH
 
 from .archives import small_video
+
+
+def test_a_field_that_was_added_to_configurations_does_not_end_older_archives() -> None:
+    """If this fails, a configuration has a new field: name it in ADDED_FIELDS, with a default that changes nothing."""
+    config = model_entry("memvit_tiny_8x4").config
+    first = (
+        "frames crop embed_dim heads depth stage_starts patch_kernel patch_stride pool_kernel kv_stride pool_first "
+        "cls_token dim_mul_in_attention rel_pos_temporal non_square mlp_ratio drop_path init_std memory head"
+    )
+    assert set(config_of(config)) == set(first.split())
+    assert config_of(replace(config, stage_norms=True)) == {**config_of(config), "stage_norms": True}
 
 
 @pytest.mark.parametrize(
