@@ -45,11 +45,17 @@ def detection_size_of(source: BoxSource | None) -> DetectionSize | None:
 
 
 def open_boxes(
-    spec: str, *, weights: str | Path | None = None, device: str = "cpu", score_threshold: float | None = None
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    score_threshold: float | None = None,
 ) -> BoxSource:
-    """The source that `spec` names: `full`, the path of an AVA-format CSV, or the name of a torchvision detector.
+    """The source that `spec` names: `full`, the path of an AVA-format CSV, or a detector.
 
-    MemvitError if it is none of these, or if the file or the weights cannot be read.
+    Detectors are those of `memvit models`, and torchvision's, which run in float32 whatever `precision` is. MemvitError
+    if it is none of these, or if the file or the weights cannot be read.
     """
     if weights is not None and (spec == "full" or spec.endswith(".csv")):
         raise MemvitError(f"--boxes {spec} needs no weights; leave --boxes-weights out or name a detector")
@@ -61,9 +67,15 @@ def open_boxes(
         from .ava_csv import AvaBoxes
 
         return AvaBoxes(spec, score_threshold=score_threshold)
+    from memvit.detection.zoo import list_detectors
+
+    if spec in list_detectors():
+        from .mvit import MViTDetector
+
+        return MViTDetector(spec, weights=weights, device=device, precision=precision, score_threshold=score_threshold)
     from .detector import TorchvisionDetector, detector_names
 
-    names = detector_names()
+    names = [*detector_names(), *list_detectors("*.coco*")]
     if spec not in names:
         near = difflib.get_close_matches(spec, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"detectors are {', '.join(names)}"

@@ -15,12 +15,13 @@ from torchvision.models import detection, get_model, get_model_weights, list_mod
 
 from memvit.models import CheckpointError
 from memvit.models.weights.torch_files import load_torch_file
-from memvit.types import Clip, DetectionSize, Image, MemvitError, PersonBoxes
+from memvit.types import DetectionSize, Image, MemvitError, PersonBoxes
+
+from .image_detector import ImageDetector
 
 logger = logging.getLogger(__name__)
 PERSON = 1
 """COCO's class number of a person."""
-SCORE_THRESHOLD = 0.8
 ANY_SIDE = 1 << 16
 """More pixels than the longer side of any frame has."""
 BATCH_IMAGES = {"cpu": 4, "cuda": 16}
@@ -32,7 +33,7 @@ def detector_names() -> list[str]:
     return list(list_models(module=detection))
 
 
-class TorchvisionDetector:
+class TorchvisionDetector(ImageDetector):
     """A detector by its torchvision name, with published or local weights."""
 
     def __init__(
@@ -45,33 +46,12 @@ class TorchvisionDetector:
         max_boxes: int = 100,
     ) -> None:
         """Build the detector. MemvitError if its weights cannot be downloaded or read, or are of another detector."""
-        self.device = torch.device(device)
-        self.score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
+        device = torch.device(device)
         self.max_boxes = max_boxes
         model = _published(name) if weights is None else _local(name, Path(weights))
-        self.model = model.to(self.device).eval()
-        self.detection_size = _size_of(model)
-        self._batch_images = BATCH_IMAGES.get(self.device.type, 1)
-
-    def boxes(self, clips: Sequence[Clip]) -> list[PersonBoxes]:
-        """The people in the centre frame of each clip, ordered by descending score."""
-        images = [clip.centre_image for clip in clips if clip.centre_image is not None]
-        if len(images) < len(clips):
-            raise ValueError("a detector needs clips with their centre image")
-        return [found.select(found.scores >= self.score_threshold) for found in self.detect(images)]
-
-    def detect(self, images: Sequence[Image]) -> list[PersonBoxes]:
-        """The people in each image with at least half the threshold's score, ordered by descending score.
-
-        Only images of one size share a batch: in a larger frame, an image would have other borders and other scores.
-        """
-        found: dict[int, PersonBoxes] = {}
-        for size in sorted({image.shape for image in images}):
-            places = [place for place, image in enumerate(images) if image.shape == size]
-            for first in range(0, len(places), self._batch_images):
-                batch = places[first : first + self._batch_images]
-                found |= zip(batch, self._detect([images[place] for place in batch]), strict=True)
-        return [found[place] for place in range(len(images))]
+        self.model = model.to(device).eval()
+        batch_images = BATCH_IMAGES.get(device.type, 1)
+        super().__init__(device, _size_of(model), batch_images=batch_images, score_threshold=score_threshold)
 
     @torch.inference_mode()
     def _detect(self, images: Sequence[Image]) -> list[PersonBoxes]:

@@ -60,3 +60,5 @@ class Selection:
     """Of two detections of a class that overlap more than this, the one with the higher score is kept."""
     detections: int = 100
     """The most of one picture; negative: all."""
+    label: int | None = None
+    """Look for this class alone; None: for all."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +64,10 @@ def best_detections(boxes: Tensor, scores: Tensor, size: Size, rule: Selection) 
     is_finite = boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)
     boxes, scores = boxes[is_finite], scores[is_finite]
     each = clipped(boxes.view(len(boxes), -1, 4), size)
-    box, label = (scores > rule.min_score).nonzero(as_tuple=True)
+    wanted = scores > rule.min_score
+    if rule.label is not None:
+        wanted &= torch.arange(scores.shape[1], device=scores.device) == rule.label
+    box, label = wanted.nonzero(as_tuple=True)
     found = each[box, label if each.shape[1] > 1 else 0]
     found_scores = scores[box, label]
     keep = batched_nms(found, found_scores, label, rule.iou)
@@ -86,8 +88,3 @@ def in_picture(found: Found, size: Size, picture: Size) -> Detections:
     if found.mask_logits.shape[1]:
         masks = pasted(found.mask_logits.float().cpu()[kept].sigmoid(), boxes[kept], picture)
     return Detections(boxes[kept], found.scores.float().cpu()[kept], found.labels.cpu()[kept], masks)
-
-
-def people_of(found: Sequence[Found], label: int) -> list[tuple[Tensor, Tensor]]:
-    """Boxes and scores of one class in each picture."""
-    return [(each.boxes[each.labels == label], each.scores[each.labels == label]) for each in found]

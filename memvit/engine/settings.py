@@ -76,7 +76,11 @@ def open_people(
     if not engine.wants_boxes:
         return None
     return open_boxes(
-        spec or DEFAULT_BOXES, weights=weights, device=str(engine.device), score_threshold=score_threshold
+        spec or DEFAULT_BOXES,
+        weights=weights,
+        device=str(engine.device),
+        precision="bfloat16" if engine.precision == "bfloat16" else "float32",
+        score_threshold=score_threshold,
     )
 
 

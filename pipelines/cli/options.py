@@ -90,8 +90,8 @@ Precision: TypeAlias = Annotated[
 Boxes: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a torchvision detector; by default "
-        "fasterrcnn_mobilenet_v3_large_320_fpn.",
+        help="Where the people are: `full` (the whole frame), an AVA-format CSV, or a detector, of torchvision or "
+        "from `memvit models '*mask_rcnn*'`; by default fasterrcnn_mobilenet_v3_large_320_fpn.",
         rich_help_panel=_PEOPLE,
     ),
 ]
