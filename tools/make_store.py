@@ -12,6 +12,7 @@ import numpy as np
 
 from memvit.labels import labels_for
 from memvit.store import Archive, Provenance, Rows, VideoState
+from memvit.tracking.appearance import SIZE
 
 PART_CLIPS = 600
 """So many clips are drawn at a time."""
@@ -25,7 +26,7 @@ def drawn(random: np.random.Generator, first: int, clips: int, people: int, clas
     boxes = np.stack((place - 0.3 / people, 0 * place + 0.2, place + 0.3 / people, 0 * place + 0.8), axis=1)
     scores = random.random((rows, classes), np.float32) ** 4 / 2
     busy = np.sin(np.arange(rows)[:, None] / (20.0 * people) + random.random(classes) * 7) > 0.97
-    looks = random.random((people, 88), np.float32)
+    looks = np.random.default_rng(people).random((people, SIZE), np.float32)  # the same in all parts
     clip_columns = {
         "number": np.arange(first, first + clips),
         "seconds": seconds,
