@@ -8,19 +8,14 @@ from dataclasses import replace
 from memvit.streams.events import ReaderEvent, SessionBegan, StreamLost, StreamStalled, StreamStats
 from memvit.streams.group import StreamOpened
 from memvit.streams.policy import LivePolicy
-from memvit.types import Clip, TrackFrame
+from memvit.streams.thinning import NO_TRACK_FRAMES, thinned
+from memvit.types import Clip
 
 MAX_OTHER_EVENTS = 64
 """The largest number of events besides clips that wait. A stream that breaks again and again while the model is busy
 must not fill the memory."""
 WAITING_CLIPS = 2
 """The largest number of clips that wait if the source is made to wait."""
-
-
-THINNING_STEPS = 4
-"""A clip that has waited for a quarter of the time after which clips are dropped keeps every second track frame, for
-half of it every fourth, for three quarters none. So people are followed less closely before actions are missed, and
-closely again as soon as the model keeps up."""
 
 
 class EventQueue:
@@ -116,27 +111,18 @@ class EventQueue:
     def _free_track_frames(self, now: float) -> None:
         """Drop the track frames of clips that have waited too long to need any: they hold most of the memory."""
         for place, event in enumerate(self._events):
-            if isinstance(event, Clip) and self._lateness(event, now) >= THINNING_STEPS - 1:
+            if isinstance(event, Clip) and self._lateness(event, now) >= NO_TRACK_FRAMES:
                 self._events[place] = self._thinned(event, now)
 
     def _thinned(self, clip: Clip, now: float) -> Clip:
-        """The clip with fewer track frames the longer it has waited; those that are left out are counted."""
-        lateness = self._lateness(clip, now)
-        if not lateness:
-            return clip
-        kept: list[TrackFrame] = []
-        if lateness < THINNING_STEPS - 1:
-            step = 2**lateness  # counted from the keyframe, in which people are looked for in any case
-            before = [frame for frame in clip.track_frames if frame.pts_seconds < clip.centre_seconds]
-            kept = [*before[-step::-step][::-1], *clip.track_frames[len(before) :][step - 1 :: step]]
-        self._stats.thinned_track_frames += len(clip.track_frames) - len(kept)
-        return replace(clip, track_frames=tuple(kept))
+        """The clip with fewer track frames the longer it has waited."""
+        return thinned(clip, min(self._lateness(clip, now), NO_TRACK_FRAMES), self._stats)
 
     def _lateness(self, clip: Clip, now: float) -> int:
-        """How many quarters of the longest time a clip has waited; 0 where clips are never dropped."""
+        """How many quarters of the time after which clips are dropped this one has waited; 0 where none are dropped."""
         if not self.drops or not clip.track_frames:
             return 0
-        return int(THINNING_STEPS * max(0.0, now - clip.received_at) / max(self._policy.max_age_seconds, 1e-3))
+        return int((NO_TRACK_FRAMES + 1) * max(0.0, now - clip.received_at) / max(self._policy.max_age_seconds, 1e-3))
 
     def _numbered(self, clip: Clip) -> Clip:
         """The clip with the index that follows the stream's last, and the number of clips missing before it."""

@@ -158,6 +158,11 @@ class LiveReader:
         )
 
     @property
+    def drops_clips(self) -> bool:
+        """Whether late clips are dropped; otherwise the source waits."""
+        return self._queue.drops
+
+    @property
     def wants_preview(self) -> bool:
         """Whether clips carry preview frames, if the sampler makes them."""
         return self._sessions.wants_preview

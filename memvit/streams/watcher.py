@@ -22,6 +22,7 @@ from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
+from memvit.streams.thinning import DetectionBudget, thinned
 from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
@@ -81,6 +82,7 @@ class Watcher:
         self.hop_seconds, self._limits = hop_seconds, limits
         self._preview = {"preview_width": preview_width, "preview_frames_per_second": preview_frames_per_second}
         self.max_batch_clips = max_batch_clips or (CPU_BATCH_CLIPS if engine.device.type == "cpu" else GPU_BATCH_CLIPS)
+        self._budget = DetectionBudget(hop_seconds)
         self._group: ReaderGroup[ReaderEvent] = ReaderGroup()
         self._readers: dict[str, LiveReader] = {}
 
@@ -125,13 +127,22 @@ class Watcher:
         width = height if preprocessing.crop == "center" else height * 16 // 9
         frames = np.zeros((preprocessing.num_frames, height, width, 3), np.uint8)
         name = "warming up"
+        detection_seconds = 0.0
         if isinstance(self.boxes, PersonDetector):
             size = self.boxes.detection_size.of(1920, 1080)
-            self.boxes.detect([np.zeros((size[1], size[0], 3), np.uint8)])
+            image = np.zeros((size[1], size[0], 3), np.uint8)
+            for _ in range(2):
+                began = time.monotonic()
+                self.boxes.detect([image])
+                detection_seconds = time.monotonic() - began
+        model_seconds = 0.0
         for index in range(2):  # the second clip reads the memory of the first
             clip = Clip(name, index, float(index), float(index), float(index), frames)
+            began = time.monotonic()
             self.engine.step([clip], [WHOLE_FRAME] if self.engine.wants_boxes else None)
+            model_seconds = time.monotonic() - began
         self.engine.forget(name)
+        self._budget.measured(images=1, detection_seconds=detection_seconds, clips=1, model_seconds=model_seconds)
 
     def remove(self, stream_id: str) -> None:
         """Stop watching a stream and clear its memory; nothing happens if there is no such stream."""
@@ -183,7 +194,7 @@ class Watcher:
                 self.forget(event.stream_id)
             elif isinstance(event, StreamEnded | StreamFailed):
                 self.remove(event.stream_id)
-        watched = [clip for clip in clips if clip.stream_id in self._readers]
+        watched = [self._affordable(clip) for clip in clips if clip.stream_id in self._readers]
         # One size after the other, so that clips of one size that fail do not affect the others.
         for shape in sorted({clip.frames.shape for clip in watched}):
             events += self._run_model([clip for clip in watched if clip.frames.shape == shape])
@@ -202,6 +213,14 @@ class Watcher:
         """Stop all streams."""
         for stream_id in list(self._readers):
             self.remove(stream_id)
+
+    def _affordable(self, clip: Clip) -> Clip:
+        """The clip with as many track frames as there is time for; all of them where its source waits."""
+        reader = self._readers[clip.stream_id]
+        if not reader.drops_clips:
+            return clip
+        live = sum(other.drops_clips and other.state == "live" for other in self._readers.values())
+        return thinned(clip, self._budget.level(len(clip.track_frames), live), reader.stats)
 
     def _run_model(self, clips: list[Clip]) -> list[StreamEvent]:
         try:
@@ -227,6 +246,12 @@ class Watcher:
         found = time.monotonic()
         results = self.engine.step(clips, [one.boxes for one in people] if people is not None else None)
         done = time.monotonic()
+        self._budget.measured(
+            images=sum(1 + len(clip.track_frames) for clip in clips),
+            detection_seconds=found - began,
+            clips=len(clips),
+            model_seconds=done - found,
+        )
         if self.people is not None and people is not None:
             self.people.commit(people)
             results = [replace(result, trail=one.trail) for result, one in zip(results, people, strict=True)]
