@@ -210,6 +210,10 @@ def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Pa
         assert inner <= outer
         picture_of(browser, tmp_path, f"events_{size[0]}.png")
     browser.set_window_size(1600, 1900)
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     button.click()
     assert not browser.find_element(By.ID, "events").is_displayed() and errors(browser) == []
 

@@ -1,0 +1,199 @@
+"""A trial of events: a server that is killed again and again, and a web-hook that fails.
+
+    python tools/event_soak.py --streams 8 --seconds 120 --kills 5
+
+The server watches files and sends every event, with every update, to a web-hook that answers at random with 500, with
+silence, or not at all. The server is killed (SIGKILL) in mid-stream and started again. At the end it must hold: every
+event that `memvit watch` tells of the same files has reached the web-hook, as often as it was told, with one id.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from memvit.datasets.long_cue import Scene, write_video
+
+MODEL = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full", "--device", "cpu"]
+RULES = """\
+rules:
+  - {name: high, actions: [1, 2, 3, 4, 5, 6, 7, 8], start_score: 0.5, keep_score: 0.4, merge_seconds: 1}
+  - {name: there, dwell_seconds: 3}
+"""
+FAILURES = (500, 503, "silence", "hang up")
+FAILURE_RATE = 0.05
+PATIENCE_SECONDS = 600.0
+
+
+class Receiver:
+    """A web-hook that fails at random and keeps what it has confirmed."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.taken: list[dict[str, Any]] = []
+        receiver, lock = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with lock:
+                    failure = rng.choice(FAILURES) if rng.random() < FAILURE_RATE else None
+                if failure == "silence":
+                    time.sleep(1.5)
+                if isinstance(failure, str):
+                    self.close_connection = True
+                    return
+                if failure is None:
+                    receiver.taken.append(json.loads(body))
+                self.send_response(failure or 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+
+class Server:
+    """A server process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "serve.txt"
+        self._log.write_text("")
+        words = ["serve", *MODEL, "--port", "0", "--config", "server.yaml", "--state", "state", "--save-every", "0.5"]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "pipelines.cli", *words], cwd=folder, stderr=log)
+        wait_for(lambda: self._address() is not None)
+
+    def _address(self) -> str | None:
+        if self.process.poll() is not None:
+            raise SystemExit(self._log.read_text())
+        found = re.search(r"http://[\d.]+:\d+", self._log.read_text())
+        return found[0] if found else None
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path."""
+        with urlopen(f"{self._address()}{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def usage(self) -> tuple[int, int]:
+        """Resident memory in MB, and open files."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20, len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """SystemExit if it takes too long."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > until:
+            raise SystemExit("it did not happen in time")
+        time.sleep(0.1)
+
+
+def key_of(event: dict[str, Any]) -> tuple[Any, ...]:
+    """All of an event but its id, in which the time at which the stream was added has a part."""
+    return tuple(json.dumps(event[name]) for name in sorted(event) if name != "id")
+
+
+def prepare(folder: Path, streams: int, seconds: float, url: str) -> None:
+    """Videos, rules and the server's configuration."""
+    for number in range(streams):
+        scene = Scene(seed=number, seconds=seconds, width=128, height=96, frames_per_second=8)
+        write_video(scene, folder / f"cam-{number}.mp4")
+    sources = "".join(f"  - {{source: cam-{number}.mp4, id: cam-{number}}}\n" for number in range(streams))
+    sink = f"sinks:\n  - {{name: hook, webhook: '{url}', states: [new, update, end], timeout_seconds: 1}}\n"
+    (folder / "rules.yaml").write_text(RULES)
+    (folder / "server.yaml").write_text(f"streams:\n{sources}{RULES}{sink}history: {{folder: history}}\n")
+
+
+def undisturbed(folder: Path) -> list[dict[str, Any]]:
+    """What `memvit watch` tells of the same files."""
+    words = ["watch", *sorted(path.name for path in folder.glob("*.mp4")), *MODEL, "--rules", "rules.yaml"]
+    command = [sys.executable, "-m", "pipelines.cli", *words, "--out", "watch"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return [json.loads(line) for line in (folder / "watch" / "events.jsonl").read_text().splitlines()]
+
+
+def run(folder: Path, streams: int, kills: int, rng: random.Random, clips: int) -> None:
+    """Start the server, kill it so many times while it reads, and wait until everything has been sent."""
+    server = Server(folder)
+    for number in range(kills):
+        wanted = clips * (number + 1) / (kills + 1) * rng.uniform(0.9, 1.0)
+        while min(progress(server)) < wanted:
+            time.sleep(0.1)
+        megabytes, files = server.usage()
+        seconds = min(progress(server))
+        print(f"kill {number + 1} after {seconds:.0f} s of video: {megabytes} MB, {files} files", flush=True)
+        server.kill()
+        server = Server(folder)
+    wait_for(lambda: all(one["state"] == "ended" for one in server.get("/api/streams")["streams"]))
+    wait_for(lambda: is_outbox_empty(server))
+    assert server.get("/api/dead-letters")["messages"] == []
+    print("end: {} MB, {} files".format(*server.usage()))
+    server.kill()
+
+
+def progress(server: Server) -> list[float]:
+    """Seconds of each stream that were answered."""
+    return [one["seconds"] or 0.0 for one in server.get("/api/streams")["streams"]]
+
+
+def is_outbox_empty(server: Server) -> bool:
+    """By the metrics."""
+    with urlopen(f"{server._address()}/metrics", timeout=60) as answer:
+        return b'state="waiting"' not in answer.read()
+
+
+def main() -> None:
+    """Print what was found; exit code 1 if an event is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=120.0, help="length of each video")
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    receiver = Receiver(rng)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, options.streams, options.seconds, receiver.url)
+        expected = Counter(key_of(event) for event in undisturbed(folder))
+        run(folder, options.streams, options.kills, rng, int(options.seconds))
+    found = Counter(key_of(event) for event in receiver.taken)
+    repeated = sum(count - 1 for count in Counter((one["id"], one["number"]) for one in receiver.taken).values())
+    ids: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for one in receiver.taken:
+        ids[one["stream"], one["rule"], one["start_seconds"]].add(one["id"])
+    missing, other = expected.keys() - found.keys(), found.keys() - expected.keys()
+    print(f"{len(expected)} told in an undisturbed run, {len(found)} received")
+    print(f"missing {len(missing)}, other {len(other)}, confirmed twice {repeated}")
+    print(f"{sum(len(some) > 1 for some in ids.values())} of {len(ids)} events have several ids")
+    raise SystemExit(bool(missing or other))
+
+
+if __name__ == "__main__":
+    main()
