@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -20,16 +20,36 @@ from memvit.results.layout import place_labels
 from memvit.results.persons import with_persons
 from memvit.results.result import Result
 from memvit.results.strip import Strip
-from memvit.results.text import font_size
+from memvit.results.text import MIN_FONT_SIZE, font_size
 from memvit.types import NO_PERSON, Clip, Image, PersonBoxes, PreviewFrame
 from memvit.video.writer import VideoWriter
 
-LABEL_WIDTH = 0.6
-"""A label is at most this part of the picture wide."""
+MAX_COVERED = 0.2
+"""Labels that would cover a larger part of the picture are made smaller."""
 WHOLE = -2
 """Stands for the whole clip, where a number is that of a person otherwise."""
 Notes: TypeAlias = Callable[[int, float], str]
 """(person, seconds of the keyframe) → what else is known of the person, such as what is true."""
+
+
+@dataclass(frozen=True)
+class Density:
+    """How much text each person has."""
+
+    lines: int
+    width: float
+    """Largest width of a label, as a part of the picture's."""
+    text_scale: float
+
+
+DENSITIES = (
+    Density(99, 0.6, 1.0),
+    Density(2, 0.4, 0.9),
+    Density(1, 0.3, 0.8),
+    Density(1, 0.2, 0.65),
+    Density(0, 0.2, 0.65),
+)
+"""From few people to many."""
 
 
 class Annotator:
@@ -70,13 +90,12 @@ class Annotator:
         if not clip.preview:
             return
         height, width, _ = clip.preview[0].image.shape
-        size = self._size(width, height)
-        strip = Strip(width, height, size, has_lines=result.boxes is None)
+        strip = Strip(width, height, self._size(width, height), has_lines=result.boxes is None)
         below = strip.draw(result, self._lines(result)[WHOLE] if result.boxes is None else ())
         motion = BoxMotion([*detections(before), *detections(following), *detections(result)])
         moved = [motion.at(frame.pts_seconds) for frame in clip.preview]
         people = {number for frame in moved for number, _ in frame}
-        labels = self._labels_of(people, result, size, round(width * LABEL_WIDTH), has_numbers)
+        labels = self._labels_of(people, result, (width, height), has_numbers)
         for frame, boxes in zip(clip.preview, moved, strict=True):
             strip.draw_time(below, frame.pts_seconds)
             picture = np.concatenate((frame.image, below))
@@ -125,17 +144,30 @@ class Annotator:
             draw_patch(image, label, round(x), round(y))
 
     def _labels_of(
-        self, people: set[int], result: Result, size: int, max_width: int, has_numbers: bool
+        self, people: set[int], result: Result, size: tuple[int, int], has_numbers: bool
     ) -> dict[int, NDArray[np.uint8]]:
-        """Person → label. People whom the keyframe does not show have their number only."""
+        """Person → label. People whom the keyframe does not show have their number only.
+
+        Where many people would have more text than a part of the picture, it is less and smaller.
+        """
         lines = self._lines(result)
-        return {
-            number: draw_label(
-                number if has_numbers else None, person_colour(number), lines.get(number, ()), size, max_width
-            )
-            for number in people
-            if number != NO_PERSON and (has_numbers or number in lines)
-        }
+        shown = [number for number in people if number != NO_PERSON and (has_numbers or number in lines)]
+        labels: dict[int, NDArray[np.uint8]] = {}
+        for density in DENSITIES:
+            font = max(MIN_FONT_SIZE, round(self._size(*size) * density.text_scale))
+            labels = {
+                number: draw_label(
+                    number if has_numbers else None,
+                    person_colour(number),
+                    lines.get(number, ())[: density.lines],
+                    font,
+                    round(size[0] * density.width),
+                )
+                for number in shown
+            }
+            if sum(label.shape[0] * label.shape[1] for label in labels.values()) <= MAX_COVERED * size[0] * size[1]:
+                break
+        return labels
 
 
 class AnnotatedVideoWriter:

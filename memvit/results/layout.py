@@ -34,9 +34,13 @@ def overlap_areas(rectangle: Rectangles, others: Rectangles) -> NDArray[np.float
     return area
 
 
-def places(box: NDArray[np.float64], width: float, height: float, size: tuple[int, int]) -> Rectangles:
-    """The places of a label of this size, the best first, all inside the picture of `size` (width, height)."""
-    x1, y1, x2, y2 = box
+def places(boxes: Rectangles, sizes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """(N, 10, 4): the places of the label of each box, the best first, all inside the picture.
+
+    `sizes` are the labels' widths and heights, (N, 2); `size` is the picture's (width, height).
+    """
+    x1, y1, x2, y2 = boxes.T
+    width, height = sizes.T
     neck = y1 + HEAD * (y2 - y1)
     corners = np.array(
         [
@@ -51,10 +55,10 @@ def places(box: NDArray[np.float64], width: float, height: float, size: tuple[in
             (x2 - width, y1 - height),  # above, at the right edge
             (x2 - width, y2),  # below, at the right edge
         ]
-    )
-    limit = np.array([max(size[0] - width, 0.0), max(size[1] - height, 0.0)])
-    corners = corners.clip(0, limit)
-    return np.concatenate((corners, corners + np.array([width, height])), axis=1)
+    ).transpose(2, 0, 1)
+    limit = (np.array(size) - sizes).clip(min=0)
+    corners = np.minimum(corners.clip(min=0), limit[:, None])
+    return np.concatenate((corners, corners + sizes[:, None]), axis=2)
 
 
 def place_labels(
@@ -63,26 +67,30 @@ def place_labels(
     size: tuple[int, int],
     before: Sequence[int | None] | None = None,
 ) -> list[tuple[int, float, float]]:
-    """(place, x, y) of the label of each box, (N, 4); `sizes` are the labels' widths and heights.
+    """(place, x, y) of the labels of the first boxes of (N, 4), whose widths and heights are `sizes`.
 
     `place` is a number in the order of `places`. `before` are the places of the last frame, which are kept as long as
     they are not much worse than another one, so that text does not jump from side to side.
     """
-    head_areas = heads(boxes)
-    taken = np.zeros((0, 4))
-    found = []
-    for person, (width, height) in enumerate(sizes):
-        options = places(boxes[person], width, height, size)
-        area = max(width * height, 1)
-        others = np.delete(boxes, person, axis=0)
-        cost = np.linspace(0.0, 1.0, len(options))
-        cost += COVERED_HEAD * overlap_areas(options, head_areas).sum(axis=1) / area
-        cost += COVERED_LABEL * overlap_areas(options, taken).sum(axis=1) / area
-        cost += COVERED_BODY * overlap_areas(options, others).sum(axis=1) / area
-        last = before[person] if before is not None else None
+    if not sizes:
+        return []
+    label_sizes = np.array(sizes, dtype=np.float64)
+    options = places(boxes[: len(sizes)], label_sizes, size)
+    flat, areas = options.reshape(-1, 4), label_sizes.prod(axis=1).clip(min=1)
+    on_heads = overlap_areas(flat, heads(boxes)).sum(axis=1).reshape(options.shape[:2])
+    on_bodies = overlap_areas(flat, boxes).reshape(*options.shape[:2], len(boxes))
+    own = np.arange(len(sizes))
+    on_bodies[own, :, own] = 0
+    cost = (COVERED_HEAD * on_heads + COVERED_BODY * on_bodies.sum(axis=2)) / areas[:, None]
+    cost += np.linspace(0.0, 1.0, options.shape[1])
+    for person, last in enumerate(before or ()):
         if last is not None:
-            cost[np.arange(len(options)) != last] += MOVED
-        best = int(cost.argmin())
-        taken = np.concatenate((taken, options[best : best + 1]))
-        found.append((best, float(options[best][0]), float(options[best][1])))
+            cost[person, np.arange(options.shape[1]) != last] += MOVED
+    taken = np.zeros((len(sizes), 4))
+    found = []
+    for person in range(len(sizes)):
+        on_labels = overlap_areas(options[person], taken[:person]).sum(axis=1)
+        best = int((cost[person] + COVERED_LABEL * on_labels / areas[person]).argmin())
+        taken[person] = options[person, best]
+        found.append((best, float(taken[person, 0]), float(taken[person, 1])))
     return found
