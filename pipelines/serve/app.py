@@ -270,13 +270,13 @@ def _add_pictures(app: FastAPI, service: Service, renderer: Renderer) -> None:
         response_class=Response,
     )
     async def last_picture(stream_id: StreamIdPath) -> Response:
-        """The last frame of the last clip with boxes and actions, as a JPEG; also of a stream that has ended."""
+        """The last clip's frame with boxes and actions, as a JPEG; also of a stream that has ended."""
         service.status(stream_id)
         last = service.hub.last(stream_id)
-        pictures = await renderer.pictures(last) if last is not None else []
-        if not pictures:
+        picture = await renderer.last_picture(last) if last is not None else None
+        if picture is None:
             raise HTTPException(404, f"there is no picture of {stream_id} yet")
-        return Response(pictures[-1][1], media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 def _add_health(app: FastAPI, service: Service) -> None:

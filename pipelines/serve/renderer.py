@@ -56,6 +56,13 @@ class Renderer:
             self._drawn[answered.stream_id] = known = answered, future
         return await asyncio.shield(known[1])
 
+    async def last_picture(self, answered: ClipResult) -> bytes | None:
+        """The JPEG of the frame in which people were looked for last; None if the clip has no preview frames."""
+        result = answered.result
+        instant = result.trail[-1][0] if result.trail else result.centre_seconds
+        pictures = await self.pictures(answered)
+        return min(pictures, key=lambda picture: abs(picture[0] - instant))[1] if pictures else None
+
     def forget(self, stream_id: str) -> None:
         """Drop the pictures of a stream that was removed."""
         for kept in (self._annotators, self._drawn):

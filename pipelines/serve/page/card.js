@@ -28,6 +28,8 @@ export class Card {
   #reason = "";
   #hop = 1;
   #hasPicture = false;
+  #hasLast = false;
+  #mostLines = 1;
   #sureTimer = 0;
   #pictureTimer = 0;
 
@@ -81,7 +83,8 @@ export class Card {
     this.#showState();
     // The browser drops the picture of a broken connection: a copy is shown then.
     if (this.isShowing) this.#keepPicture();
-    else if (status.has_picture && !this.#hasPicture && OVER.includes(this.state)) this.#fetchLastPicture();
+    if (!OVER.includes(this.state)) this.#hasLast = false;
+    else if (status.has_picture && !this.#hasLast) this.#fetchLastPicture();
   }
 
   /** An event that is not a result. */
@@ -210,11 +213,13 @@ export class Card {
     still.getContext("2d").drawImage(picture, 0, 0);
   }
 
-  /** The last picture of a stream that ended before this page was opened. */
+  /** The last picture of a stream that is over, which this page may never have shown. */
   #fetchLastPicture() {
-    this.#hasPicture = true;
+    this.#hasLast = true;
     const picture = new Image();
     picture.addEventListener("load", () => {
+      if (!this.#hasLast) return;
+      this.#hasPicture = true;
       this.#keepPicture(picture);
       this.#part("still").hidden = false;
       this.#fit(picture);
@@ -263,7 +268,11 @@ export class Card {
       entries.push(make("li", "quiet", `${who}: no action scored ${minScore}`));
     } else if (rest) entries.push(make("li", "quiet", `no action scored ${minScore}`));
     if (result && !people.length) entries.push(make("li", "quiet", "nobody"));
-    this.#part("who").replaceChildren(...entries);
+    const who = this.#part("who");
+    who.replaceChildren(...entries);
+    // It never gets lower again: people who come and go must not move the page.
+    this.#mostLines = Math.max(this.#mostLines, entries.length);
+    who.style.minHeight = `${24 * this.#mostLines}px`;
     this.#describe(result, people);
   }
 
