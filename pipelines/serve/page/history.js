@@ -80,7 +80,7 @@ export class History {
   #entries({ people, actions = [] }) {
     const shownOf = (found) => found.filter(({ score }) => score >= minScore);
     if (!people) return actions.length ? [{ row: 0, person: null, actions, shown: shownOf(actions) }] : [];
-    const known = people.filter(({ person }) => person !== null);
+    const known = people.filter(({ person }) => person != null);
     const here = new Set(known.map(({ person }) => person));
     const rows = this.#rows;
     for (const number of [...here].sort((first, second) => first - second)) {

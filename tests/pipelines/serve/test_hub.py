@@ -21,15 +21,13 @@ IMAGE = np.zeros((4, 6, 3), np.uint8)
 LEFT, RIGHT = [0.0, 0.0, 0.3, 1.0], [0.6, 0.0, 0.9, 1.0]
 
 
-def answered(
-    index: int, boxes: Sequence[Sequence[float]], persons: list[int] | None, seconds: float = 0.1
-) -> ClipResult:
+def answered(index: int, boxes: Sequence[Sequence[float]], persons: list[int], seconds: float = 0.1) -> ClipResult:
     preview = (PreviewFrame(float(index), IMAGE),)
     clip = Clip("a", index, index, index, index, np.zeros((3, 4, 6, 3), np.uint8), (6, 4), IMAGE, preview)
     people = PersonBoxes(
         np.array(boxes, np.float32),
         np.ones(len(boxes), np.float32),
-        None if persons is None else np.array(persons, dtype=np.int64),
+        np.array(persons, dtype=np.int64),
     )
     latency = Latency(0.0, 0.0, 0.0, seconds)
     scores = np.full((len(boxes), 2), 0.5, np.float32)
@@ -51,16 +49,6 @@ def test_clients_get_the_numbers_of_the_pictures() -> None:
     last = hub.last("a")
     assert last is not None and last.result.boxes is not None and last.result.boxes.persons is not None
     assert persons_told(hub) == [7, None] and last.result.boxes.persons.tolist() == [7, -1]
-
-
-def test_people_are_numbered_from_1_where_nobody_tracks() -> None:
-    hub = a_hub()
-    hub.publish(answered(0, [LEFT, RIGHT], None))
-    assert persons_told(hub) == [1, 2]
-    hub.publish(answered(1, [RIGHT, LEFT], None))
-    last = hub.last("a")
-    assert last is not None and last.result.boxes is not None and last.result.boxes.persons is not None
-    assert persons_told(hub) == last.result.boxes.persons.tolist() == [2, 1]
 
 
 def test_the_latency_of_the_start_is_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
