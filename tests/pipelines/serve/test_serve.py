@@ -383,7 +383,7 @@ class Server:
     """The command itself, and a client of it."""
 
     def __init__(self, *words: object) -> None:
-        self.command = Command(["serve", *words, *TINY, "--port", 0])
+        self.command = Command(["serve", *TINY, *words, "--port", 0])
         wait_for(lambda: "serves at" in self.command.output.read_text(), START_SECONDS)
         self.address = re.search(r"http://[\d.:]+", self.command.output.read_text())[0]  # type: ignore[index]
         self.client = httpx.Client(base_url=self.address, timeout=20)
@@ -414,15 +414,23 @@ def without_times(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_killed_server_resumes_with_the_results_of_an_uninterrupted_run(folder: Path, tmp_path: Path) -> None:
-    """SIGKILL in mid-stream; the memory is the last saved one, and every result is that of an uninterrupted run."""
-    whole = Server("--allow-folder", folder)
+    """SIGKILL in mid-stream; the memory is the last saved one, and every result is that of an uninterrupted run.
+
+    So are the numbers of people, whose boxes change their order; one of them comes and goes.
+    """
+    boxes = tmp_path / "boxes.csv"
+    places = [(second, x) for second in range(30) for x in (0.7 - 0.02 * second, 0.1, 0.4) if x != 0.1 or second % 7]
+    boxes.write_text("\n".join(f"a,{second},{x:.2f},0.2,{x + 0.1:.2f},0.8,," for second, x in sorted(places)))
+    whole = Server("--allow-folder", folder, "--boxes", boxes)
     added(whole.client, folder / "long.mp4", id="a")
     expected = whole.results("a")
     whole.command.send(signal.SIGTERM)
     assert whole.command.finish(20)[0] == 0
     assert len(expected) == 30
 
-    words = ("--allow-folder", folder, "--state", tmp_path / "state", "--save-every", 0.1)
+    numbers = {person["person"] for data in expected.values() for person in data["people"]}
+    assert len(numbers) >= 3
+    words = ("--allow-folder", folder, "--boxes", boxes, "--state", tmp_path / "state", "--save-every", 0.1)
     first = Server(*words)
     added(first.client, folder / "long.mp4", id="a")
     wait_for(lambda: (state_of(first.client, "a")["seconds"] or 0) >= 8, 30)
