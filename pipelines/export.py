@@ -63,32 +63,53 @@ def _action_rows(archive: Archive, state: VideoState, min_score: float) -> Itera
     first_id = archive.provenance.first_id
     seconds = _read_all(group, "seconds")
     scores = _array(group, "action_scores")
-    has_people = "boxes" in group
     for start in range(0, scores.shape[0], BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, scores.shape[0])
         block = np.asarray(scores[start:stop])
-        clips = np.asarray(_array(group, "detection_clip")[start:stop]) if has_people else np.arange(start, stop)
-        boxes = np.asarray(_array(group, "boxes")[start:stop]) if has_people else None
-        box_scores = np.asarray(_array(group, "box_scores")[start:stop]) if has_people else None
-        persons = np.asarray(_array(group, "person")[start:stop]) if "person" in group else None
-        rows: list[Row] = []
-        for row, action in zip(*np.nonzero(block >= min_score), strict=True):
-            detection: Row = {"video": state.location, "id": state.id, "seconds": float(seconds[clips[row]])}
-            if boxes is not None and box_scores is not None:
-                sides = dict(zip(("x1", "y1", "x2", "y2"), map(float, boxes[row]), strict=True))
-                detection |= {"detection": start + int(row)}
-                if persons is not None:
-                    detection["person"] = int(persons[row]) if persons[row] >= 0 else None
-                detection |= {**sides, "box_score": float(box_scores[row])}
-            rows.append(
-                {
-                    **detection,
-                    "action_id": int(action) + first_id,
-                    "action": names[action],
-                    "score": float(block[row, action]),
-                }
-            )
-        yield rows
+        whole_clips = [{"seconds": float(second)} for second in seconds[start:stop]]
+        of_rows = _people(group, seconds, start, stop) if "boxes" in group else whole_clips
+        yield [
+            {
+                "video": state.location,
+                "id": state.id,
+                **of_rows[row],
+                "action_id": int(action) + first_id,
+                "action": names[action],
+                "score": float(block[row, action]),
+            }
+            for row, action in zip(*np.nonzero(block >= min_score), strict=True)
+        ]
+
+
+def _people_rows(archive: Archive, state: VideoState, min_score: float) -> Iterator[list[Row]]:
+    """Yield one row for each person and clip, with features; `min_score` has no meaning here."""
+    group = archive.group(state.id)
+    if "boxes" not in group:
+        return
+    seconds, features = _read_all(group, "seconds"), _array(group, "box_features")
+    for start in range(0, features.shape[0], BLOCK_ROWS):
+        block = np.asarray(features[start : start + BLOCK_ROWS])
+        people = _people(group, seconds, start, start + len(block))
+        yield [
+            {"video": state.location, "id": state.id, **person, "features": row.tolist()}
+            for person, row in zip(people, block, strict=True)
+        ]
+
+
+def _people(group: zarr.Group, seconds: np.ndarray[Any, Any], start: int, stop: int) -> list[Row]:
+    """Return when, who and where the people of some rows are; who only where people have numbers."""
+    clips = np.asarray(_array(group, "detection_clip")[start:stop])
+    boxes = np.asarray(_array(group, "boxes")[start:stop]).astype(float).tolist()
+    scores = np.asarray(_array(group, "box_scores")[start:stop]).astype(float).tolist()
+    rows: list[Row] = [
+        {"seconds": second, "detection": start + row} for row, second in enumerate(seconds[clips].tolist())
+    ]
+    if "person" in group:
+        for found, number in zip(rows, np.asarray(_array(group, "person")[start:stop]).tolist(), strict=True):
+            found["person"] = number if number >= 0 else None
+    for found, box, score in zip(rows, boxes, scores, strict=True):
+        found |= dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)) | {"box_score": score}
+    return rows
 
 
 def _feature_rows(archive: Archive, state: VideoState, min_score: float) -> Iterator[list[Row]]:
@@ -129,7 +150,7 @@ def _track_rows(archive: Archive, state: VideoState, min_score: float) -> Iterat
     ]
 
 
-TABLES = {"actions": _action_rows, "features": _feature_rows, "tracks": _track_rows}
+TABLES = {"actions": _action_rows, "features": _feature_rows, "people": _people_rows, "tracks": _track_rows}
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

@@ -164,8 +164,8 @@ def export_command(
     table: Annotated[
         str,
         typer.Option(
-            help="actions: one row for each person (or clip) and action; features: one row for each clip; tracks: one "
-            "row for each person."
+            help="actions: one row for each person (or clip) and action; features: one row for each clip; people: one "
+            "row for each person and clip, with features; tracks: one row for each person."
         ),
     ] = "actions",
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,

@@ -322,6 +322,12 @@ def test_export_writes_the_same_rows_in_every_format(archive: Path, tmp_path: Pa
     assert run("export", archive, "--out", tmp_path / "tracks.parquet", "--table", "tracks")[0] == 0
     tracks = {row["id"]: row for row in pyarrow.parquet.read_table(tmp_path / "tracks.parquet").to_pylist()}
     assert len(tracks) == 4 and tracks[only(archive, "long")]["clips"] == 70
+    assert run("export", archive, "--out", tmp_path / "people.parquet", "--table", "people")[0] == 0
+    people = pyarrow.parquet.read_table(tmp_path / "people.parquet").to_pylist()
+    of_long = [row for row in people if row["id"] == only(archive, "long")]
+    assert len(people) == 70 + 6 + 6 + 2 and [row["seconds"] for row in of_long] == list(range(70))
+    assert np.array_equal([row["features"] for row in of_long], np.asarray(group["box_features"][:]))  # type: ignore[index]
+    assert {(row["person"], row["x2"], row["box_score"]) for row in of_long} == {(1, 1.0, 1.0)}
     code, _ = run("export", archive, "--out", tmp_path / "features.parquet", "--table", "features")
     table = pyarrow.parquet.read_table(tmp_path / "features.parquet")
     assert code == 0 and table.num_rows == 70 + 6 + 6 + 2 and len(table["features"][0]) == 96
