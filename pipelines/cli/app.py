@@ -18,6 +18,7 @@ from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
+from .coco_map import coco_map_command
 from .detect import detect_command
 from .evaluate_events import evaluate_events_command
 from .events import events_command
@@ -93,6 +94,7 @@ app.command("evaluate-events")(evaluate_events_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("ava-map")(ava_map_command)
+app.command("coco-map")(coco_map_command)
 app.command("extract")(extract_command)
 app.command("info")(info_command)
 app.command("find")(find_command)
