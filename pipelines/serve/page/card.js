@@ -1,15 +1,14 @@
 // One stream: its state, pictures, timeline and figures.
 
-import { lastPictureOf, picturesOf } from "./api.js";
 import { scoreColour } from "./colours.js";
 import { Figures, clock, make } from "./figures.js";
 import { minScore } from "./history.js";
 import { chipOf } from "./now.js";
+import { Screen } from "./screen.js";
 import { Timeline } from "./timeline.js";
 
 const OVER = ["ended", "failed", "stopped"];
 const SHOWING = ["live", "stalled"];
-const RETRY_MS = 3000;
 const SURE_MS = 4000;
 const SHOWN_PEOPLE = 6;
 const SHOWN_ACTIONS = 2;
@@ -18,7 +17,6 @@ export class Card {
   onShow = () => {};
   onHide = () => {};
   onRemove = async () => {};
-  isShowing = false;
   isVisible = false;
   #hasFailed = false;
   #history;
@@ -27,11 +25,9 @@ export class Card {
   #status = null;
   #reason = "";
   #hop = 1;
-  #hasPicture = false;
-  #hasLast = false;
+  #screen;
   #mostLines = 1;
   #sureTimer = 0;
-  #pictureTimer = 0;
 
   constructor(id, history) {
     this.id = id;
@@ -45,13 +41,14 @@ export class Card {
     canvas.setAttribute("aria-label", `Clips of the last 60 seconds of ${id}`);
     this.#timeline = new Timeline(canvas, history);
     this.#figures = new Figures(this.#part("more"));
+    this.#screen = new Screen(id, this.element, () => this.#showState());
     this.#listenToRemove();
     this.#listenToTimeline(canvas);
     this.#part("show").addEventListener("click", () => this.onShow());
     this.#part("hide").addEventListener("click", () => this.onHide());
     this.#part("show").setAttribute("aria-label", `Show pictures of ${id}`);
     this.#part("hide").setAttribute("aria-label", `Pause pictures of ${id}`);
-    this.#sayPicture();
+    this.#screen.say(this.state);
     this.showResult();
   }
 
@@ -81,10 +78,7 @@ export class Card {
     this.#part("source").title = status.source;
     this.#figures.show(status);
     this.#showState();
-    // The browser drops the picture of a broken connection: a copy is shown then.
-    if (this.isShowing) this.#keepPicture();
-    if (!OVER.includes(this.state)) this.#hasLast = false;
-    else if (status.has_picture && !this.#hasLast) this.#fetchLastPicture();
+    this.#screen.follow(OVER.includes(this.state), status.has_picture);
   }
 
   /** An event that is not a result. */
@@ -117,11 +111,11 @@ export class Card {
     if (this.element.dataset.state !== state) {
       this.element.dataset.state = state;
       badge.textContent = state;
-      this.#sayPicture();
+      this.#screen.say(state);
     }
     // A stream that was never open has nothing to show, and one that is over may have no picture.
     this.element.classList.toggle("bare", !this.#history.last && !SHOWING.includes(state) && state !== "connecting");
-    this.element.classList.toggle("blank", OVER.includes(state) && !this.#hasPicture);
+    this.element.classList.toggle("blank", OVER.includes(state) && !this.#screen.hasPicture);
     const isBad = !["live", "connecting"].includes(state);
     const reason = isBad ? this.#reason || this.#status?.last_failure || "" : "";
     const note = this.#part("note");
@@ -171,80 +165,21 @@ export class Card {
 
   // Pictures
 
+  get isShowing() {
+    return this.#screen.isOn;
+  }
+
   startPicture() {
-    const picture = this.#part("picture");
-    this.isShowing = true;
-    picture.alt = `${this.id} with boxes, actions and what memory reads`;
-    picture.onload = () => {
-      this.#hasPicture = true;
-      picture.hidden = false;
-      this.#part("still").hidden = true;
-      this.#fit();
-      this.#sayPicture();
-    };
-    picture.onerror = () => {
-      picture.hidden = true;
-      this.#part("still").hidden = !this.#hasPicture;
-      this.#pictureTimer = setTimeout(() => (picture.src = picturesOf(this.id)), RETRY_MS);
-    };
-    picture.src = picturesOf(this.id);
-    this.#sayPicture();
+    this.#screen.start();
   }
 
-  /** Ends the connection; the last picture stays. */
   stopPicture() {
-    if (!this.isShowing) return;
-    this.isShowing = false;
-    clearTimeout(this.#pictureTimer);
-    const picture = this.#part("picture");
-    picture.onload = picture.onerror = null;
-    this.#keepPicture();
-    this.#part("still").hidden = !this.#hasPicture;
-    picture.hidden = true;
-    picture.removeAttribute("src");
-    this.#sayPicture();
-  }
-
-  #keepPicture(picture = this.#part("picture")) {
-    const still = this.#part("still");
-    if (!picture.naturalWidth) return;
-    still.width = picture.naturalWidth;
-    still.height = picture.naturalHeight;
-    still.getContext("2d").drawImage(picture, 0, 0);
-  }
-
-  /** The last picture of a stream that is over, which this page may never have shown. */
-  #fetchLastPicture() {
-    this.#hasLast = true;
-    const picture = new Image();
-    picture.addEventListener("load", () => {
-      if (!this.#hasLast) return;
-      this.#hasPicture = true;
-      this.#keepPicture(picture);
-      this.#part("still").hidden = false;
-      this.#fit(picture);
-      this.#showState();
-      this.#sayPicture();
-    });
-    picture.src = lastPictureOf(this.id);
-  }
-
-  /** The screen gets the shape of its picture. */
-  #fit(picture = this.#part("picture")) {
-    const { naturalWidth: width, naturalHeight: height } = picture;
-    if (width) this.#part("screen").style.aspectRatio = `${width} / ${Math.min(height, 1.4 * width)}`;
+    this.#screen.stop();
   }
 
   offerPicture(isOffered) {
     this.#part("show").hidden = !isOffered;
     this.#part("hide").hidden = !this.isShowing || isOffered;
-  }
-
-  #sayPicture() {
-    const { state } = this;
-    const words = this.isShowing ? "Waiting for the first clip …" : state === "connecting" ? "Connecting …" : "";
-    this.#part("screen-note").textContent = this.#hasPicture ? "" : words;
-    this.element.dataset.pictures = this.isShowing ? "on" : "off";
   }
 
   // Results

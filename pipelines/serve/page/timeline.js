@@ -198,8 +198,10 @@ export class Timeline {
     if (reach > 0) {
       const from = x(last.seconds - reach - hop / 2);
       const visible = Math.max(from, left);
-      pen.fillStyle = "rgba(90, 200, 250, 0.2)";
+      pen.fillStyle = MEMORY;
+      pen.globalAlpha = 0.2;
       pen.fillRect(visible, 2, present[1] - visible, LANE - 4);
+      pen.globalAlpha = 1;
       pen.fillStyle = MEMORY;
       if (from >= left) {
         pen.fillRect(from, 1, 2, LANE - 2);
