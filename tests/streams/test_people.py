@@ -23,7 +23,7 @@ from memvit.video.sources.open import open_source
 from tests.people import ColourDetector
 from tests.streams.fakes import Clock, Script, Video
 
-SCENE = Scene(seed=3, seconds=8, width=128, height=128, frames_per_second=16)
+SCENE = Scene(seed=7, seconds=8, width=128, height=128, frames_per_second=16)
 
 
 @pytest.fixture(scope="module")
