@@ -33,7 +33,7 @@ class PersonScores:
     """One person of a clip, or the whole clip of a clip classifier."""
 
     number: int | None
-    """The person's number in the stream, from 1; None for a box that is no person yet, or if nobody tracks."""
+    """The person's number in the stream; None for a box that is no person yet, or if nobody tracks."""
     box: Box | None
     """None for the whole clip of a clip classifier."""
     scores: Mapping[Action, float]
@@ -110,7 +110,7 @@ def clip_of_record(record: Any) -> ClipScores:
 
 
 def _number(person: int | None) -> int | None:
-    return person if person is not None and person > 0 else None
+    return person if person is not None and person >= 0 else None
 
 
 def _box(sides: list[float]) -> Box:

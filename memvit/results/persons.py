@@ -10,6 +10,11 @@ from memvit.boxes.match import PersonMatcher
 from memvit.results.result import Result
 
 
+def person_name(number: int, session: int = 0) -> str:
+    """What a person of a session is called; in the next session, the same number is somebody else's."""
+    return f"person {number} of session {session}" if session else f"person {number}"
+
+
 def with_persons(result: Result, matcher: PersonMatcher) -> Result:
     """The result as it is if its people have numbers, otherwise with numbers, from 1, from boxes alone.
 

@@ -20,7 +20,7 @@ from memvit.boxes.match import PersonMatcher
 from memvit.labels import Labels
 from memvit.results.colours import GROUND, MUTED, PAPER, mixed, person_colour, score_scale, to_hex
 from memvit.results.label import DEFAULT_MIN_SCORE
-from memvit.results.persons import with_persons
+from memvit.results.persons import person_name, with_persons
 from memvit.results.result import Result
 from memvit.results.text import clock
 from memvit.types import NO_PERSON
@@ -48,35 +48,37 @@ class PersonRows:
     """Class indices, the highest score first."""
     scores: NDArray[np.float32]
     """(actions, clips), NaN where the person was not seen."""
+    session: int = 0
+    """The session of the stream in which the person has this number."""
     is_faint: bool = False
     """Whether no action reached the lowest score that is shown: the best one stands for all."""
 
     @property
     def title(self) -> str:
         """What the rows are called."""
-        return "whole picture" if self.number is None else f"person {self.number}"
+        return "whole picture" if self.number is None else person_name(self.number, self.session)
 
 
 def people_rows(
     results: Sequence[Result], actions_each: int, min_score: float = DEFAULT_MIN_SCORE
 ) -> tuple[list[PersonRows], int]:
-    """The people of a video who were seen longest, in the order of their numbers, and how many there are in all.
+    """The people of a video who were seen longest, in the order of sessions and numbers, and how many there are in all.
 
     Each has the actions that reached `min_score` at any time, at most `actions_each`, or the best one if none did.
     Boxes that are no person are left out. Where nobody tracks, people are matched by their boxes.
     """
-    scores: dict[int, dict[int, NDArray[np.float32]]] = defaultdict(dict)
+    scores: dict[tuple[int, int], dict[int, NDArray[np.float32]]] = defaultdict(dict)
     matcher = PersonMatcher()
     for place, result in enumerate(results):
         boxes = with_persons(result, matcher).boxes
         numbers = [0] if boxes is None or boxes.persons is None else boxes.persons.tolist()
         for number, row in zip(numbers, result.scores, strict=True):
             if number != NO_PERSON:
-                scores[number][place] = row
-    longest = sorted(scores, key=lambda number: (-len(scores[number]), number))[:MAX_PEOPLE]
+                scores[result.session, number][place] = row
+    longest = sorted(scores, key=lambda person: (-len(scores[person]), person))[:MAX_PEOPLE]
     rows, has_no_people = [], results[0].boxes is None
-    for number in sorted(longest):
-        seen = scores[number]
+    for session, number in sorted(longest):
+        seen = scores[session, number]
         best = np.max(list(seen.values()), axis=0)
         order = np.argsort(-best, kind="stable")[:actions_each].tolist()
         shown = [action for action in order if best[action] >= min_score]
@@ -84,7 +86,7 @@ def people_rows(
         grid = np.full((len(actions), len(results)), np.nan, dtype=np.float32)
         for place, row in seen.items():
             grid[:, place] = row[actions]
-        rows.append(PersonRows(None if has_no_people else number, actions, grid, is_faint=not shown))
+        rows.append(PersonRows(None if has_no_people else number, actions, grid, session, is_faint=not shown))
     return rows, len(scores)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from memvit.labels import Labels
+from memvit.results.persons import person_name
 from memvit.results.result import Result
 from memvit.types import NO_PERSON
 
@@ -93,8 +94,7 @@ class Seen:
         shown = sorted(longest[:MAX_PEOPLE], key=lambda person: (person.session, person.number))
         lines = []
         for person in shown:
-            session = f" of session {person.session}" if person.session else ""
-            title = f"person {person.number}{session}" if self._has_people else "the whole picture"
+            title = person_name(person.number, person.session) if self._has_people else "the whole picture"
             lines.append(_joined(f"{title}: ", self._actions(person, labels), width))
         if len(longest) > MAX_PEOPLE:
             lines.append(f"and {self._count - MAX_PEOPLE} more people, seen for shorter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,13 @@ def test_people_have_their_numbers_and_boxes_without_a_person_no_row() -> None:
     assert (third.title, third.actions, third.is_faint) == ("person 3", [2], True)
     assert (seventh.title, seventh.actions, seventh.is_faint, count) == ("person 7", [0, 2], False, 2)
     assert people_rows(results, 2, min_score=0.2)[0][0].actions == [2, 1]
+
+
+def test_the_same_number_of_another_session_is_another_person() -> None:
+    first, second = tracked(0, {1: [0.9, 0, 0]}), replace(tracked(1, {1: [0, 0.8, 0]}), session=1)
+    people, count = people_rows([first, second], actions_each=1)
+    assert count == 2
+    assert [(person.title, person.actions) for person in people] == [("person 1", [0]), ("person 1 of session 1", [1])]
 
 
 def test_of_many_people_those_seen_longest_are_drawn_and_the_rest_are_counted(tmp_path: Path) -> None:
