@@ -279,6 +279,8 @@ def test_on_a_phone_the_first_stream_is_on_the_first_screen(
     for number in range(3):
         urlopen(Request(f"{server[1]}/api/streams/phone{number}", method="DELETE"), timeout=20).close()
     wait_for(lambda: list(cards(browser)) == ["entrance"])
+    # A stream may be removed just when the page asks for its pictures.
+    assert all(re.search(r"/phone\d/video.*404", error) for error in errors(browser))
 
 
 STILL = """const still = document.querySelector('[data-stream=over] .still');
