@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import re
@@ -158,8 +159,9 @@ def run(folder: Path, streams: int, kills: int, rng: random.Random, clips: int) 
 
 
 def progress(server: Server) -> list[float]:
-    """Seconds of each stream that were answered."""
-    return [one["seconds"] or 0.0 for one in server.get("/api/streams")["streams"]]
+    """Seconds of each stream that were answered; infinite for one that has ended."""
+    listed = server.get("/api/streams")["streams"]
+    return [math.inf if one["state"] == "ended" else one["seconds"] or 0.0 for one in listed]
 
 
 def is_outbox_empty(server: Server) -> bool:

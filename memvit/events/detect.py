@@ -71,10 +71,14 @@ class StreamEvents:
         self.stream_id, self.hop_seconds, self.run = stream_id, hop_seconds, run
         self._session, self._last_seconds = 0, float("-inf")
         self._open: dict[_Key, _Open] = {}
-        self.change_rules(rules)
+        self._use(rules)
 
-    def change_rules(self, rules: Rules) -> None:
-        """Other rules from the next clip on. An event whose rule or zone is gone ends with that clip."""
+    def change_rules(self, rules: Rules) -> list[Event]:
+        """Other rules from the next clip on. The events whose rule or zone is gone end; the others go on."""
+        self._use(rules)
+        return self.advance(float("-inf"))
+
+    def _use(self, rules: Rules) -> None:
         self._places: list[tuple[Rule, Zone | None]] = []
         for rule in rules.of_stream(self.stream_id):
             self._places += [(rule, zone) for zone in rule.zones_of(self.stream_id)]
@@ -254,11 +258,10 @@ class EventRules:
         """End every event of every stream."""
         return [event for stream_id in list(self._streams) for event in self.end(stream_id)]
 
-    def change_rules(self, rules: Rules) -> None:
-        """Other rules for every stream, from its next clip on."""
+    def change_rules(self, rules: Rules) -> list[Event]:
+        """Other rules for every stream, from its next clip on; the events whose rule or zone is gone end."""
         self.rules = rules
-        for stream in self._streams.values():
-            stream.change_rules(rules)
+        return [event for stream in self._streams.values() for event in stream.change_rules(rules)]
 
 
 def _is_inside(person: PersonScores, zone: Zone | None) -> bool:

@@ -131,14 +131,20 @@ def serve_command(
     with one_sentence():
         try:
             from pipelines.serve.addresses import address_rules
-            from pipelines.serve.event_options import event_options
+            from pipelines.serve.event_options import EventOptions, event_options
+            from pipelines.serve.reloading import Reloader
             from pipelines.serve.run import check_address, make_service, serve
             from pipelines.serve.server_config import ServerConfig, load_config
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
         except ImportError as error:
             raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
         check_address(host, token)
-        configuration = load_config(config) if config is not None else ServerConfig()
+
+        def read() -> tuple[ServerConfig, EventOptions]:
+            found = load_config(config) if config is not None else ServerConfig()
+            return found, event_options(found, rules, history, history_days, state)
+
+        configuration, events = read()
         settings = model_options.settings()
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
@@ -159,7 +165,9 @@ def serve_command(
             policy=live_options.policy(),
             engines=engines,
             address=address,
-            events=event_options(configuration, rules, history, history_days, state),
+            events=events,
         )
+        if config is not None or rules is not None:
+            service.reload = Reloader(service, configuration.streams, read)
         service.add_initial_streams(sources or (), realtime=realtime, configured=configuration.streams)
         serve(service, host, port, token, console)

@@ -20,6 +20,7 @@ import memvit
 
 from .auth import AuthMiddleware
 from .colours import colours_css
+from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .handle import EngineDown
 from .headers import SecurityHeaders
 from .history_api import add_history
@@ -27,7 +28,7 @@ from .hub import PublishedEvent, Subscriber
 from .ids import ID_PATTERN
 from .renderer import BOUNDARY, Renderer
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
-from .service import Service, StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
+from .service import Service
 from .sources import SourceRefused
 
 PAGE = Path(__file__).parent / "page"

@@ -45,5 +45,5 @@ def event_options(
         history,
         30.0 if days is None else days,
         config.sinks,
-        folder / "outbox.sqlite" if config.sinks and folder is not None else None,
+        folder / "outbox.sqlite" if folder is not None else None,
     )

@@ -85,6 +85,9 @@ class WorkerHandle(Protocol):
     def remove(self, stream_id: str) -> None:
         """Stop watching a stream."""
 
+    def change_rules(self, settings: EventSettings) -> None:
+        """Other rules of events, from the next clip of each stream on."""
+
     def set_preview_wanted(self, stream_id: str, is_wanted: bool) -> None:
         """Make preview frames of a stream, or stop making them; an unknown stream is ignored."""
 

@@ -13,8 +13,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from memvit.results.wall_clock import unix_of
+from memvit.types import MemvitError
 
 from .event_history import EventQuery
+from .handle import EngineDown
 from .ids import ID_PATTERN
 from .requests import Problem
 from .service import Service
@@ -44,6 +46,12 @@ class SentAgain(BaseModel):
     """How many messages will be sent again."""
 
     messages: int
+
+
+class Reloaded(BaseModel):
+    """What was taken over, in words."""
+
+    detail: str
 
 
 class HistoryPage(BaseModel):
@@ -78,6 +86,16 @@ def add_history(app: FastAPI, service: Service) -> None:
             headers = {"Content-Disposition": "attachment; filename=events.csv"}
             return Response(_csv_text(events), media_type="text/csv; charset=utf-8", headers=headers)
         return HistoryPage(events=events, cursor=following)
+
+    @app.post("/api/reload", responses=ERRORS)
+    def reload() -> Reloaded:
+        """Read the server's configuration and rules again, and take them over. Streams that stay keep their memory."""
+        try:
+            return Reloaded(detail=service.reload())
+        except EngineDown:
+            raise
+        except MemvitError as error:
+            raise HTTPException(400, str(error)) from error
 
     @app.get("/api/dead-letters", responses=ERRORS)
     def get_dead_letters() -> DeadLetters:

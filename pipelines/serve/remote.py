@@ -27,6 +27,7 @@ from .event_buffer import EventBuffer
 from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
 from .resume import ResumeState
 from .worker import EngineWorker
+from .worker_events import EventSettings
 
 log = logging.getLogger("memvit.serve")
 POLL_SECONDS = 0.5
@@ -83,6 +84,10 @@ class EngineActor:
         self._stream_ids = [one for one in self._stream_ids if one != stream_id]
         self._worker.remove(stream_id)
         self._events.discard(stream_id)
+
+    def change_rules(self, settings: EventSettings) -> None:
+        """Other rules of events."""
+        self._worker.change_rules(settings)
 
     def set_preview_wanted(self, stream_id: str, is_wanted: bool) -> None:
         """Make preview frames of a stream, or stop making them."""
@@ -175,6 +180,14 @@ class RemoteEngineWorker:
     def _forget(self, stream_id: str) -> None:
         self._streams.pop(stream_id, None)
         self._statuses.pop(stream_id, None)
+
+    def change_rules(self, settings: EventSettings) -> None:
+        """Other rules of events, also for the actor that may replace this one."""
+        with self._changing:
+            model_settings, worker_settings, threads = self._arguments
+            self._arguments = model_settings, replace(worker_settings, events=settings), threads
+            with suppress(RayActorError):
+                self._call("change_rules", settings)
 
     def set_preview_wanted(self, stream_id: str, is_wanted: bool) -> None:
         """Make preview frames of a stream, or stop making them; an unknown stream is ignored."""

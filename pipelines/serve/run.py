@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 
 import memvit
 from memvit.engine.settings import ModelSettings, model_name
+from memvit.events.rules import Rules
 from memvit.events.rules_file import check_actions
 from memvit.models import state_digest
 from memvit.results.label import DEFAULT_MIN_SCORE
@@ -64,10 +66,15 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._service.hub.close)
         super().handle_exit(sig, frame)
 
+    def handle_hang_up(self, sig: int, frame: FrameType | None) -> None:
+        """SIGHUP: read the configuration again, in a thread, since a signal may interrupt code that holds a lock."""
+        threading.Thread(target=self._service.reload_and_log, name="reload", daemon=True).start()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, which raises the signal once more at the end."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self.handle_hang_up)
         try:
             yield
         finally:
@@ -109,7 +116,7 @@ def make_service(
     engine, labels, boxes = settings.build()
     if events.rules is not None:
         check_actions(events.rules, labels)
-    event_settings = EventSettings(events.rules, labels) if events.rules is not None else None
+    event_settings = EventSettings(events.rules or Rules(), labels)
     worker_settings = WorkerSettings(hop_seconds, track_rate, limits, events=event_settings)
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing

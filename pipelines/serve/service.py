@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from memvit.events.event import Event
+from memvit.events.rules import Rules
 from memvit.labels import Labels
 from memvit.streams.events import ReaderStatus, SessionBegan
 from memvit.streams.group import StreamEnded, StreamFailed
@@ -20,6 +21,7 @@ from memvit.types import MemvitError
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
 
 from .addresses import AddressRules
+from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .event_options import NO_EVENTS, EventOptions
 from .handle import WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
 from .hub import EventHub
@@ -33,6 +35,7 @@ from .sources import SourceRules
 from .state import SavedStream, StateFolder
 from .stream_log import log_event
 from .told_events import ToldEvents
+from .worker_events import EventSettings
 
 log = logging.getLogger("memvit.serve")
 MAX_PENDING_CHANGES = 16
@@ -56,26 +59,6 @@ class ServeOptions:
     events: EventOptions = NO_EVENTS
 
 
-class TooManyStreams(MemvitError):
-    """The server watches as many streams as it may."""
-
-
-class UnknownStream(MemvitError):
-    """There is no such stream."""
-
-
-class TooBusy(MemvitError):
-    """Others are being added and removed; try again."""
-
-
-class StateNotSaved(MemvitError):
-    """The stream could not be saved, so it would not survive a crash; it was not added."""
-
-
-class StreamExists(MemvitError):
-    """Another stream has this id."""
-
-
 @dataclass
 class Entry:
     """A stream of the server; it is listed until it is removed, also after it has ended."""
@@ -84,6 +67,11 @@ class Entry:
     worker: WorkerHandle
     preview_viewers: int = 0
     """How many clients read its pictures."""
+
+
+def nothing_to_reload() -> str:
+    """Of a server without a file of rules and without a configuration."""
+    raise MemvitError("the server was started without --config and --rules, so there is nothing to read again")
 
 
 class Service:
@@ -105,6 +93,31 @@ class Service:
         self._pending_changes = threading.BoundedSemaphore(MAX_PENDING_CHANGES)
         self._stopping = threading.Event()
         self._is_started = False
+        self.reload: Callable[[], str] = nothing_to_reload
+        """Reads the configuration again and takes it over; returns what has changed, in words. MemvitError if the
+        configuration is wrong; nothing has changed then."""
+
+    def change_events(self, options: EventOptions) -> None:
+        """Other rules and sinks; streams, their memory and the events of rules that stay are not disturbed."""
+        rules = options.rules or Rules()
+        self.told.change(options)
+        for worker in self._workers:
+            worker.change_rules(EventSettings(rules, self.labels))
+        info = self.options.info.model_copy(update={"rules": [rule.name for rule in rules.rules]})
+        self.options = replace(self.options, events=options, info=info)
+
+    def add_configured(self, stream: StreamConfig) -> None:
+        """Watch a stream of the configuration; the rules for clients do not hold. MemvitError if it cannot be."""
+        with self._pending_change():
+            request = StreamRequest(source=stream.source, id=stream.id, realtime=stream.realtime)
+            self._add(request, request.source)
+
+    def reload_and_log(self) -> None:
+        """Read the configuration again; the log says what came of it."""
+        try:
+            log.warning("%s", self.reload())
+        except MemvitError as error:
+            log.error("the configuration is not taken over: %s", error)
 
     def add_initial_streams(
         self, sources: Sequence[str], *, realtime: bool, configured: Sequence[StreamConfig] = ()
@@ -187,6 +200,11 @@ class Service:
             del self._entries[stream_id]
             self.hub.remove(stream_id)
             self._saver.remove(stream_id)
+
+    def ids_of(self, source: str, stream_id: str | None) -> list[str]:
+        """The ids of the streams of a source; with an id, of that stream only."""
+        entries = list(self._entries.items())
+        return [name for name, entry in entries if entry.request.source == source and stream_id in (None, name)]
 
     def status(self, stream_id: str) -> StreamStatus:
         """The status of a stream. UnknownStream if there is none."""

@@ -24,12 +24,23 @@ class ToldEvents:
         """MemvitError if the history or the outbox cannot be used."""
         self.history = EventHistory(options.history, options.history_days)
         self.deliveries: Deliveries | None = None
-        if options.sinks:
-            assert options.outbox is not None
-            self.deliveries = Deliveries(options.outbox, options.sinks, metrics.delivered)
-            metrics.watch_outbox(self.deliveries.outbox.counts)
         self._metrics = metrics
+        if options.sinks:
+            self._open_deliveries(options)
         self._has_failed = False
+
+    def _open_deliveries(self, options: EventOptions) -> Deliveries:
+        assert options.outbox is not None
+        self.deliveries = Deliveries(options.outbox, options.sinks, self._metrics.delivered)
+        self._metrics.watch_outbox(self.deliveries.outbox.counts)
+        return self.deliveries
+
+    def change(self, options: EventOptions) -> None:
+        """Other sinks; those that stay are not disturbed. MemvitError if the outbox cannot be used."""
+        if self.deliveries is not None:
+            self.deliveries.change(options.sinks)
+        elif options.sinks:
+            self._open_deliveries(options).start()
 
     def start(self) -> None:
         """Start to send what waits."""

@@ -24,7 +24,7 @@ from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerSett
 from .proxy import CheckingProxy, proxy_for
 from .resume import ResumeState
 from .sources import open_checked
-from .worker_events import WorkerEvents
+from .worker_events import EventSettings, WorkerEvents
 
 log = logging.getLogger("memvit.serve")
 Returned = TypeVar("Returned")
@@ -101,6 +101,10 @@ class EngineWorker:
     def remove(self, stream_id: str) -> None:
         """Stop watching a stream."""
         self._call(partial(self._remove, stream_id))
+
+    def change_rules(self, settings: EventSettings) -> None:
+        """Other rules of events."""
+        self._call(partial(self._change_rules, settings))
 
     def set_preview_wanted(self, stream_id: str, is_wanted: bool) -> None:
         """Make preview frames of a stream, or stop making them; an unknown stream is ignored."""
@@ -214,6 +218,10 @@ class EngineWorker:
         self._resumed_from.pop(stream_id, None)
         if (proxy := self._proxies.pop(stream_id, None)) is not None:
             proxy.close()
+
+    def _change_rules(self, settings: EventSettings) -> None:
+        if ended := self._events.change(settings):
+            self._on_events(ended)
 
     def _close_proxies(self) -> None:
         for proxy in self._proxies.values():

@@ -63,7 +63,7 @@ class WorkerEvents:
     def _after(self, event: StreamEvent, status: Callable[[str], ReaderStatus]) -> list[Event]:
         assert self._events is not None and self._settings is not None
         stream = self._events.stream(event.stream_id)
-        if isinstance(event, ClipResult):
+        if isinstance(event, ClipResult) and self._settings.rules.rules:
             return stream.add(clip_of_result(event.result, self._settings.labels))
         if isinstance(event, StreamStalled | StreamLost):
             now = status(event.stream_id)
@@ -71,6 +71,13 @@ class WorkerEvents:
         if isinstance(event, SessionBegan | StreamEnded | StreamFailed):
             return stream.finish()
         return []
+
+    def change(self, settings: EventSettings) -> list[Event]:
+        """Other rules. Without settings from the start, there are no events for good."""
+        if self._events is None:
+            return []
+        self._settings = settings
+        return self._events.change_rules(settings.rules)
 
     def end(self, stream_id: str) -> list[Event]:
         """A stream is removed: its events end, and it is forgotten."""

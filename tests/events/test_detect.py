@@ -188,8 +188,8 @@ def test_changed_rules_end_the_events_of_rules_that_are_gone_and_keep_the_others
     all_streams = EventRules(parse_rules(both), 1.0)
     stream = all_streams.stream("cam")
     first = stream.add(wave(0, 0.9))
-    all_streams.change_rules(parse_rules("rules: [{name: b, actions: [0]}, {name: c, actions: [wave]}]"))
-    found = [(event.rule, event.state, event.id) for event in stream.add(wave(1, 0.9))]
+    told = all_streams.change_rules(parse_rules("rules: [{name: b, actions: [0]}, {name: c, actions: [wave]}]"))
+    found = [(event.rule, event.state, event.id) for event in [*told, *stream.add(wave(1, 0.9))]]
     assert [one[:2] for one in found] == [("a", "end"), ("b", "update"), ("c", "new")]
     assert [one[2] for one in found[:2]] == [event.id for event in first]
     assert {event.state for event in all_streams.end("cam")} == {"end"} and not all_streams.end_all()

@@ -31,14 +31,30 @@ class Deliveries:
     def __init__(self, path: Path, sinks: Sequence[SinkConfig], on_outcome: Callable[[str, str], None]) -> None:
         """MemvitError if the outbox cannot be used, or a package is missing."""
         self.outbox = Outbox(path)
-        self._filters = {sink.name: sink.wanted for sink in sinks}
+        self._on_outcome = on_outcome
         self._unkept: deque[Event] = deque(maxlen=MAX_UNKEPT)
-        self._deliveries = [Delivery(sink.name, self.outbox, sender_of(sink), sink.retry, on_outcome) for sink in sinks]
+        self._filters = {sink.name: sink.wanted for sink in sinks}
+        self._deliveries = {sink: self._delivery(sink) for sink in sinks}
+
+    def _delivery(self, sink: SinkConfig) -> Delivery:
+        return Delivery(sink.name, self.outbox, sender_of(sink), sink.retry, self._on_outcome)
 
     def start(self) -> None:
         """Start to send."""
-        for delivery in self._deliveries:
+        for delivery in self._deliveries.values():
             delivery.start()
+
+    def change(self, sinks: Sequence[SinkConfig]) -> None:
+        """Other sinks, once sending has begun. What waits for a sink that is gone stays in the outbox, and is sent if
+        there is one of its name again. MemvitError if a package is missing; nothing is changed then.
+        """
+        added = {sink: self._delivery(sink) for sink in sinks if sink not in self._deliveries}
+        for sink in self._deliveries.keys() - set(sinks):
+            self._deliveries.pop(sink).stop()
+        self._filters = {sink.name: sink.wanted for sink in sinks}
+        for delivery in added.values():
+            delivery.start()
+        self._deliveries |= added
 
     def add(self, events: Sequence[Event]) -> None:
         """Keep events until they are sent. Where the disk takes no more, they are held in memory and tried again with
@@ -56,7 +72,7 @@ class Deliveries:
 
     def close(self) -> None:
         """Stop to send; what was not confirmed stays in the outbox."""
-        for delivery in self._deliveries:
+        for delivery in self._deliveries.values():
             delivery.stop()
         self.outbox.close()
 

@@ -1,0 +1,57 @@
+"""Takes over a changed configuration without a restart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from memvit.events.rules_file import check_actions
+from memvit.types import MemvitError
+
+from .errors import UnknownStream
+from .event_options import EventOptions
+from .server_config import ServerConfig, StreamConfig
+from .service import Service
+
+
+class Reloader:
+    """What was taken over of the configuration so far, and what another reading changes. Call it to read again."""
+
+    def __init__(
+        self,
+        service: Service,
+        streams: tuple[StreamConfig, ...],
+        read: Callable[[], tuple[ServerConfig, EventOptions]],
+    ) -> None:
+        self._service, self._streams, self._read = service, streams, read
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str:
+        """See `Service.reload`."""
+        with self._lock:
+            config, options = self._read()
+            if options.rules is not None:
+                check_actions(options.rules, self._service.labels)
+            before = self._service.options.events
+            places = [(one.history, one.history_days, one.outbox) for one in (before, options)]
+            if places[0] != places[1]:
+                raise MemvitError("the folder and days of the history change with a restart only")
+            self._service.change_events(options)
+            added, removed = self._change_streams(config.streams)
+        rules = len(options.rules.rules) if options.rules is not None else 0
+        return f"{rules} rules, {len(options.sinks)} sinks; {added} streams were added and {removed} removed"
+
+    def _change_streams(self, streams: tuple[StreamConfig, ...]) -> tuple[int, int]:
+        """Streams of the configuration alone come and go; those that clients have added stay."""
+        added = [stream for stream in streams if stream not in self._streams]
+        removed = [stream for stream in self._streams if stream not in streams]
+        for stream in removed:
+            for stream_id in self._service.ids_of(stream.source, stream.id):
+                try:
+                    self._service.remove(stream_id)
+                except UnknownStream:  # a client has removed it meanwhile
+                    continue
+        for stream in added:
+            self._service.add_configured(stream)
+        self._streams = streams
+        return len(added), len(removed)
