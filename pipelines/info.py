@@ -111,7 +111,9 @@ def _archive_text(content: dict[str, Any]) -> str:
 def _people(content: dict[str, Any], done: list[dict[str, Any]]) -> str:
     rows = f"{sum(video['people'] for video in done)} rows of people"
     if content["persons_numbered"]:
-        return f"{rows}, {sum(video['persons'] or 0 for video in done)} persons"
+        rate = content["tracking"].get("track_rate")
+        looked = f", looked for {rate:g} times a second" if rate else ""
+        return f"{rows}, {sum(video['persons'] or 0 for video in done)} persons{looked}"
     return f"{rows} without numbers (from an earlier version)" if content["boxes"] else rows
 
 

@@ -190,19 +190,23 @@ class Archive:
             for path in (f"work/{video_id}", f"videos/{video_id}"):
                 remove_group(self.root.store, path)
 
-    def finish(self, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> dict[str, str]:
+    def finish(
+        self, state: VideoState, parts: Iterable[Rows], clips: int, people: int, frames: int = 0, sightings: int = 0
+    ) -> dict[str, str]:
         """Write the final arrays of a video and return their digests.
 
-        `clips` and `people` are the rows that all parts have together. Arrays of an earlier run are removed before.
+        `clips`, `people`, `frames` and `sightings` are the rows that all parts have together. Arrays of an earlier run
+        are removed before.
         """
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")
             remove_arrays(group)
             # The objects of a small video are sent in parallel; one after the other, an object store takes seconds.
-            is_small = clips + people <= SMALL_ROWS
+            is_small = clips + people + sightings <= SMALL_ROWS
             target = zarr.open_group(MemoryStore(), mode="w", zarr_format=3) if is_small else group
             numbering = Numbering(tracker_settings(self.provenance.tracking)) if self.has_persons else None
-            digests = write_video(target, parts, clips, people, self.provenance.classes, numbering=numbering)
+            more: dict[str, Any] = {"numbering": numbering, "frames": frames, "sightings": sightings}
+            digests = write_video(target, parts, clips, people, self.provenance.classes, **more)
             if is_small:
                 copy_arrays(target, group)
             return digests
@@ -244,7 +248,8 @@ class Archive:
             if state.made_with != self.provenance.digest and (state.made_with or self._is_repaired):
                 return ["everything (it was made with other settings than the archive's)"]
             group, classes = self.group(state.id), self.provenance.classes
-            return damaged_arrays(group, state.digests or {}, state.clips, state.people, classes)
+            more = {"frames": state.frames, "sightings": state.sightings}
+            return damaged_arrays(group, state.digests or {}, state.clips, state.people, classes, **more)
 
     def damaged_groups(self) -> list[str]:
         """Return the names of the documents of `videos` and `work` that are damaged or missing."""

@@ -15,6 +15,13 @@ box_features   (detection, channel)   what a person's scores were read from
 action         (action)               names of the classes: the coordinate of the dimension
 track          (track)                number of each person: the coordinate of the dimension
 track_first_seconds, track_last_seconds, track_clips (track), track_mean_box (track, side): one row a person
+
+Where people were looked for more often than once a clip:
+
+frame_seconds      (frame)            time of each frame in which people were looked for
+sighting_frame     (sighting)         index of the frame in `frame_seconds`; one row for each box in these frames
+sighting_boxes, sighting_scores, sighting_person, sighting_appearance (sighting …): as those of detections
+sighting_detection (sighting)         index of the detection that this box is; -1 for none
 """
 
 from __future__ import annotations
@@ -31,7 +38,8 @@ from zarr.codecs import ZstdCodec
 
 from memvit.store.documents import DOCUMENT, document_digest, document_key
 from memvit.store.persons import TRACK_DIMENSIONS, Numbering
-from memvit.store.rows import Column, Rows
+from memvit.store.rows import Rows
+from memvit.store.sightings import Column
 
 CHUNK_BYTES = 1 << 20
 """Size of a chunk before compression; smaller ones would make too many reads."""
@@ -58,12 +66,19 @@ DIMENSIONS = {
     "appearance": ("detection", "look"),
     "action_scores": ("detection", "action"),
     "box_features": ("detection", "channel"),
+    "frame_seconds": ("frame",),
+    "sighting_frame": ("sighting",),
+    "sighting_boxes": ("sighting", "side"),
+    "sighting_scores": ("sighting",),
+    "sighting_person": ("sighting",),
+    "sighting_appearance": ("sighting", "look"),
+    "sighting_detection": ("sighting",),
     **TRACK_DIMENSIONS,
 }
 
 
-NUMBERED = ("person", "appearance")
-"""Columns of people that only an archive with numbers has."""
+NUMBERED = ("person", "appearance", *(name for name in DIMENSIONS if name.startswith(("frame_", "sighting_"))))
+"""Arrays that only an archive with numbers has."""
 
 
 @dataclass
@@ -103,11 +118,13 @@ def write_video(
     classes: Sequence[str],
     *,
     numbering: Numbering | None = None,
+    frames: int = 0,
+    sightings: int = 0,
 ) -> dict[str, str]:
     """Write the arrays of a video into an empty group; return a digest of each array's content and of its document.
 
-    `clips` and `people` are the rows that all parts have together. Only a few shards are in memory at a time. Without
-    a `numbering` people get no numbers, as in the first version of the layout.
+    `clips`, `people`, `frames` and `sightings` are the rows that all parts have together. Only a few shards are in
+    memory at a time. Without a `numbering` people get no numbers, as in the first version of the layout.
     """
     writers: dict[str, _Writer] = {}
     digests: dict[str, Any] = {}
@@ -118,18 +135,18 @@ def write_video(
             digests[name] = hashlib.blake2b(digest_size=16)
         writers[name].add(column, digests[name])
 
-    done_clips = sessions = 0
+    rows = {"seconds": clips, "detection": people, "frame": frames, "sighting": sightings}
+    before = _Before()
     for part in parts:
-        columns = _columns(part, done_clips, sessions)
+        columns = _columns(part, before)
         if numbering is None:
             columns = {name: column for name, column in columns.items() if name not in NUMBERED}
         elif part.people:
-            columns["person"] = numbering.number(part)
+            columns |= numbering.number(part)
         for name, column in columns.items():
             dimensions = _dimensions(name, columns)
-            add(name, column, people if dimensions[0] == "detection" else clips, dimensions)
-        done_clips += len(part)
-        sessions = int(columns["session"][-1]) if len(part) else sessions
+            add(name, column, rows[dimensions[0]], dimensions)
+        before.add(part)
     for name, column in numbering.tracks().items() if numbering is not None and "person" in writers else ():
         add(name, column, len(column), TRACK_DIMENSIONS[name])
     for writer in writers.values():
@@ -143,7 +160,14 @@ def write_video(
 
 
 def damaged_arrays(
-    group: zarr.Group, digests: dict[str, str], clips: int, people: int, classes: Sequence[str]
+    group: zarr.Group,
+    digests: dict[str, str],
+    clips: int,
+    people: int,
+    classes: Sequence[str],
+    *,
+    frames: int = 0,
+    sightings: int = 0,
 ) -> list[str]:
     """Return the names of the arrays, and of the documents that describe them, that differ from what was written."""
     damaged = []
@@ -154,19 +178,19 @@ def damaged_arrays(
             damaged.append(document)
         elif name == "action":
             damaged += [] if _is_action_axis(group, classes) else [name]
-        elif not _is_intact(group, name, digests[name], clips, people):
+        elif not _is_intact(group, name, digests[name], (clips, people, frames, sightings)):
             damaged.append(name)
     return damaged
 
 
-def _is_intact(group: zarr.Group, name: str, digest: str, clips: int, people: int) -> bool:
+def _is_intact(group: zarr.Group, name: str, digest: str, rows: tuple[int, int, int, int]) -> bool:
     found = hashlib.blake2b(digest_size=16)
     try:
         array = group[name]
         if not isinstance(array, zarr.Array):
             return False
         # Each person has a box, so there are not more rows of tracks than rows of people.
-        if array.shape[0] > people if name in TRACK_DIMENSIONS else array.shape[0] not in (clips, people):
+        if array.shape[0] > rows[1] if name in TRACK_DIMENSIONS else array.shape[0] not in rows:
             return False
         step = (array.shards or array.chunks)[0]
         if min(step, array.shape[0]) * _row_bytes(array) > MAX_SHARD_BYTES:
@@ -192,20 +216,43 @@ def _row_bytes(array: zarr.Array[Any]) -> int:
     return math.prod(array.shape[1:]) * array.dtype.itemsize
 
 
-def _columns(part: Rows, done_clips: int, session: int) -> dict[str, Column]:
-    """Return the columns of a part under the names of the arrays.
+@dataclass
+class _Before:
+    """What the parts before a part hold."""
 
-    `done_clips` clips are in the parts before it, and `session` is the session of the last of them.
-    """
-    unwritten = ("number", "people", "begins_session")
+    clips: int = 0
+    people: int = 0
+    frames: int = 0
+    session: int = 0
+
+    def add(self, part: Rows) -> None:
+        """Count another part."""
+        self.clips, self.people = self.clips + len(part), self.people + part.num_people
+        self.frames += part.num_frames
+        self.session += int(np.sum(part.clips.get("begins_session", 0)))
+
+
+def _columns(part: Rows, before: _Before) -> dict[str, Column]:
+    """Return the columns of a part under the names of the arrays."""
+    unwritten = ("number", "people", "frames", "begins_session")
     columns = {name: column for name, column in part.clips.items() if name not in unwritten}
     columns["frames_crc32"] = columns["frames_crc32"].astype(np.uint32)
     begins = part.clips.get("begins_session", np.zeros(len(part), dtype=bool))
-    columns["session"] = session + np.cumsum(begins, dtype=np.int64)
+    columns["session"] = before.session + np.cumsum(begins, dtype=np.int64)
     if part.people:
-        clip_indices = np.arange(done_clips, done_clips + len(part), dtype=np.int64)
+        clip_indices = np.arange(before.clips, before.clips + len(part), dtype=np.int64)
         columns |= part.people
         columns["detection_clip"] = np.repeat(clip_indices, part.clips["people"].astype(np.int64))
+    if part.frames:
+        is_detection = part.sightings["is_detection"].astype(bool)
+        indices = before.people + np.cumsum(is_detection, dtype=np.int64) - 1
+        frame_indices = np.arange(before.frames, before.frames + part.num_frames, dtype=np.int64)
+        columns |= {
+            "frame_seconds": part.frames["seconds"],
+            "sighting_frame": np.repeat(frame_indices, part.frames["sightings"].astype(np.int64)),
+            "sighting_detection": np.where(is_detection, indices, -1),
+            **{f"sighting_{name}": part.sightings[name] for name in ("boxes", "scores", "appearance")},
+        }
     return columns
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.store.rows import Column, Rows
+from memvit.engine.people import MIN_STEP_SECONDS
+from memvit.store.rows import Rows
+from memvit.store.sightings import Column
 from memvit.tracking import Tracker, TrackerSettings
 from memvit.types import PersonBoxes
 
@@ -49,17 +51,22 @@ class Numbering:
         self._sides = np.zeros((0, 4))
         """Sums of the sides of the boxes."""
 
-    def number(self, part: Rows) -> NDArray[np.int64]:
-        """Return the number of each person of the next part, (P,); −1 for a box that is no person.
+    def number(self, part: Rows) -> dict[str, Column]:
+        """Return the columns `person` (P) of the people of the next part, and `sighting_person` (S) of its sightings.
 
-        Numbers that the boxes came with are kept. Otherwise a tracker gives them; it starts anew in each session of the
-        video, and no number is used twice.
+        A box that is no person has −1. Numbers that the boxes came with are kept. Otherwise a tracker gives them; it
+        starts anew in each session of the video, and no number is used twice.
         """
         given = part.people.get("person")
-        numbers = self._tracked(part) if given is None else np.asarray(given, dtype=np.int64)
+        seen: NDArray[np.int64] | None = None
+        if part.frames:
+            seen = self._followed(part)
+            numbers = seen[part.sightings["is_detection"].astype(bool)]
+        else:
+            numbers = self._tracked(part) if given is None else np.asarray(given, dtype=np.int64)
         clips = np.repeat(np.arange(len(part)), part.clips["people"].astype(np.int64))
         self._record(numbers, part.people["boxes"], part.clips["seconds"], clips)
-        return numbers
+        return {"person": numbers} | ({"sighting_person": seen} if seen is not None else {})
 
     def tracks(self) -> dict[str, Column]:
         """Return the columns of the table of tracks, in the order of the numbers."""
@@ -75,20 +82,49 @@ class Numbering:
         }
 
     def _tracked(self, part: Rows) -> NDArray[np.int64]:
-        boxes, scores = part.people["boxes"], part.people["box_scores"]
-        appearance = part.people.get("appearance")
-        begins = part.clips.get("begins_session", np.zeros(len(part), dtype=bool))
-        ends = np.cumsum(part.clips["people"].astype(np.int64))
+        """Number the people of clips that were looked at once."""
+        people, counts = part.people, part.clips["people"].astype(np.int64)
+        looks = people.get("appearance")
+        return self._update(
+            part.clips["seconds"], counts, self._begins(part), people["boxes"], people["box_scores"], looks
+        )
+
+    def _followed(self, part: Rows) -> NDArray[np.int64]:
+        """Number the sightings of clips, in the frames of which people were looked for."""
+        frames, seen = part.frames, part.sightings
+        counts = part.clips["frames"].astype(np.int64)
+        begins = np.zeros(part.num_frames, dtype=bool)
+        begins[(np.cumsum(counts) - counts)[self._begins(part)]] = True  # Each clip has its keyframe at least.
+        boxes = seen["boxes"], seen["scores"], seen["appearance"]
+        return self._update(frames["seconds"], frames["sightings"].astype(np.int64), begins, *boxes)
+
+    @staticmethod
+    def _begins(part: Rows) -> NDArray[np.bool_]:
+        return np.asarray(part.clips.get("begins_session", np.zeros(len(part), dtype=bool)), dtype=bool)
+
+    def _update(
+        self,
+        times: Column,
+        counts: NDArray[np.int64],
+        begins: NDArray[np.bool_],
+        boxes: Column,
+        scores: Column,
+        appearance: Column | None,
+    ) -> NDArray[np.int64]:
+        """Number the boxes of frames, of which `counts` says how many boxes each has."""
         numbers = np.full(len(boxes), -1, dtype=np.int64)
         usable = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-        for clip, (seconds, end) in enumerate(zip(part.clips["seconds"].tolist(), ends.tolist(), strict=True)):
-            if begins[clip]:
+        ends = np.cumsum(counts)
+        for frame, (seconds, end) in enumerate(zip(times.tolist(), ends.tolist(), strict=True)):
+            if begins[frame]:
                 self._people_before, self._tracker = self._people_before + self._tracker.people, Tracker(self._settings)
-            start = end - int(part.clips["people"][clip])
+            start = end - int(counts[frame])
             rows = start + np.flatnonzero(usable[start:end])
             found = PersonBoxes(boxes[rows].astype(np.float32), scores[rows].astype(np.float32))
             looks = None if appearance is None else appearance[rows].astype(np.float32)
-            persons = self._tracker.update(seconds, found, looks)
+            # At a very low frame rate, two clips may have the same frame.
+            later = max(seconds, self._tracker.pts_seconds + MIN_STEP_SECONDS)
+            persons = self._tracker.update(later, found, looks)
             numbers[rows] = np.where(persons > 0, persons + self._people_before, -1)
         return numbers
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memvit.results.result import Result
-
-Column = NDArray[np.generic]
+from memvit.store.sightings import Column, LookedAt, sighting_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +25,24 @@ class Rows:
     clips; empty for a clip classifier. Also `person` (P), where the boxes came with numbers, or else `appearance` (P,
     D) float16."""
 
+    frames: dict[str, Column] = field(default_factory=dict)
+    """Where people were looked for more often than once a clip, see `memvit.store.sightings`; `clips` then has `frames`
+    (N), the number of these frames of each clip."""
+    sightings: dict[str, Column] = field(default_factory=dict)
+    """The boxes that were found in these frames."""
+
     def __len__(self) -> int:
         return len(self.clips["number"])
+
+    @property
+    def num_frames(self) -> int:
+        """Number of rows of `frames`."""
+        return len(self.frames["seconds"]) if self.frames else 0
+
+    @property
+    def num_sightings(self) -> int:
+        """Number of rows of `sightings`."""
+        return len(self.sightings["boxes"]) if self.sightings else 0
 
     @property
     def num_people(self) -> int:
@@ -39,8 +53,8 @@ class Rows:
         """Return all columns as a safetensors file."""
         from safetensors.numpy import save
 
-        named = {f"clips.{name}": column for name, column in self.clips.items()}
-        named |= {f"people.{name}": column for name, column in self.people.items()}
+        kinds = {"clips": self.clips, "people": self.people, "frames": self.frames, "sightings": self.sightings}
+        named = {f"{kind}.{name}": column for kind, columns in kinds.items() for name, column in columns.items()}
         return bytes(save({name: np.ascontiguousarray(column) for name, column in named.items()}))
 
     @staticmethod
@@ -48,11 +62,11 @@ class Rows:
         """Return the columns that `to_bytes` wrote."""
         from safetensors.numpy import load
 
-        found: dict[str, dict[str, Column]] = {"clips": {}, "people": {}}
+        found: dict[str, dict[str, Column]] = {"clips": {}, "people": {}, "frames": {}, "sightings": {}}
         for name, column in load(content).items():
             kind, _, name = name.partition(".")
             found[kind][name] = column
-        return Rows(found["clips"], found["people"])
+        return Rows(**found)
 
 
 def rows_of(
@@ -63,11 +77,13 @@ def rows_of(
     stored_as: type[np.floating],
     begins_session: Sequence[bool] | None = None,
     appearance: Sequence[Column | None] = (),
+    looked_at: Sequence[Sequence[LookedAt]] = (),
 ) -> Rows:
     """Return the columns of the results of consecutive clips.
 
     Of each clip, `checksums` holds the CRC-32 of the frames, `begins_session` whether the session of the clip before
-    has ended (never by default), and `appearance` what its people look like, (people, D). Scores and features are
+    has ended (never by default), `appearance` what its people look like, (people, D), and
+    `looked_at` the frames in which people were looked for, if that was more often than once. Scores and features are
     converted to `stored_as`, float16 or float32; values beyond the range of the type (65504 for float16) are clipped to
     it.
     """
@@ -102,6 +118,9 @@ def rows_of(
         people["person"] = np.concatenate(persons).astype(np.int64)
     elif looks and len(looks) == len(boxes):
         people["appearance"] = _stored(np.concatenate(looks), np.float16)
+    if looked_at and all(looked_at):
+        clips["frames"], frames, sightings = sighting_columns(looked_at)
+        return Rows(clips, people, frames, sightings)
     return Rows(clips, people)
 
 

@@ -34,6 +34,10 @@ class VideoState:
     """Number of rows of people, once the video is done."""
     persons: int | None = None
     """Number of different people, once the video is done; None where they have no numbers."""
+    frames: int = 0
+    """Number of frames in which people were looked for, where that was more often than once a clip."""
+    sightings: int = 0
+    """Number of boxes in these frames."""
     note: str = ""
     """What was skipped or repaired while reading."""
     segments: tuple[tuple[int | None, int | None], ...] = ((None, None),)
@@ -83,12 +87,13 @@ def from_attributes(video_id: str, attributes: Mapping[str, Any]) -> VideoState:
 def _is_plausible(state: VideoState) -> bool:
     """Whether every value is of its type; attributes that an earlier version wrote have no checksum that says so."""
     texts = (state.location, state.reason, state.note, state.made_with)
+    counts = (state.clips, state.people, state.frames, state.sightings, state.attempts)
     bounds = [bound for segment in state.segments for bound in segment if bound is not None]
     digests = state.digests or {}
     return (
         state.state in STATES
         and all(isinstance(text, str) for text in texts)
-        and all(isinstance(count, int) and count >= 0 for count in (state.clips, state.people, state.attempts))
+        and all(isinstance(count, int) and count >= 0 for count in counts)
         and all(isinstance(bound, int) for bound in bounds)
         and isinstance(state.persons, int | None)
         and isinstance(state.duration_seconds, int | float | None)

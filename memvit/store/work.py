@@ -102,6 +102,16 @@ class SegmentWork:
         """Number of committed rows of people."""
         return sum(part["people"] for part in self.parts)
 
+    @property
+    def frames(self) -> int:
+        """Number of committed frames in which people were looked for between keyframes."""
+        return sum(part.get("frames", 0) for part in self.parts)
+
+    @property
+    def sightings(self) -> int:
+        """Number of committed boxes in these frames."""
+        return sum(part.get("sightings", 0) for part in self.parts)
+
     def rows(self) -> Iterator[Rows]:
         """Yield the committed parts in order. Raises ValueError if one cannot be read any more."""
         for index in range(len(self.parts)):
@@ -140,6 +150,8 @@ class SegmentWork:
             part = {
                 "clips": len(rows),
                 "people": rows.num_people,
+                "frames": rows.num_frames,
+                "sightings": rows.num_sightings,
                 "checksum": checksum_of(content),
                 "memory_checksum": checksum_of(memory),
             }

@@ -18,6 +18,7 @@ from .options import (
     Hop,
     Limits,
     Start,
+    TrackRate,
 )
 
 
@@ -33,6 +34,7 @@ def extract_command(
     *,
     model_options: ModelOptions,
     hop: Hop = 1.0,
+    track_rate: TrackRate = 0.0,
     limits: Limits = DEFAULT_LIMITS,
     segment: Annotated[
         float | None,
@@ -110,6 +112,7 @@ def extract_command(
             batch=batch,
             segment_seconds=segment,
             hop_seconds=hop,
+            track_rate=track_rate,
             commit_clips=commit,
             frames_per_second=frames_per_second,
             start_seconds=start,

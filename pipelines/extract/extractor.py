@@ -9,12 +9,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from memvit.boxes import BoxSource, detection_size_of
+from memvit.boxes import BoxSource, PersonDetector, detection_size_of
 from memvit.engine.engine import Engine
+from memvit.engine.people import observe
 from memvit.models import Preprocessing
 from memvit.results.result import Result
 from memvit.store import Archive
+from memvit.store.sightings import LookedAt
 from memvit.streams.group import StreamEnded, StreamFailed
+from memvit.tracking.appearance import SIZE
 from memvit.types import Clip, MemvitError, PersonBoxes
 from memvit.video.clips.sampler import sampling_for
 from memvit.video.sources.location import source_name
@@ -130,12 +133,29 @@ class Extractor:
         people: list[PersonBoxes] = []
         for run, clip in batch:
             try:
-                people += self._boxes.boxes([replace(clip, stream_id=source_name(run.task.location))])
+                people.append(self._look(run, replace(clip, stream_id=source_name(run.task.location))))
                 with_boxes.append((run, clip))
             except MemvitError as error:
                 self._drop(run)
                 events.append(SegmentFailed(run.task.key, str(error)))
         return with_boxes, people
+
+    def _look(self, run: SegmentRun, clip: Clip) -> PersonBoxes:
+        """Return the boxes of a clip whose actions are asked for, and keep where people are between keyframes."""
+        assert self._boxes is not None
+        if not (self._options.track_rate and isinstance(self._boxes, PersonDetector)):
+            return self._boxes.boxes([clip])[0]
+        answered: PersonBoxes | None = None
+        frames: list[LookedAt] = []
+        for seen in observe(self._boxes, [clip])[0]:
+            is_detection = (seen.boxes.scores >= self._boxes.score_threshold) & seen.is_keyframe
+            if seen.is_keyframe:
+                answered = seen.boxes.select(is_detection)
+            looks = seen.appearance if seen.appearance is not None else np.zeros((len(seen.boxes), SIZE), np.float32)
+            frames.append(LookedAt(seen.pts_seconds, seen.boxes, looks, is_detection))
+        assert answered is not None
+        run.looked_at = frames
+        return answered
 
     def _step(self, clips: list[Clip], people: list[PersonBoxes] | None) -> list[Result]:
         try:
@@ -161,7 +181,9 @@ class Extractor:
 
 def read_settings(preprocessing: Preprocessing, boxes: BoxSource | None, options: ExtractOptions) -> ReadSettings:
     """Return how videos are read for a model and a box source."""
-    sampler = {**sampling_for(preprocessing, options.hop_seconds), "detection_size": detection_size_of(boxes)}
+    size = detection_size_of(boxes)
+    sampler = {**sampling_for(preprocessing, options.hop_seconds), "detection_size": size}
+    sampler |= {"track_frames_per_second": options.track_rate if size is not None else 0.0}
     return ReadSettings(
         sampler, options.queue_clips, options.frames_per_second, options.start_seconds, limits=options.limits
     )

@@ -65,7 +65,9 @@ def finalize_video(archive: Archive, state: VideoState, rows: Rows | None = None
     says why, and the segments that are not finished are to be computed again.
     """
     if rows is not None:
-        return _done(archive, state, [rows], len(rows), rows.num_people)
+        counts = {"clips": len(rows), "people": rows.num_people}
+        counts |= {"frames": rows.num_frames, "sightings": rows.num_sightings}
+        return _done(archive, state, [rows], counts)
     works = [archive.work(state.id, index) for index in range(len(state.segments))]
     if not all(work.is_finished for work in works):
         return replace(state, note=NOT_READABLE)
@@ -74,20 +76,20 @@ def finalize_video(archive: Archive, state: VideoState, rows: Rows | None = None
         state = replace(state, segments=((None, None),), clips=0, note=IN_ONE_PIECE)
         archive.put(state)
         return state
-    clips, people = sum(work.clips for work in works), sum(work.people for work in works)
+    counts = {name: sum(getattr(work, name) for work in works) for name in ("clips", "people", "frames", "sightings")}
     parts = itertools.chain.from_iterable(work.rows() for work in works)
-    state = _done(archive, state, parts, clips, people)
+    state = _done(archive, state, parts, counts)
     archive.drop_work(state.id)
     return state
 
 
-def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], clips: int, people: int) -> VideoState:
+def _done(archive: Archive, state: VideoState, parts: Iterable[Rows], counts: dict[str, int]) -> VideoState:
     replaced = state.replaces
     if replaced:  # The earlier result becomes invalid here, because its arrays are overwritten next.
         state = replace(state, replaces=False)
         archive.put(state)
-    digests = archive.finish(state, parts, clips, people)
-    state = replace(state, clips=clips, people=people, persons=archive.persons(state.id))
+    digests = archive.finish(state, parts, **counts)
+    state = replace(state, persons=archive.persons(state.id), **counts)  # type: ignore[arg-type]  # all are numbers
     state = replace(state, state="done", digests=digests, attempts=0, reason="")
     archive.put(state)
     if replaced:

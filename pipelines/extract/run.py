@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from memvit.boxes import BoxSource
+from memvit.boxes import BoxSource, detection_size_of
 from memvit.engine.engine import Engine
 from memvit.engine.people import tracker_settings_for
 from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, model_name
@@ -76,6 +76,10 @@ def extract(
         archive = Archive.create(
             out, provenance_of(engine, names, boxes, setup.settings, options, stored_as), repair=policy.verify
         )
+        if options.track_rate and not archive.has_persons:
+            raise MemvitError(
+                f"{out}: people of this archive have no numbers; leave --track-rate out, or name another --out"
+            )
         if setup.make_pool is not None:
             pool = setup.make_pool(archive, engine, boxes)
         else:
@@ -93,6 +97,12 @@ def boxes_identity(settings: ModelSettings) -> str:
         spec = f"{Path(spec).name} {file.digest if file else ''}"
     threshold = "" if settings.boxes_threshold is None else f" from {settings.boxes_threshold:g}"
     return spec + threshold
+
+
+def tracking_of(boxes: BoxSource, options: ExtractOptions) -> dict[str, Any]:
+    """Describe what the numbers of people depend on, besides their boxes."""
+    found = {**asdict(tracker_settings_for(boxes)), "appearance_size": SIZE}
+    return found | ({"track_rate": options.track_rate} if options.track_rate and detection_size_of(boxes) else {})
 
 
 def config_of(config: MViTConfig) -> dict[str, Any]:
@@ -133,7 +143,7 @@ def provenance_of(
         receptive_field=engine.reach_clips,
         classes=names.names,
         first_id=names.first_id,
-        tracking={**asdict(tracker_settings_for(boxes)), "appearance_size": SIZE} if boxes is not None else {},
+        tracking=tracking_of(boxes, options) if boxes is not None else {},
     )
 
 

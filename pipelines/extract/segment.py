@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from memvit.engine.engine import Engine
 from memvit.results.result import Result
 from memvit.store import Rows, SegmentWork, rows_of
+from memvit.store.sightings import LookedAt
 from memvit.tracking.appearance import describe
 from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.ranges import NumberedClip
@@ -39,6 +42,8 @@ class SegmentRun:
         self.task, self.work = task, work
         self._engine, self._options, self._stored_as = engine, options, stored_as
         self._extra_clips = 0
+        self.looked_at: Sequence[LookedAt] = ()
+        """The frames of the clip admitted last in which people were looked for; empty if that was done only once."""
         self._clear()
 
     def _clear(self) -> None:
@@ -47,6 +52,7 @@ class SegmentRun:
         self._checksums: list[int] = []
         self._begins_session: list[bool] = []
         self._appearance: list[NDArray[np.float32] | None] = []
+        self._looked_at: list[Sequence[LookedAt]] = []
         self.uncommitted_bytes = 0
         """Size of the results that are not committed yet."""
 
@@ -95,7 +101,12 @@ class SegmentRun:
             self._session, self._next_index = found.clip.session, 0
         self._pending = found
         self._next_index += 1
-        return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1)
+        self.looked_at = ()
+        # People of the warm-up are not followed. A frame from before a gap is left out, because it would not be read if
+        # the segment began after the gap.
+        earliest = math.inf if is_before else found.clip.centre_seconds - self._options.hop_seconds
+        frames = tuple(frame for frame in found.clip.track_frames if frame.pts_seconds > earliest)
+        return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1, track_frames=frames)
 
     def take(self, result: Result) -> int:
         """Collect the result of the clip admitted last, and commit if enough are there.
@@ -107,9 +118,11 @@ class SegmentRun:
         self._results.append(result)
         self._checksums.append(self._pending.crc32)
         self._begins_session.append(self._pending.begins_session)
-        appearance = appearance_of(self._pending.clip, result.boxes)
+        appearance = None if self.looked_at else appearance_of(self._pending.clip, result.boxes)
         self._appearance.append(appearance)
+        self._looked_at.append(self.looked_at)
         self.uncommitted_bytes += bytes_of(result) + (appearance.nbytes if appearance is not None else 0)
+        self.uncommitted_bytes += sum(frame.nbytes for frame in self.looked_at)
         if len(self._results) >= self._options.commit_clips or self.uncommitted_bytes >= MAX_UNCOMMITTED_BYTES:
             self.commit()
         return 1
@@ -140,6 +153,7 @@ class SegmentRun:
             stored_as=self._stored_as,
             begins_session=self._begins_session,
             appearance=self._appearance,
+            looked_at=self._looked_at,
         )
 
     def drop(self) -> None:

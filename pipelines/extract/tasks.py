@@ -24,6 +24,8 @@ class ExtractOptions:
     """Number of clips of a segment that are decoded ahead."""
     segment_seconds: float = 0.0
     """Longer videos are cut into segments of this length, which are processed in parallel; 0 cuts none."""
+    track_rate: float = 0.0
+    """How many times a second a detector looks for people between keyframes; 0 is at keyframes only."""
     frames_per_second: float = 30.0
     """Frame rate of a video that is a folder of frames."""
     start_seconds: float = 0.0

@@ -110,7 +110,7 @@ def test_boxes_that_are_not_finite_are_no_person() -> None:
     part = crowd(0, 5)
     boxes = part.people["boxes"].copy()
     boxes[[0, 4]] = np.nan
-    numbers = Numbering().number(Rows(part.clips, {**part.people, "boxes": boxes}))
+    numbers = Numbering().number(Rows(part.clips, {**part.people, "boxes": boxes}))["person"]
     assert numbers[0] == numbers[4] == -1 and (numbers > 0).sum() > 5
 
 
