@@ -1,17 +1,29 @@
-"""A detector of the actors of LongCue videos, which have bodies of different colours."""
+"""A detector of the actors of LongCue videos, whose bodies differ in colour, and a scene in which one of them hides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from memvit.datasets.long_cue import BODIES
+from memvit.datasets.long_cue import BODIES, Scene
 from memvit.types import Clip, DetectionSize, Image, PersonBoxes
 
 MAX_DIFFERENCE = 20
 """By how much a codec may change each of red, green and blue."""
 MIN_PIXELS = 12
+
+
+class HidingScene(Scene):
+    """Actor 1 cannot be seen from 4 s to 7 s."""
+
+    def centres(self, pts_seconds: float) -> NDArray[np.float64]:
+        """As of any scene, or far outside."""
+        found = super().centres(pts_seconds)
+        if 4 <= pts_seconds < 7:
+            found[1] = -10 * self.side
+        return found
 
 
 class ColourDetector:

@@ -20,7 +20,7 @@ from memvit.streams.session import Resumption
 from memvit.streams.watcher import ClipResult, Watcher
 from memvit.types import DetectionSize, Image, PersonBoxes
 from memvit.video.sources.open import open_source
-from tests.people import ColourDetector
+from tests.people import ColourDetector, HidingScene
 from tests.streams.fakes import Clock, Script, Video
 
 SCENE = Scene(seed=7, seconds=8, width=128, height=128, frames_per_second=16)
@@ -53,11 +53,11 @@ def persons(result: Result) -> list[int]:
     return result.boxes.persons.tolist()
 
 
-def actors(result: Result) -> list[int]:
+def actors(result: Result, scene: Scene = SCENE) -> list[int]:
     """The actor of the scene that each box is nearest to."""
     assert result.boxes is not None
-    both = (result.boxes.xyxy, SCENE.boxes(result.centre_seconds))
-    middles, wanted = ((xyxy[:, :2] + xyxy[:, 2:]) / 2 for xyxy in both)
+    middles = (result.boxes.xyxy[:, :2] + result.boxes.xyxy[:, 2:]) / 2
+    wanted = scene.centres(result.centre_seconds) / scene.size
     return np.linalg.norm(middles[:, None] - wanted[None], axis=2).argmin(axis=1).tolist()
 
 
@@ -68,6 +68,20 @@ def test_three_actors_have_three_numbers(tiny: nn.Module, video: Path, hop_secon
     found = results(made)
     assert len(found) == SCENE.seconds / hop_seconds
     pairs = {pair for result in found for pair in zip(actors(result), persons(result), strict=True)}
+    assert len(pairs) == 3 and {person for _, person in pairs} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("hop_seconds", [1.0, 2.0])
+def test_an_actor_who_was_hidden_for_three_seconds_is_the_same_person(
+    tiny: nn.Module, tmp_path: Path, hop_seconds: float
+) -> None:
+    scene = HidingScene(seed=7, seconds=11, width=128, height=128, frames_per_second=16)
+    write_video(scene, tmp_path / "scene.mp4")
+    made = watcher(tiny, hop_seconds=hop_seconds)
+    made.add("scene", str(tmp_path / "scene.mp4"))
+    found = results(made)
+    assert min(len(persons(result)) for result in found) == 2, "one was away"
+    pairs = {pair for result in found for pair in zip(actors(result, scene), persons(result), strict=True)}
     assert len(pairs) == 3 and {person for _, person in pairs} == {1, 2, 3}
 
 
