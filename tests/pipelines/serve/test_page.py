@@ -180,7 +180,9 @@ def test_details_are_folded_and_actions_below_the_threshold_are_not_shown(browse
 
 
 def event_lines(browser: WebDriver) -> list[str]:
-    return [line.text for line in browser.find_elements(By.CSS_SELECTOR, ".event-line")]
+    # In one go: a line is replaced with every event.
+    script = "return [...document.querySelectorAll('.event-line')].map((line) => line.innerText.trim())"
+    return list(browser.execute_script(script))
 
 
 def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Path) -> None:
