@@ -152,6 +152,8 @@ def run(folder: Path, streams: int, kills: int, rng: random.Random, clips: int) 
         server.kill()
         server = Server(folder)
     wait_for(lambda: all(one["state"] == "ended" for one in server.get("/api/streams")["streams"]))
+    # The state of a stream is known a moment before its last events are told.
+    wait_for(lambda: all(one["state"] == "end" for one in server.get("/api/history?limit=1000")["events"]))
     wait_for(lambda: is_outbox_empty(server))
     assert server.get("/api/dead-letters")["messages"] == []
     print("end: {} MB, {} files".format(*server.usage()))

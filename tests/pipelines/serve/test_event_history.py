@@ -152,6 +152,8 @@ def test_a_server_that_starts_from_a_saved_state_tells_the_same_events_with_the_
 
     def finished(client: Any) -> list[dict[str, Any]]:
         wait_for(lambda: state_of(client, "a")["state"] == "ended", 60)
+        # The state of a stream is known a moment before its last events are told.
+        wait_for(lambda: all(event["state"] == "end" for event in events_over_api(client, limit=1000)), 20)
         return events_over_api(client, limit=1000)
 
     with client_of(service("first")) as client:
@@ -182,6 +184,7 @@ def test_a_killed_server_tells_the_events_of_an_uninterrupted_run(folder: Path, 
     first.command.kill()
     second = Server(*words, "--history", tmp_path / "history")
     wait_for(lambda: state_of(second.client, "long")["state"] == "ended", 60)
+    wait_for(lambda: all(event["state"] == "end" for event in events_over_api(second.client, limit=1000)), 20)
     found = events_over_api(second.client, limit=1000)
     second.command.send(signal.SIGTERM)
     assert second.command.finish(20)[0] == 0

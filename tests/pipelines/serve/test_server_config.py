@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from torch import nn
 
 from memvit.datasets.long_cue import Scene, write_video
@@ -125,13 +126,22 @@ def test_every_event_reaches_a_receiver_that_fails_over_restarts_of_the_server(t
     sink = SinkConfig("hook", "webhook", receiver.url, SinkFilter(states=states), retry, timeout_seconds=0.5)
     options = EventOptions(parse_rules(RULES), tmp_path / "history", 1e6, (sink,), tmp_path / "outbox.sqlite")
 
+    def told(client: TestClient) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.get("/api/history?limit=1000").json()["events"]
+        return found
+
+    def is_over(status: dict[str, Any]) -> bool:
+        return bool(status["state"] == "ended")
+
     def serve(until: Any) -> list[dict[str, Any]]:
         service = make_service(tiny, tmp_path, events=options, state=tmp_path / "state", save_every_seconds=0.05)
         with client_of(service) as client:
             for name in {"a", "b"} - {stream["id"] for stream in client.get("/api/streams").json()["streams"]}:
                 added(client, tmp_path / f"{name}.mp4", id=name)
             wait_for(lambda: all(until(state_of(client, name)) for name in "ab"), 60)
-            found: list[dict[str, Any]] = client.get("/api/history?limit=1000").json()["events"]
+            # The state of a stream is known a moment before its last events are told.
+            wait_for(lambda: until is not is_over or all(event["state"] == "end" for event in told(client)), 20)
+            found = told(client)
             assert client.get("/api/dead-letters").json() == {"messages": []}
             assert client.post("/api/dead-letters/send").json() == {"messages": 0}
         return found
@@ -139,7 +149,7 @@ def test_every_event_reaches_a_receiver_that_fails_over_restarts_of_the_server(t
     serve(lambda status: (status["seconds"] or 0) >= 3)
     receiver.answers += ["hang up", 500]
     serve(lambda status: (status["seconds"] or 0) >= 7)
-    found = serve(lambda status: status["state"] == "ended")
+    found = serve(is_over)
     expected = sorted(f"{event['id']}-{number}" for event in found for number in range(1, event["number"] + 1))
     if len(receiver.taken) < len(expected):  # what waited when the last server was stopped
         serve(lambda status: len(receiver.taken) >= len(expected))
