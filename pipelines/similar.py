@@ -87,7 +87,7 @@ def _result_at(archive: Archive, location: str, seconds: float, settings: ModelS
             "--checkpoint"
         )
     number = round(seconds / options.hop_seconds)
-    clips = ClipRange(number - engine.reach_clips, number + 1)
+    clips = ClipRange(number - (engine.reach_clips or 0), number + 1)
     last: tuple[int, Result] | None = None
     index = 0
     for event in read_settings(engine.preprocessing, boxes, options).events(STREAM, location, clips):

@@ -121,7 +121,8 @@ def _grouped(table: AvaTable, are_given: NDArray[np.bool_], num_classes: int) ->
         AvaVideo(
             name,
             tuple(
-                _keyframe(second, videos[name][second], table, scores, num_classes) for second in sorted(videos[name])
+                _keyframe(second, videos[name][second], table, scores, are_given, num_classes)
+                for second in sorted(videos[name])
             ),
         )
         for name in sorted(videos)
@@ -133,6 +134,7 @@ def _keyframe(
     boxes: dict[tuple[float, ...], list[int]],
     table: AvaTable,
     scores: NDArray[np.float64],
+    are_given: NDArray[np.bool_],
     num_classes: int,
 ) -> Keyframe:
     labels = np.zeros((len(boxes), num_classes), dtype=np.float32)
@@ -141,4 +143,10 @@ def _keyframe(
         labels[place, actions[actions != NO_ACTION] - 1] = 1
     sides = np.array(list(boxes), dtype=np.float32).reshape(-1, 4)
     best = np.array([scores[rows].max() for rows in boxes.values()], dtype=np.float32)
-    return Keyframe(second, PersonBoxes(sides, best), labels)
+    persons = np.array([_person(table.last[rows[0]], are_given[rows[0]]) for rows in boxes.values()], dtype=np.int64)
+    return Keyframe(second, PersonBoxes(sides, best, persons if (persons >= 0).any() else None), labels)
+
+
+def _person(last: float, is_given: bool) -> int:
+    """The number of a person, which is the last column of ground truth; −1 where there is none."""
+    return int(last) if is_given and np.isfinite(last) else -1

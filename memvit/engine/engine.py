@@ -7,9 +7,8 @@ N streams give the results of N engines.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,11 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memvit.boxes.pixels import boxes_in_pixels
+from memvit.engine.centres import centres_after, read_centres
 from memvit.engine.snapshot import StreamSnapshot
-from memvit.models import Memory, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
+from memvit.models import Memory, MemoryConfig, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
+from memvit.models.box_rows import memory_numbers
 from memvit.results.result import Result
 from memvit.runtime import Precision, for_device
-from memvit.runtime.memory_pool import MemoryPool
+from memvit.runtime.memory_pool import StreamPool
+from memvit.runtime.pools import memory_pool
 from memvit.types import Clip, MemvitError, PersonBoxes
 
 FrameSize: TypeAlias = tuple[int, int]
@@ -34,8 +36,8 @@ class StreamState:
     """The state of one stream, except its memory, which lies in a pool."""
 
     next_index: int = 0
-    centres_seconds: deque[float] = field(default_factory=deque)
-    """Centres of the last clips, newest last, as far back as a result can depend on them."""
+    centres_seconds: tuple[float, ...] = ()
+    """Centres of past clips, newest last, see `centres_after`."""
     size: FrameSize | None = None
     """The frame size of the clips that it remembers; None if it remembers none."""
     restored: Memory | None = None
@@ -55,7 +57,7 @@ class _Commit(NamedTuple):
 
     clips: list[Clip]
     size: FrameSize
-    pool: MemoryPool | None
+    pool: StreamPool | None
     write_memory: Callable[[], None]
     """Writes the clips into the memories of their streams."""
 
@@ -81,9 +83,9 @@ class Engine:
         self.preprocessing = preprocessing
         self.plan = model.config.memory if remember and isinstance(model, MeMViT) else None
         self.reach_clips = model.receptive_field if isinstance(model, MeMViT) and self.plan else 0
-        """How many clips back a result can depend on the past."""
+        """How many clips back a result can depend on the past; None for all of them."""
         self._streams: dict[str, StreamState] = {}
-        self._pools: dict[FrameSize, MemoryPool] = {}
+        self._pools: dict[FrameSize, StreamPool] = {}
 
     @property
     def wants_boxes(self) -> bool:
@@ -124,7 +126,7 @@ class Engine:
         """The state of a stream, for `restore` in this or another engine; KeyError if there is no such stream."""
         state = self._streams[stream_id]
         memory = self._pools[state.size].memory(stream_id) if state.size is not None else state.restored
-        return StreamSnapshot(memory, state.next_index, tuple(state.centres_seconds))
+        return StreamSnapshot(memory, state.next_index, state.centres_seconds)
 
     def restore(self, stream_id: str, snapshot: StreamSnapshot) -> None:
         """Go on where a snapshot of the same model was taken; the stream's next clip has `snapshot.next_index`.
@@ -134,8 +136,7 @@ class Engine:
         if stream_id in self._streams:
             raise ValueError(f"stream {stream_id} is running; forget it before it is restored")
         memory = snapshot.memory.to(self.device, self.dtype) if snapshot.memory is not None else None
-        centres = deque(snapshot.centres_seconds)
-        self._streams[stream_id] = StreamState(snapshot.next_index, centres, restored=memory)
+        self._streams[stream_id] = StreamState(snapshot.next_index, snapshot.centres_seconds, restored=memory)
 
     def _check_order(self, clips: Sequence[Clip]) -> None:
         if len({clip.stream_id for clip in clips}) < len(clips):
@@ -151,7 +152,7 @@ class Engine:
         frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
         size = (frames.shape[2], frames.shape[3])
         stream_ids = [clip.stream_id for clip in clips]
-        pool: MemoryPool | None = None
+        pool: StreamPool | None = None
         view: MemoryView | None = None
         pixels = self._in_pixels(clips, boxes) if self.wants_boxes else None
         if self.plan is not None:
@@ -162,7 +163,10 @@ class Engine:
         outputs = self._per_clip(output, [len(box) if box is not None else 1 for box in boxes])
         _check_finite(clips, outputs)
         results = [self._result(*parts) for parts in zip(clips, boxes, outputs, states, strict=True)]
-        write_memory = pool.prepare(stream_ids, update) if pool is not None and update is not None else _nothing
+        numbers = [_memory_numbers(box) for box in boxes if box is not None]
+        write_memory = _nothing
+        if pool is not None and update is not None:
+            write_memory = pool.prepare(stream_ids, update, numbers if self.wants_boxes else None)
         return results, _Commit(clips, size, pool, write_memory)
 
     @torch.inference_mode()
@@ -176,19 +180,19 @@ class Engine:
             state.next_index = clip.index + 1
             if self.plan is not None:
                 state.size = commit.size
-                state.centres_seconds.append(clip.centre_seconds)
-                while len(state.centres_seconds) > self.reach_clips:
-                    state.centres_seconds.popleft()
+                state.centres_seconds = centres_after(
+                    self.plan, self.reach_clips, state.centres_seconds, clip.index, clip.centre_seconds
+                )
 
-    def _pool_of(self, clips: list[Clip], size: FrameSize) -> MemoryPool:
+    def _pool_of(self, clips: list[Clip], size: FrameSize) -> StreamPool:
         """The pool of the memories of these streams."""
         assert self.plan is not None
-        pool = self._pools.get(size) or MemoryPool(self.plan)
+        pool = self._pools.get(size) or memory_pool(self.plan)
         for clip in clips:
             self._check_memory(clip.stream_id, size, pool)
         return pool
 
-    def _check_memory(self, stream_id: str, size: FrameSize, pool: MemoryPool) -> None:
+    def _check_memory(self, stream_id: str, size: FrameSize, pool: StreamPool) -> None:
         """ValueError if what a stream remembers does not fit its clip; a restored memory goes where it fits."""
         state = self._streams.get(stream_id, StreamState())
         if state.restored is not None:
@@ -228,7 +232,7 @@ class Engine:
 
     def _result(self, clip: Clip, boxes: PersonBoxes | None, output: _ClipOutput, state: StreamState) -> Result:
         centres, plan = state.centres_seconds, self.plan
-        past = [centres[-read] for read in plan.reads if read <= len(centres)] if plan else []
+        past = read_centres(plan, centres) if plan else ()
         return Result(
             stream_id=clip.stream_id,
             clip_index=clip.index,
@@ -239,13 +243,24 @@ class Engine:
             scores=output.scores,
             features=output.features,
             box_features=output.box_features,
-            memory_clips=min(len(centres), plan.steps) if plan else 0,
+            memory_clips=_clips_held(plan, clip.index),
             memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
             session=clip.session,
             missed_clips=clip.missed_clips,
             quality=clip.quality,
         )
+
+
+def _memory_numbers(boxes: PersonBoxes) -> list[int]:
+    return memory_numbers(len(boxes), None if boxes.persons is None else boxes.persons.tolist())
+
+
+def _clips_held(plan: MemoryConfig | None, age: int) -> int:
+    """How many past clips the memory of a stream holds that has seen `age` clips."""
+    if plan is None:
+        return 0
+    return age if plan.kind == "slots" else min(age, plan.steps)
 
 
 def _nothing() -> None:

@@ -27,7 +27,7 @@ MASK_VALUE = -6e4
 
 @dataclass(frozen=True)
 class MemoryKV:
-    """What one layer reads of earlier clips; R slots, oldest first."""
+    """What one layer reads of earlier clips; R clips or slots, oldest first."""
 
     keys: Tensor
     """(B, R, tokens, C), compressed, not yet projected; cls first."""
@@ -36,7 +36,7 @@ class MemoryKV:
     grid: Grid
     """The grid of one compressed clip's tokens."""
     valid_mask: Tensor
-    """(B, R) bool: whether the stream is old enough to have that clip."""
+    """(B, R) bool: whether the stream is old enough to have that clip or slot."""
 
     @property
     def clips(self) -> tuple[Grid, int]:
@@ -208,7 +208,7 @@ class PoolingAttention(nn.Module):
             memory_size = k_size // config.memory.stride[1]
             self.rel_pos_mem_h = table(2 * max(q_size, memory_size) - 1)
             self.rel_pos_mem_w = table(2 * max(q_size, memory_size) - 1)
-            self.rel_pos_mem_t = table((len(config.memory.reads) + 1) * frames - 1)
+            self.rel_pos_mem_t = table((config.memory.read_count + 1) * frames - 1)
 
     @property
     def position_tables(self) -> PositionTables:

@@ -7,8 +7,8 @@ Sources: MViTv2, arXiv 2112.01526; MeMViT, arXiv 2201.08383.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 Grid = tuple[int, int, int]
 """(time, height, width), counted in tokens."""
@@ -16,23 +16,52 @@ Grid = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Which blocks read memory, which past clips they read, and how a past clip is compressed."""
+    """Which blocks read memory, what they read of the past, and how a past clip is compressed.
+
+    There are two kinds. With `reads`, a block attends to the clips at fixed offsets, as the official models do. With
+    `slots`, every past clip lies in one of a fixed number of slots, which grow with age (see `slots.py`).
+    """
 
     layers: tuple[int, ...]
     """Blocks that read memory."""
-    reads: tuple[int, ...]
+    reads: tuple[int, ...] = ()
     """Offsets, in clips, of the past clips that a layer attends to, ascending: 1 is the last clip, 2 the one before."""
     kernel: Grid = (7, 3, 3)
     stride: Grid = (4, 2, 2)
+    kind: Literal["reads", "slots"] = "reads"
+    slots: int = 0
+    """The number of slots, two for each size 1, 2, 4, … clips. The oldest slot holds all clips that are older."""
+    train_horizon: int = 64
+    """With slots: how many past clips a stream in training remembers."""
+    box_queries: int = 4
+    """With slots: in how many ways the boxes of people without a number are pooled."""
 
     def __post_init__(self) -> None:
-        if not self.reads or min(self.reads) < 1 or list(self.reads) != sorted(set(self.reads)):
+        if self.kind == "slots":
+            if self.reads or self.slots < 2 or self.slots % 2:
+                raise ValueError(f"memory in slots has no reads and an even number of slots, got {self.slots}")
+        elif not self.reads or min(self.reads) < 1 or list(self.reads) != sorted(set(self.reads)):
             raise ValueError(f"reads must be ascending, distinct offsets of at least 1 clip, got {self.reads}")
 
     @property
+    def read_count(self) -> int:
+        """R: how many past clips, or slots, a layer attends to."""
+        return self.slots or len(self.reads)
+
+    @property
     def steps(self) -> int:
-        """How many past clips a stream must remember."""
-        return max(self.reads)
+        """How many past clips, or slots, a stream must remember."""
+        return self.slots or max(self.reads)
+
+    @property
+    def training_steps(self) -> int:
+        """How many past clips a stream in training must remember."""
+        return self.train_horizon if self.kind == "slots" else max(self.reads)
+
+    @property
+    def uncompressed_steps(self) -> int:
+        """How many of these are not compressed: those that were not read yet."""
+        return 1 if self.kind == "slots" else self.reads[0]
 
 
 @dataclass(frozen=True)
@@ -109,6 +138,15 @@ class MViTConfig:
         if self.memory and not self.pool_first:
             raise ValueError("memory needs pool_first: what is remembered are pooled, not yet projected tokens")
 
+    def plain(self) -> dict[str, Any]:
+        """All fields as plain values. Fields that were added after the first release are left out where they have their
+        default, so that what was written before, as the provenance of an archive, is still equal.
+        """
+        values = without_defaults(self, ADDED_FIELDS)
+        if self.memory is not None:
+            values["memory"] = without_defaults(self.memory, ADDED_MEMORY_FIELDS)
+        return values
+
     @property
     def input_grid(self) -> Grid:
         """Tokens of a square clip of `frames` × `crop` × `crop` after patch embedding."""
@@ -179,3 +217,14 @@ class BlockConfig:
     def head_dim(self) -> int:
         """Channels of one head."""
         return self.attention_dim // self.heads
+
+
+ADDED_FIELDS = ("window", "stage_norms")
+ADDED_MEMORY_FIELDS = ("kind", "slots", "train_horizon", "box_queries")
+
+
+def without_defaults(settings: MViTConfig | MemoryConfig, names: tuple[str, ...]) -> dict[str, Any]:
+    """All fields as plain values, without those of `names` that have their default."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    values = asdict(settings).items()
+    return {name: value for name, value in values if name not in names or value != defaults[name]}

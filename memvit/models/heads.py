@@ -45,17 +45,16 @@ class BoxAttention(nn.Module):
         self.output_dropout = nn.Dropout(config.box_dropout)
         self.q, self.k, self.v, self.proj = (nn.Linear(dim, dim) for _ in range(4))
 
-    def forward(self, slots: Tensor, queries: int, past: Tensor | None, valid_mask: Tensor | None) -> Tensor:
+    def forward(self, slots: Tensor, queries: int, past: Tensor | None, past_mask: Tensor | None) -> Tensor:
         """(G, slots, C) → (G, queries, C): the first `queries` slots attend to all slots.
 
-        `past` is (G, R, slots, C), oldest first, and `valid_mask` (G, R) bool.
+        `past` is (G, R, boxes, C), oldest first, and `past_mask` (G, R, boxes) bool says which of them are read.
         """
         q = self.qkv_dropout(self.q(slots[:, :queries]))
         source, mask = slots, None
-        if past is not None and valid_mask is not None:
+        if past is not None and past_mask is not None:
             source = torch.cat((past.flatten(1, 2), slots), dim=1)
-            of_clips = torch.where(valid_mask, 0.0, MASK_VALUE).to(slots.dtype)
-            of_boxes = of_clips[:, :, None].expand(-1, -1, past.shape[2]).flatten(1)
+            of_boxes = torch.where(past_mask, 0.0, MASK_VALUE).to(slots.dtype).flatten(1)
             mask = F.pad(of_boxes, (0, slots.shape[1]))[:, None, None]
         k, v = self.qkv_dropout(self.k(source)), self.qkv_dropout(self.v(source))
         q_heads, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
@@ -75,11 +74,11 @@ class BoxBlock(nn.Module):
         self.mlp = Mlp(dim, 4 * dim, dim, config.box_dropout)
 
     def forward(
-        self, slots: Tensor, queries: int, past: Tensor | None, valid_mask: Tensor | None
+        self, slots: Tensor, queries: int, past: Tensor | None, past_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """(G, slots, C) → the first `queries` of them, updated, and what may be remembered, (G, slots, C)."""
         normed = self.norm1(slots)
-        x = slots[:, :queries] + self.attn(normed, queries, past, valid_mask)
+        x = slots[:, :queries] + self.attn(normed, queries, past, past_mask)
         return x + self.mlp(self.norm2(x)), normed
 
 
@@ -122,12 +121,13 @@ class ActionHead(nn.Module):
         grid: Grid,
         boxes: BoxBatch,
         pasts: Sequence[Tensor] | None = None,
-        valid_mask: Tensor | None = None,
+        past_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Tokens (B, T·H·W, C) without cls and the boxes of the B clips → logits (M, classes).
 
-        `pasts` holds, for each box block, (B, R, slots, C); `valid_mask` is (B, R). Also returns the features (M, C)
-        that the logits are read from, and what each block may remember, (B, slots, C).
+        `pasts` holds, for each box block, (B, R, boxes, C); `past_mask` is (B, R, boxes), or (B, R) where all boxes of
+        a clip are read. Also returns the features (M, C) that the logits are read from, and what each block may
+        remember, (B, slots, C).
         """
         maps = tokens.unflatten(1, grid).mean(1).permute(0, 3, 1, 2)
         # RoIAlign does not take bfloat16 on a CPU, and box coordinates need more precision than it has.
@@ -135,15 +135,18 @@ class ActionHead(nn.Module):
         features = self.roi_align(maps, boxes.rois.to(maps.dtype)).amax(dim=(2, 3)).to(tokens.dtype)
         pooled: list[Tensor] = []
         if len(self.box_blocks):
-            features, pooled = self._among_boxes(features, boxes, pasts, valid_mask)
+            features, pooled = self._among_boxes(features, boxes, pasts, past_mask)
         return self.projection(self.dropout(features)), features, pooled
 
     def _among_boxes(
-        self, features: Tensor, boxes: BoxBatch, pasts: Sequence[Tensor] | None, valid_mask: Tensor | None
+        self, features: Tensor, boxes: BoxBatch, pasts: Sequence[Tensor] | None, past_mask: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         x = features.new_zeros(len(boxes.clip_of_group), self.slots, features.shape[1])
         x = x.index_put((boxes.group, boxes.slot), features)
-        mask = None if valid_mask is None else valid_mask[boxes.clip_of_group]
+        mask = None
+        if pasts and past_mask is not None:
+            mask = past_mask[boxes.clip_of_group]
+            mask = mask if mask.ndim == 3 else mask[:, :, None].expand(-1, -1, pasts[0].shape[2])
         pooled = []
         for index, block in enumerate(self.box_blocks):
             # The outputs of empty slots of the last block are not used.

@@ -1,9 +1,8 @@
 """Memory: all that a stream remembers, as a value that is passed to the model and returned by it.
 
-Per memory layer a past clip is its pooled, not yet projected, keys and values, compressed. While training, a clip stays
-uncompressed until it is first read, and is compressed inside the graph of the step that reads it, so that the
-compression learns; at inference it is compressed at once, which is the same function. B streams share one Memory; each
-has its own age, and reads only the past clips that it has.
+Per memory layer a past clip is its pooled, not yet projected, keys and values, compressed. B streams share one Memory;
+each has its own age, and reads only the past clips that it has. What is read and remembered is in `clip_memory.py`, and
+for memory in slots in `slot_memory.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import torch
 from torch import Tensor
 
 from .attention import MemoryKV, PooledKV
-from .config import Grid, MemoryConfig
-
-Compress = Callable[[PooledKV], PooledKV]
+from .box_rows import ClipBoxes, PersonRows
+from .config import Grid
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,23 @@ class LayerMemory:
     """What one layer remembers of B streams."""
 
     compressed: ClipSteps
-    """All clips, or those that are old enough to be read where there are uncompressed ones."""
+    """All clips, or those that are old enough to be read where there are uncompressed ones; or slots."""
     raw: ClipSteps | None = None
     """The newest clips, uncompressed, of a model in training; None of one that is not."""
+    log_weights: Tensor | None = None
+    """(B, S, tokens) float32, of slots: see `SlotTokens`."""
+
+
+@dataclass(frozen=True)
+class RowMemory:
+    """Whose the boxes in a memory in slots are."""
+
+    people: tuple[PersonRows, ...]
+    """One for each of the B streams."""
+    log_weights: Tensor | None = None
+    """(B, S, box blocks, rows) float32, of the rows in slots; None of a model in training."""
+    of_boxes: Tensor | None = None
+    """(B, S, box slots) int64: the number of each box, of a model in training, whose boxes are not in rows yet."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,11 @@ class Memory:
     layers: tuple[LayerMemory, ...]
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
-    """One a box block: (B, S, slots, C)."""
+    """One for each box block: (B, S, box slots, C); (B, S, rows, C) where S are slots, see `clip_rows`."""
     ages: Tensor
     """(B,) int64: clips each stream has seen."""
+    rows: RowMemory | None = None
+    """Of memory in slots: whose the rows of boxes are."""
 
     @property
     def batch_size(self) -> int:
@@ -80,7 +94,8 @@ class Memory:
     def select(self, indices: Sequence[int] | Tensor) -> Memory:
         """The streams at `indices`, in that order."""
         index = torch.as_tensor(indices, dtype=torch.long, device=self.ages.device)
-        return self._map(lambda tensor: tensor[index])
+        people = None if self.rows is None else tuple(self.rows.people[int(place)] for place in indices)
+        return self._map(lambda tensor: tensor[index], people)
 
     @staticmethod
     def stack(memories: Sequence[Memory]) -> Memory:
@@ -90,24 +105,48 @@ class Memory:
         shapes = {memory.shape for memory in memories}
         if len(shapes) > 1:
             raise ValueError(f"memories of different models or input sizes cannot share a batch: {sorted(shapes)}")
-        states = [memory.state_dict() for memory in memories]
+        states = [memory._parts() for memory in memories]
         joined = {
             name: torch.cat([state[name] for state in states]) if isinstance(value, Tensor) else value
             for name, value in states[0].items()
         }
-        return Memory.from_state_dict(joined)
+        rows = [memory.rows for memory in memories if memory.rows is not None]
+        return Memory._of_parts(joined, tuple(people for of in rows for people in of.people) if rows else None)
 
     def blank(self, batch_size: int) -> Memory:
         """Memory of the same shape for streams that have not seen a clip yet."""
-        return self._map(lambda tensor: tensor.new_zeros(batch_size, *tensor.shape[1:]))
+        people = None
+        if self.rows is not None:
+            people = (PersonRows.free(len(self.rows.people[0].persons)),) * batch_size
+        return self._map(lambda tensor: tensor.new_zeros(batch_size, *tensor.shape[1:]), people)
+
+    def restarted(self, begins: Sequence[bool], mask: Tensor) -> Memory:
+        """The memory where some of the B streams begin again. A stream of age 0 reads nothing of its past.
+
+        `mask` (B,) bool says the same as `begins` on the memory's device.
+        """
+        rows = self.rows
+        if rows is not None:
+            people = zip(rows.people, begins, strict=True)
+            again = (PersonRows.free(len(of.persons)) if begin else of for of, begin in people)
+            rows = replace(rows, people=tuple(again))
+        return replace(self, ages=self.ages.masked_fill(mask, 0), rows=rows)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
-        """Move, and convert what is not a count."""
-        return self._map(lambda tensor: tensor.to(device, dtype if tensor.is_floating_point() else None))
+        """Move, and convert keys, values and features. Counts and log weights keep their types."""
+
+        def moved(name: str, tensor: Tensor) -> Tensor:
+            is_exact = name.endswith("log_weights") or not tensor.is_floating_point()
+            return tensor.to(device, None if is_exact else dtype)
+
+        parts = self._parts().items()
+        return Memory._of_parts(
+            {name: moved(name, value) if isinstance(value, Tensor) else value for name, value in parts}, self._people
+        )
 
     def detach(self) -> Memory:
         """The same values, cut off from any graph."""
-        return self._map(lambda tensor: tensor.detach())
+        return self._map(lambda tensor: tensor.detach(), self._people)
 
     @property
     def shape(self) -> tuple[tuple[int, ...], ...]:
@@ -117,18 +156,51 @@ class Memory:
 
     def state_dict(self) -> dict[str, Any]:
         """A flat dictionary of tensors and grids that `torch.save` writes and `weights_only=True` reads."""
+        state = self._parts()
+        if self.rows is not None:
+            tables = [[rows.persons, rows.seen, rows.since] for rows in self.rows.people]
+            state["rows.people"] = torch.tensor(tables, dtype=torch.long).view(len(tables), 3, -1)
+            state["rows.clips"] = torch.tensor([rows.clips for rows in self.rows.people], dtype=torch.long)
+        return state
+
+    @property
+    def _people(self) -> tuple[PersonRows, ...] | None:
+        return None if self.rows is None else self.rows.people
+
+    def _parts(self) -> dict[str, Any]:
+        """`state_dict` without the people of rows, which are plain numbers."""
         state: dict[str, Any] = {"ages": self.ages}
         for index, layer in enumerate(self.layers):
             for name, steps in (("compressed", layer.compressed), ("raw", layer.raw)):
                 if steps is not None:
                     prefix = f"layers.{index}.{name}."
                     state |= {prefix + "keys": steps.keys, prefix + "values": steps.values, prefix + "grid": steps.grid}
+            if layer.log_weights is not None:
+                state[f"layers.{index}.log_weights"] = layer.log_weights
         state |= {f"boxes.{index}": tensor for index, tensor in enumerate(self.boxes)}
+        if self.rows is not None:
+            given = {"rows.log_weights": self.rows.log_weights, "rows.of_boxes": self.rows.of_boxes}
+            state |= {name: tensor for name, tensor in given.items() if tensor is not None}
         return state
 
     @staticmethod
     def from_state_dict(state: dict[str, Any]) -> Memory:
         """The inverse of `state_dict`; ValueError if it is not one."""
+        try:
+            people = None
+            if "rows.people" in state:
+                tables = zip(state["rows.people"].tolist(), state["rows.clips"].tolist(), strict=True)
+                people = tuple(
+                    PersonRows(tuple(persons), tuple(seen), tuple(since), clips)
+                    for (persons, seen, since), clips in tables
+                )
+            return Memory._of_parts(state, people)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is not the state of a Memory: {error!r}") from error
+
+    @staticmethod
+    def _of_parts(state: dict[str, Any], people: tuple[PersonRows, ...] | None) -> Memory:
+        """The inverse of `_parts`."""
 
         def steps(prefix: str) -> ClipSteps | None:
             if prefix + "keys" not in state:
@@ -136,21 +208,22 @@ class Memory:
             t, h, w = state[prefix + "grid"]
             return ClipSteps(state[prefix + "keys"], state[prefix + "values"], (t, h, w))
 
-        try:
-            layers: list[LayerMemory] = []
-            while (compressed := steps(f"layers.{len(layers)}.compressed.")) is not None:
-                layers.append(LayerMemory(compressed, steps(f"layers.{len(layers)}.raw.")))
-            boxes: list[Tensor] = []
-            while f"boxes.{len(boxes)}" in state:
-                boxes.append(state[f"boxes.{len(boxes)}"])
-            return Memory(tuple(layers), tuple(boxes), state["ages"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is not the state of a Memory: {error!r}") from error
+        layers: list[LayerMemory] = []
+        while (compressed := steps(f"layers.{len(layers)}.compressed.")) is not None:
+            prefix = f"layers.{len(layers)}."
+            layers.append(LayerMemory(compressed, steps(prefix + "raw."), state.get(prefix + "log_weights")))
+        boxes: list[Tensor] = []
+        while f"boxes.{len(boxes)}" in state:
+            boxes.append(state[f"boxes.{len(boxes)}"])
+        rows = None
+        if people is not None:
+            rows = RowMemory(people, state.get("rows.log_weights"), state.get("rows.of_boxes"))
+        return Memory(tuple(layers), tuple(boxes), state["ages"], rows)
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Memory:
-        state = self.state_dict()
-        return Memory.from_state_dict(
-            {name: change(value) if isinstance(value, Tensor) else value for name, value in state.items()}
+    def _map(self, change: Callable[[Tensor], Tensor], people: tuple[PersonRows, ...] | None) -> Memory:
+        parts = self._parts().items()
+        return Memory._of_parts(
+            {name: change(value) if isinstance(value, Tensor) else value for name, value in parts}, people
         )
 
 
@@ -161,14 +234,17 @@ class MemoryView:
     layers: tuple[MemoryKV, ...]
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
-    """One a box block: (B, R, slots, C)."""
+    """One for each box block: (B, R, box slots, C), or (B, R, rows, C)."""
     valid_mask: Tensor
-    """(B, R) bool, oldest first: whether the stream is old enough to have that clip."""
+    """(B, R) bool, oldest first: whether the stream is old enough to have that clip or slot."""
+    box_mask: Tensor | None = None
+    """(B, R, rows) bool: which rows of slots hold boxes; None where all box slots of a valid clip are read."""
 
     def select(self, samples: slice) -> MemoryView:
         """What some of the B streams read."""
         layers = tuple(layer.select(samples) for layer in self.layers)
-        return MemoryView(layers, tuple(boxes[samples] for boxes in self.boxes), self.valid_mask[samples])
+        box_mask = None if self.box_mask is None else self.box_mask[samples]
+        return MemoryView(layers, tuple(boxes[samples] for boxes in self.boxes), self.valid_mask[samples], box_mask)
 
 
 @dataclass(frozen=True)
@@ -178,91 +254,22 @@ class MemoryUpdate:
     layers: tuple[PooledKV, ...]
     """One a memory layer."""
     boxes: tuple[Tensor, ...]
-    """One a box block: (B, slots, C)."""
+    """One for each box block: (B, box slots, C)."""
+    layer_scores: tuple[Tensor, ...] = ()
+    """For memory in slots, one for each memory layer: (B, tokens)."""
+    box_scores: tuple[Tensor, ...] = ()
+    """For memory in slots, one for each box block: (B, box slots, 1 + Q), see `ClipBoxes`."""
 
     @staticmethod
     def stack(parts: Sequence[MemoryUpdate]) -> MemoryUpdate:
         """The streams of all parts, one after the other."""
+
+        def joined(name: str) -> tuple[Tensor, ...]:
+            return tuple(torch.cat(tensors) for tensors in zip(*(getattr(part, name) for part in parts), strict=True))
+
         layers = tuple(PooledKV.stack(of_layer) for of_layer in zip(*(part.layers for part in parts), strict=True))
-        return MemoryUpdate(layers, tuple(torch.cat(boxes) for boxes in zip(*(p.boxes for p in parts), strict=True)))
+        return MemoryUpdate(layers, joined("boxes"), joined("layer_scores"), joined("box_scores"))
 
-
-def valid_clips(ages: Tensor, reads: Sequence[int]) -> Tensor:
-    """Which past clips exist: ages (B,) → (B, R) bool, oldest first. Nothing is copied to the device."""
-    return torch.stack([ages >= read for read in reversed(reads)], dim=1)
-
-
-def clips_read(steps: Tensor, config: MemoryConfig) -> Tensor:
-    """The clips that are read of the last S: (B, S, …) → (B, R, …), oldest first. Nothing is copied to the device."""
-    return torch.stack([steps[:, config.steps - read] for read in reversed(config.reads)], dim=1)
-
-
-def view_of(memory: Memory, config: MemoryConfig) -> MemoryView:
-    """What B streams read now of a memory that keeps no clip uncompressed; ValueError if it does."""
-    if any(layer.raw is not None for layer in memory.layers):
-        raise ValueError("this memory is of a model in training; start the stream with memory=None")
-    return view_of_layers([layer.compressed for layer in memory.layers], memory, config)
-
-
-def view_of_layers(layers: Sequence[ClipSteps], memory: Memory, config: MemoryConfig) -> MemoryView:
-    """What is read of these compressed clips, one entry per memory layer, with the ages and boxes of `memory`."""
-    valid_mask = valid_clips(memory.ages, config.reads)
-    read = tuple(
-        MemoryKV(clips_read(steps.keys, config), clips_read(steps.values, config), steps.grid, valid_mask)
-        for steps in layers
-    )
-    return MemoryView(read, tuple(clips_read(boxes, config) for boxes in memory.boxes), valid_mask)
-
-
-def updated(memory: Memory | None, update: MemoryUpdate, config: MemoryConfig) -> Memory:
-    """The memory after a step that returned `update`; `memory` is None at the start of the streams."""
-    layers = tuple(
-        LayerMemory((memory.layers[place].compressed if memory else ClipSteps.blank(clip, config.steps)).appended(clip))
-        for place, clip in enumerate(update.layers)
-    )
-    return with_clip(memory, layers, update.boxes, config)
-
-
-def with_clip(
-    memory: Memory | None, layers: tuple[LayerMemory, ...], pooled_boxes: Sequence[Tensor], config: MemoryConfig
-) -> Memory:
-    """The memory after a clip: `layers` as they are now, `pooled_boxes` (B, slots, C) appended, one clip older."""
-    olds = (
-        memory.boxes if memory else [clip.new_zeros(len(clip), config.steps, *clip.shape[1:]) for clip in pooled_boxes]
-    )
-    boxes = tuple(
-        torch.cat((old[:, 1:], clip.detach()[:, None]), dim=1) for old, clip in zip(olds, pooled_boxes, strict=True)
-    )
-    if memory is not None:
-        return Memory(layers, boxes, memory.ages + 1)
-    first = layers[0].compressed.keys if layers else boxes[0]
-    return Memory(layers, boxes, torch.ones(len(first), dtype=torch.long, device=first.device))
-
-
-def with_oldest_compressed(layer: LayerMemory, compress: Compress) -> LayerMemory:
-    """A layer of a model in training, whose oldest uncompressed clip can be read now: compressed within the graph."""
-    if layer.raw is None:
-        return layer
-    oldest = compress(PooledKV(layer.raw.keys[:, 0], layer.raw.values[:, 0], layer.raw.grid))
-    steps = layer.compressed
-    keys = torch.cat((steps.keys, oldest.keys[:, None]), dim=1)
-    values = torch.cat((steps.values, oldest.values[:, None]), dim=1)
-    return replace(layer, compressed=ClipSteps(keys, values, oldest.grid))
-
-
-def remember_raw(layer: LayerMemory | None, config: MemoryConfig, clip: PooledKV, compress: Compress) -> LayerMemory:
-    """The memory of a layer that keeps clips uncompressed until they are read, after one more clip.
-
-    `layer` is as `with_oldest_compressed` returned it, or None at the start of the streams.
-    """
-    detached = PooledKV(clip.keys.detach(), clip.values.detach(), clip.grid)
-    if layer is None:
-        uncompressed = config.reads[0]
-        with torch.no_grad():  # only its shape is used: a blank clip is never read
-            compressed = compress(detached)
-        blank = ClipSteps.blank(compressed, config.steps - uncompressed)
-        return LayerMemory(blank, ClipSteps.blank(detached, uncompressed).appended(detached))
-    assert layer.raw is not None
-    steps = layer.compressed
-    compressed_steps = ClipSteps(steps.keys[:, 1:].detach(), steps.values[:, 1:].detach(), steps.grid)
-    return LayerMemory(compressed_steps, layer.raw.appended(detached))
+    def clip_boxes(self) -> list[ClipBoxes]:
+        """What each box block offers to memory in slots."""
+        return [ClipBoxes(*pair) for pair in zip(self.boxes, self.box_scores, strict=True)]

@@ -12,23 +12,14 @@ from torch import Tensor, nn
 
 from .attention import PooledKV, PoolingAttention
 from .boxes import BoxBatch
+from .clip_memory import Compress, remember_raw, updated, view_of_layers, with_clip, with_oldest_compressed
 from .config import Grid, MViTConfig
 from .heads import ActionHead, ClassificationHead
-from .memory import (
-    Compress,
-    LayerMemory,
-    Memory,
-    MemoryUpdate,
-    MemoryView,
-    remember_raw,
-    updated,
-    view_of_layers,
-    with_clip,
-    with_oldest_compressed,
-)
+from .memory import LayerMemory, Memory, MemoryUpdate, MemoryView
 from .mvit import Backbone, initialise
 from .output import ModelOutput
 from .pooling import pooled_grid
+from .slot_memory import persons_of, slot_view, slots_after, training_rows, training_view
 
 
 class MeMViT(nn.Module):
@@ -45,12 +36,23 @@ class MeMViT(nn.Module):
             )
         else:
             self.head = ClassificationHead(config.out_dim, config.head, cls_token=config.cls_token)
+        plan = config.memory
+        if plan is not None and plan.kind == "slots":
+            dims = [block.dim for block in config.blocks()]
+            self.layer_scores = nn.ModuleList(nn.Linear(dims[layer], 1) for layer in plan.layers)
+            scores = 1 + plan.box_queries
+            self.box_scores = nn.ModuleList(nn.Linear(config.out_dim, scores) for _ in range(config.head.box_blocks))
         initialise(self, config.init_std)
 
     @property
-    def receptive_field(self) -> int:
-        """How many clips back a result can depend on: (memory layers + box blocks) × the farthest read."""
+    def receptive_field(self) -> int | None:
+        """How many clips back a result can depend on: (memory layers + box blocks) × the farthest read.
+
+        None for memory in slots: a result can depend on all clips before.
+        """
         memory = self.config.memory
+        if memory is not None and memory.kind == "slots":
+            return None
         return (len(memory.layers) + self.config.head.box_blocks) * memory.steps if memory else 0
 
     def forward(
@@ -59,6 +61,7 @@ class MeMViT(nn.Module):
         boxes: Sequence[Tensor] | BoxBatch | None = None,
         memory: Memory | None = None,
         *,
+        persons: Sequence[Tensor | Sequence[int] | None] | None = None,
         remember: bool = True,
     ) -> tuple[Tensor, Memory | None]:
         """One clip of each of B streams → logits and what the streams remember afterwards.
@@ -66,9 +69,10 @@ class MeMViT(nn.Module):
         `clips` (B, 3, T, H, W), normalised. `boxes`: B tensors (N_i, 4), xyxy in input pixels, or a `BoxBatch` on the
         clips' device; logits are (sum N_i, classes) in that order. None for a clip classifier, whose logits are (B,
         classes). `memory`: of these B streams, or None at their start. `remember=False` saves the work of making a
-        memory that is not used, and returns None. ValueError if an argument does not fit the model or another argument.
+        memory that is not used, and returns None. `persons`: for memory in slots, the numbers of the people in the
+        boxes, from 0; −1 or None where they are not known. ValueError if an argument does not fit the model or another.
         """
-        output = self.forward_features(clips, boxes, memory, remember=remember)
+        output = self.forward_features(clips, boxes, memory, persons=persons, remember=remember)
         return output.logits, output.memory
 
     def forward_features(
@@ -77,6 +81,7 @@ class MeMViT(nn.Module):
         boxes: Sequence[Tensor] | BoxBatch | None = None,
         memory: Memory | None = None,
         *,
+        persons: Sequence[Tensor | Sequence[int] | None] | None = None,
         remember: bool = True,
     ) -> ModelOutput:
         """As `forward`, with the features that the logits are read from."""
@@ -88,14 +93,21 @@ class MeMViT(nn.Module):
         output, pooled, pooled_boxes = self._encode(clips, boxes, view)
         if plan is None or not remember:
             return output
+        numbers = None
+        if plan.kind == "slots" and boxes is not None:
+            numbers = persons_of(boxes, persons)
         keeps_raw = self.training if memory is None else any(layer.raw is not None for layer in memory.layers)
         if not keeps_raw:
-            return output.with_memory(updated(memory, self._update(pooled, pooled_boxes), plan))
+            update = self._update(pooled, pooled_boxes)
+            if plan.kind == "slots":
+                return output.with_memory(slots_after(memory, update, plan, numbers))
+            return output.with_memory(updated(memory, update, plan))
         remembered = tuple(
             remember_raw(layers[place] if layers else None, plan, of_layer, compress)
             for place, (of_layer, compress) in enumerate(zip(pooled, self._compressions(), strict=True))
         )
-        return output.with_memory(with_clip(memory, remembered, pooled_boxes, plan))
+        rows = training_rows(memory, pooled_boxes[0], plan, numbers) if numbers is not None and pooled_boxes else None
+        return output.with_memory(with_clip(memory, remembered, pooled_boxes, plan, rows))
 
     def step(
         self,
@@ -118,8 +130,12 @@ class MeMViT(nn.Module):
 
     def _update(self, pooled: list[PooledKV], pooled_boxes: list[Tensor]) -> MemoryUpdate:
         """What is remembered of a clip, compressed."""
-        layers = (compress(of_layer) for of_layer, compress in zip(pooled, self._compressions(), strict=True))
-        return MemoryUpdate(tuple(layers), tuple(pooled_boxes))
+        layers = tuple(compress(of_layer) for of_layer, compress in zip(pooled, self._compressions(), strict=True))
+        if self.config.memory is None or self.config.memory.kind == "reads":
+            return MemoryUpdate(layers, tuple(pooled_boxes))
+        of_layers = tuple(score(layer.keys)[..., 0] for layer, score in zip(layers, self.layer_scores, strict=True))
+        of_boxes = tuple(score(boxes) for boxes, score in zip(pooled_boxes, self.box_scores, strict=True))
+        return MemoryUpdate(layers, tuple(pooled_boxes), of_layers, of_boxes)
 
     def _read(self, memory: Memory | None) -> tuple[MemoryView | None, list[LayerMemory]]:
         """What is read of a memory, and its layers; clips that training left uncompressed until now are compressed."""
@@ -130,6 +146,11 @@ class MeMViT(nn.Module):
             with_oldest_compressed(layer, compress)
             for layer, compress in zip(memory.layers, self._compressions(), strict=True)
         ]
+        if plan.kind == "slots":
+            if all(layer.raw is None for layer in memory.layers):
+                return slot_view(memory, plan), layers
+            steps = [layer.compressed for layer in layers]
+            return training_view(steps, memory, plan, list(self.layer_scores), list(self.box_scores)), layers
         return view_of_layers([layer.compressed for layer in layers], memory, plan), layers
 
     def _encode(
@@ -142,9 +163,7 @@ class MeMViT(nn.Module):
         patches = tokens[:, 1:] if self.config.cls_token else tokens
         batch = boxes if isinstance(boxes, BoxBatch) else BoxBatch.of(boxes or [], self.head.slots).to(tokens.device)
         past_boxes = list(memory.boxes) if memory else None
-        logits, box_features, pooled_boxes = self.head(
-            patches, grid, batch, past_boxes, memory.valid_mask if memory else None
-        )
+        logits, box_features, pooled_boxes = self.head(patches, grid, batch, past_boxes, _past_mask(memory))
         return ModelOutput(logits, patches.mean(1), box_features), pooled, pooled_boxes
 
     def _compressions(self) -> list[Compress]:
@@ -193,7 +212,9 @@ class MeMViT(nn.Module):
             raise ValueError(f"{streams} clips need the memory of {streams} streams, got {memory.batch_size}")
         dims = [block.dim for block in self.config.blocks()]
         grids = self.memory_grids(height, width)
-        expected = [(grid, dims[index], plan.steps) for grid, index in zip(grids, plan.layers, strict=True)]
+        is_training = any(layer.raw is not None for layer in memory.layers)
+        length = plan.training_steps if is_training else plan.steps
+        expected = [(grid, dims[index], length) for grid, index in zip(grids, plan.layers, strict=True)]
         found = []
         for layer in memory.layers:
             steps = layer.compressed
@@ -205,6 +226,13 @@ class MeMViT(nn.Module):
                 f"{_brief(found)} and {len(memory.boxes)} box blocks, clips of {height}×{width} pixels in this model "
                 f"need {_brief(expected)} and {self.config.head.box_blocks}; start the stream with memory=None"
             )
+
+
+def _past_mask(memory: MemoryView | None) -> Tensor | None:
+    """Which past boxes are read, as `ActionHead` takes it."""
+    if memory is None:
+        return None
+    return memory.valid_mask if memory.box_mask is None else memory.box_mask
 
 
 def _count(boxes: Sequence[Tensor] | None) -> str:

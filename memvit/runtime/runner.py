@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memvit.labels import Labels
-from memvit.models.memory import Memory, MemoryUpdate, MemoryView, updated, view_of
+from memvit.models.clip_memory import updated, view_of
+from memvit.models.memory import Memory, MemoryUpdate, MemoryView
 from memvit.models.memvit import MeMViT
 from memvit.models.mvit import MViT
 from memvit.models.output import ModelOutput
 from memvit.models.preprocessing import Preprocessing, model_input
+from memvit.models.slot_memory import persons_of, slot_view, slots_after
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -93,13 +95,14 @@ class Runner(ABC):
         boxes: Sequence[Tensor] | None = None,
         memory: Memory | None = None,
         *,
+        persons: Sequence[Tensor | Sequence[int] | None] | None = None,
         remember: bool = True,
     ) -> tuple[Tensor, Memory | None]:
         """Logits, and what the streams remember afterwards: None for a network without memory.
 
         Arguments are those of `MeMViT.forward`; clips also as in `step`. ValueError if one does not fit.
         """
-        output = self.forward_features(clips, boxes, memory, remember=remember)
+        output = self.forward_features(clips, boxes, memory, persons=persons, remember=remember)
         return output.logits, output.memory
 
     def forward_features(
@@ -108,6 +111,7 @@ class Runner(ABC):
         boxes: Sequence[Tensor] | None = None,
         memory: Memory | None = None,
         *,
+        persons: Sequence[Tensor | Sequence[int] | None] | None = None,
         remember: bool = True,
     ) -> ModelOutput:
         """As a call, with the features that the logits are read from."""
@@ -120,10 +124,13 @@ class Runner(ABC):
                 height, width = clips.shape[2:4] if is_frames(clips) else clips.shape[3:5]
                 self.network.check_memory(memory, streams=len(clips), height=height, width=width)
                 memory = memory.to(self.device, self.dtype)
-                view = view_of(memory, plan)
+                view = slot_view(memory, plan) if plan.kind == "slots" else view_of(memory, plan)
             output, update = self.step(clips, boxes, view, remember=remember)
             if plan is None or update is None:
                 return output
+            if plan.kind == "slots":
+                numbers = None if boxes is None else persons_of(boxes, persons)
+                return output.with_memory(slots_after(memory, update, plan, numbers))
             return output.with_memory(updated(memory, update, plan))
 
     def as_images(self, images: Tensor) -> Tensor:

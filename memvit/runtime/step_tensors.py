@@ -27,12 +27,20 @@ class StepLayout:
     """The grid of a compressed clip in each memory layer; None where nothing is read."""
     update_grids: tuple[Grid, ...] | None
     """The grid of the clip to remember in each memory layer; None where it is not remembered."""
+    in_slots: bool = False
+    """Whether the network remembers in slots: then there is a mask of past boxes, and scores of what to remember."""
 
     @staticmethod
-    def of(boxes: BoxBatch | None, memory: MemoryView | None, update_grids: tuple[Grid, ...] | None) -> StepLayout:
+    def of(
+        boxes: BoxBatch | None,
+        memory: MemoryView | None,
+        update_grids: tuple[Grid, ...] | None,
+        *,
+        in_slots: bool = False,
+    ) -> StepLayout:
         """The layout of a step with these arguments."""
         grids = None if memory is None else tuple(layer.grid for layer in memory.layers)
-        return StepLayout(None if boxes is None else boxes.queries, grids, update_grids)
+        return StepLayout(None if boxes is None else boxes.queries, grids, update_grids, in_slots)
 
     def flat_inputs(self, images: Tensor, boxes: BoxBatch | None, memory: MemoryView | None) -> list[Tensor]:
         """Images, then the boxes' tensors, then the memory's."""
@@ -41,7 +49,7 @@ class StepLayout:
             tensors += boxes.tensors
         if memory is not None:
             tensors += [memory.valid_mask, *(part for layer in memory.layers for part in (layer.keys, layer.values))]
-            tensors += memory.boxes
+            tensors += [*memory.boxes, *([] if memory.box_mask is None else [memory.box_mask])]
         return tensors
 
     def inputs(self, tensors: Sequence[Tensor]) -> tuple[Tensor, BoxBatch | None, MemoryView | None]:
@@ -57,7 +65,9 @@ class StepLayout:
                 MemoryKV(rest[2 * place], rest[2 * place + 1], grid, valid_mask)
                 for place, grid in enumerate(self.memory_grids)
             )
-            memory = MemoryView(layers, tuple(rest[2 * len(layers) :]), valid_mask)
+            past_boxes = rest[2 * len(layers) :]
+            box_mask = past_boxes.pop() if self.in_slots and past_boxes else None
+            memory = MemoryView(layers, tuple(past_boxes), valid_mask, box_mask)
         return images, boxes, memory
 
     def flat_outputs(self, output: ModelOutput, update: MemoryUpdate | None) -> list[Tensor]:
@@ -67,7 +77,7 @@ class StepLayout:
             tensors.append(output.box_features)
         if update is not None:
             tensors += [part for layer in update.layers for part in (layer.keys, layer.values)]
-            tensors += update.boxes
+            tensors += [*update.boxes, *update.layer_scores, *update.box_scores]
         return tensors
 
     def outputs(self, tensors: Sequence[Tensor]) -> tuple[ModelOutput, MemoryUpdate | None]:
@@ -80,4 +90,8 @@ class StepLayout:
         layers = tuple(
             PooledKV(rest[2 * place], rest[2 * place + 1], grid) for place, grid in enumerate(self.update_grids)
         )
-        return output, MemoryUpdate(layers, tuple(rest[2 * len(layers) :]))
+        rest = rest[2 * len(layers) :]
+        # Memory in slots adds a score for each layer and for each box block, other memory adds nothing.
+        blocks = (len(rest) - len(layers)) // 2 if self.in_slots else len(rest)
+        boxes, scores = rest[:blocks], rest[blocks:]
+        return output, MemoryUpdate(layers, tuple(boxes), tuple(scores[: len(layers)]), tuple(scores[len(layers) :]))

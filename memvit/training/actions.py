@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class LaneBatch:
     """(sum N_i, classes), 1 for every action of a box, else 0."""
     begins: Tensor
     """(B,) bool: whether a new video begins in the lane, and with it an empty memory."""
+    persons: list[list[int]]
+    """The number of the person in each box, −1 for a box without one, of each clip."""
     names: list[str]
     """Video and second of each clip."""
 
@@ -150,6 +152,7 @@ class ActionTask:
             list(boxes),
             torch.cat(labels),
             torch.tensor([step is None or step.clip.index == 0 for step in steps]),
+            [[] if step is None else augment.persons(step) for step in steps],
             [f"{step.video} {step.keyframe.second}" if step else "nothing" for step in steps],
         )
 
@@ -159,10 +162,9 @@ class ActionTask:
         clips = model_input(sent(batch.frames, device), self.preprocessing)
         memory = self.memory
         if memory is not None:
-            # A stream of age 0 reads no memory, so setting the age to 0 empties it.
-            memory = replace(memory, ages=memory.ages.masked_fill(sent(batch.begins, device), 0))
+            memory = memory.restarted(batch.begins.tolist(), sent(batch.begins, device))
         boxes = sent_boxes(batch.boxes, self._box_slots, device)
-        logits, memory = network(clips, boxes, memory)
+        logits, memory = network(clips, boxes, memory, persons=batch.persons)
         self.memory = memory.detach() if memory is not None else None
         labels = sent(batch.labels, device)
         loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(1).sum()

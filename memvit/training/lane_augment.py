@@ -16,6 +16,9 @@ from memvit.training.augment import jittered_side, seeded, with_color_noise
 from memvit.training.recipe import ActionAugmentation
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 
+NEW_NUMBER = 100_000
+"""What is added to the number of a person whose number was lost: larger than any number in the annotations."""
+
 
 class LaneAugmentation:
     """Makes of a LaneStep a clip of a fixed size with its boxes and labels.
@@ -65,6 +68,26 @@ class LaneAugmentation:
         if self.canvas is not None:
             frames = F.pad(frames, (0, 0, 0, self.canvas[1] - frames.shape[2], 0, self.canvas[0] - frames.shape[1]))
         return frames.contiguous(), boxes, labels
+
+    def persons(self, step: LaneStep) -> list[int]:
+        """The numbers of the people in the boxes, as a tracker with faults would give them; −1 without a number.
+
+        A fault lasts to the end of the video: each clip has the faults of all clips before it.
+        """
+        config, given = self.config, step.keyframe.boxes.persons
+        if given is None or self._rng(step.video, "numbers").random() < config.without_numbers:
+            return [-1] * len(step.keyframe.boxes)
+        numbers = {int(person): int(person) for person in given if person >= 0}
+        if config.lost_numbers or config.swapped_numbers:
+            for clip in range(1, step.clip.index + 1):
+                for person in numbers:
+                    if self._rng(step.video, f"number {clip} {person}").random() < config.lost_numbers:
+                        numbers[person] += NEW_NUMBER
+                generator = self._rng(step.video, f"numbers {clip}")
+                if generator.random() < config.swapped_numbers and len(numbers) > 1:
+                    first, second = generator.sample(sorted(numbers), 2)
+                    numbers[first], numbers[second] = numbers[second], numbers[first]
+        return [numbers.get(int(person), -1) for person in given]
 
     def perturb(self, video: str, frames: int, frame_interval: int, number: int) -> list[float]:
         """By how many seconds each frame of a clip is moved, for `ClipSampler`.

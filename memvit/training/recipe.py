@@ -37,6 +37,10 @@ class ModelChoice:
     """Dropout after the output projection of attention among boxes, and after both layers of the MLP behind it."""
     reads: tuple[int, ...] | None = None
     """Offsets, in clips, of the past clips to read; [] trains without memory; null is the model's own."""
+    slots: int | None = None
+    """Remember in so many slots, which grow with age, instead of reading clips; null is the model's own memory."""
+    train_horizon: int = 64
+    """With slots: how many past clips a lane remembers while training."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,13 @@ class ActionAugmentation:
     """Move every frame in time by a random number of frames (30 per second), up to half the frame interval."""
     once: Literal["video", "clip"] = "video"
     """video chooses crop and flip once for each video; clip chooses them for each clip, as the reference does."""
+    without_numbers: float = 0.0
+    """Probability that the people of a video have no numbers. This key and the next two are for memory in slots, which
+    learns from them what trackers do."""
+    lost_numbers: float = 0.0
+    """Probability, for each person and clip, that the person has a new number from then on."""
+    swapped_numbers: float = 0.0
+    """Probability, for each clip, that two people have each other's number from then on."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from memvit.engine.settings import DEFAULT_BOXES, ModelSettings, choose_device, 
 from memvit.json_text import json_text
 from memvit.labels import Labels
 from memvit.models import state_digest
-from memvit.models.config import MViTConfig
 from memvit.store import Archive, Provenance, VideoState, fingerprint, writer_lock
 from memvit.tracking.appearance import SIZE
 from memvit.types import MemvitError
@@ -33,9 +32,6 @@ GPU_BATCH = 8
 """Default of --batch on a GPU."""
 SEGMENT_SECONDS = 1800.0
 """Default of --segment where several clips are processed at once: the 36 warm-up clips of MeMViT-16 cost 2 %."""
-
-ADDED_FIELDS = ("window", "stage_norms")
-"""Fields of a network's configuration that were added after the first archives were made."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +101,6 @@ def tracking_of(boxes: BoxSource, options: ExtractOptions) -> dict[str, Any]:
     return found | ({"track_rate": options.track_rate} if options.track_rate and detection_size_of(boxes) else {})
 
 
-def config_of(config: MViTConfig) -> dict[str, Any]:
-    """Return the configuration of a network as archives name it.
-
-    An earlier version did not know `ADDED_FIELDS`; they are left out where they have their default, so that its
-    archives can be continued.
-    """
-    defaults = {field.name: field.default for field in fields(config)}
-    return {
-        name: value for name, value in asdict(config).items() if name not in ADDED_FIELDS or value != defaults[name]
-    }
-
-
 def provenance_of(
     engine: Engine,
     names: Labels,
@@ -126,10 +110,14 @@ def provenance_of(
     stored_as: str,
 ) -> Provenance:
     """Describe everything that the results of a run depend on."""
+    if engine.reach_clips is None:
+        raise MemvitError(
+            "memory in slots cannot be used for archives yet; use memvit watch, or a model that reads past clips"
+        )
     return Provenance(
         model=model_name(settings.model, settings.checkpoint),
         weights_sha256=state_digest(engine.model.state_dict()),
-        config=config_of(engine.model.config),
+        config=engine.model.config.plain(),
         sampling={
             **asdict(engine.preprocessing),
             "hop_seconds": options.hop_seconds,

@@ -41,6 +41,8 @@ class SegmentRun:
     ) -> None:
         self.task, self.work = task, work
         self._engine, self._options, self._stored_as = engine, options, stored_as
+        assert engine.reach_clips is not None  # memory in slots is refused before
+        self._reach_clips = engine.reach_clips
         self._extra_clips = 0
         self.looked_at: Sequence[LookedAt] = ()
         """The frames of the clip admitted last in which people were looked for; empty if that was done only once."""
@@ -74,7 +76,7 @@ class SegmentRun:
             return ClipRange(max(self._expected_crc32), self.task.stop)
         if self._start is None:
             return ClipRange(None, self.task.stop)
-        return ClipRange(self._start - self._engine.reach_clips - self._extra_clips, self.task.stop)
+        return ClipRange(self._start - self._reach_clips - self._extra_clips, self.task.stop)
 
     def admit(self, found: NumberedClip) -> Clip | None:
         """Return the clip for the engine, or None if it was read for its CRC-32 only.
@@ -92,7 +94,7 @@ class SegmentRun:
             self._warm_clips += 1
             self._warm_up[found.number] = found.crc32
         elif self._start is not None and not self._is_restored:
-            missing = self._engine.reach_clips - self._warm_clips
+            missing = self._reach_clips - self._warm_clips
             if missing > 0 and not self._begins_video and not self._results:
                 self._extra_clips = 2 * (self._extra_clips + missing)
                 raise InconsistentSeek

@@ -72,6 +72,10 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
         if memory is None:
             raise MemvitError(f"model.reads={list(choice.reads)}: {choice.name} has no memory")
         memory = replace(memory, reads=tuple(choice.reads)) if choice.reads else None
+    if choice.slots is not None:
+        if memory is None or choice.reads is not None:
+            raise MemvitError(f"model.slots={choice.slots}: {choice.name} needs a memory, and no model.reads beside it")
+        memory = replace(memory, kind="slots", reads=(), slots=choice.slots, train_horizon=choice.train_horizon)
     return replace(config, drop_path=choice.drop_path, head=head, memory=memory)
 
 

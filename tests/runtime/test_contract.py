@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from memvit.models import MODELS, Memory, MeMViT, create_model
-from memvit.models.memory import MemoryUpdate, view_of
+from memvit.models.clip_memory import view_of
+from memvit.models.memory import MemoryUpdate
 from memvit.models.preprocessing import model_input
 from memvit.runtime import MemoryPool, Runner, for_device, threads
 from memvit.runtime.cpu.onednn import can_pack

@@ -118,7 +118,9 @@ def test_a_step_of_training_sends_each_part_of_the_batch_once(on_device: nn.Modu
     task.model, task.preprocessing, task.memory = on_device.train(), PREPROCESSING, None
     task._box_slots = on_device.config.head.box_slots
     frames = torch.zeros(2, 8, 64, 64, 3, dtype=torch.uint8)
-    batch = LaneBatch(frames, BOXES, torch.zeros(3, 80), torch.tensor([False, True]), ["a", "b"])
+    batch = LaneBatch(
+        frames, BOXES, torch.zeros(3, 80), torch.tensor([False, True]), [[-1] * len(box) for box in BOXES], ["a", "b"]
+    )
     for _ in range(3):
         with Copies() as copies:
             task.loss(on_device, batch)

@@ -46,6 +46,9 @@ CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "init_std": (0, 10),
     "memory.layers": (0, 127),
     "memory.reads": (1, 256),
+    "memory.slots": (0, 64),
+    "memory.train_horizon": (1, 1024),
+    "memory.box_queries": (0, 64),
     "memory.kernel": (1, 31),
     "memory.stride": (1, 32),
     "head.num_classes": (1, 100_000),
@@ -128,7 +131,8 @@ def _memory_bytes(config: MViTConfig, blocks: list[BlockConfig]) -> int:
     memory, head = config.memory, config.head
     if memory is None:
         return 0
-    numbers = head.box_blocks * head.box_slots * config.out_dim
+    rows = head.box_slots + (memory.box_queries if memory.kind == "slots" else 0)
+    numbers = head.box_blocks * rows * config.out_dim
     for layer in memory.layers:
         keys = _strided(_strided(blocks[layer].grid, blocks[layer].kv_stride), memory.stride)
         numbers += 2 * (math.prod(keys) + config.cls_token) * blocks[layer].dim

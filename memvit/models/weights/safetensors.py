@@ -56,7 +56,7 @@ def save_safetensors(path: Path, model: MeMViT | MViT, description: CheckpointMe
     if len(description.classes) != model.config.head.num_classes:
         raise ValueError(f"{len(description.classes)} class names for {model.config.head.num_classes} classes")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    header = {**asdict(description), "format": FORMAT, "config": asdict(model.config), "sha256": state_digest(state)}
+    header = {**asdict(description), "format": FORMAT, "config": model.config.plain(), "sha256": state_digest(state)}
     temporary = path.with_name(f".{path.name}.tmp")
     save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header)})
     temporary.replace(path)

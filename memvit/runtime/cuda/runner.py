@@ -73,7 +73,8 @@ class CudaRunner(Runner):
             self._check(as_clips, boxes)
             people = sum(len(box) for box in boxes) if boxes is not None else 0
             images, batch = self._sent(images, boxes)
-            layout = StepLayout.of(batch, memory, self._update_grids(images) if remember else None)
+            update_grids = self._update_grids(images) if remember else None
+            layout = StepLayout.of(batch, memory, update_grids, in_slots=self._in_slots)
 
             def run(tensors: Sequence[Tensor]) -> list[Tensor]:
                 some_images, some_boxes, some_memory = layout.inputs(tensors)
@@ -92,6 +93,12 @@ class CudaRunner(Runner):
     def _current_device(self) -> AbstractContextManager[object]:
         """Events, streams and captures are those of the current device, which may be another one."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+    @property
+    def _in_slots(self) -> bool:
+        """Whether the network remembers in slots."""
+        plan = self.network.config.memory
+        return plan is not None and plan.kind == "slots"
 
     def _update_grids(self, images: Tensor) -> tuple[Grid, ...] | None:
         """The grids of what the network remembers of these images; None for a network without memory."""

@@ -28,6 +28,8 @@ class ExportableStep(nn.Module):
         super().__init__()
         if not isinstance(model, MeMViT) or model.config.memory is None:
             raise ValueError("this model has no memory: torch.export takes it as it is")
+        if model.config.memory.kind == "slots":
+            raise ValueError("memory in slots cannot be exported yet; export a model that reads clips")
         self.model = model
         self._size = height, width
         self._grids = tuple(model.memory_grids(height, width))

@@ -11,7 +11,6 @@ import pytest
 from memvit.models import model_entry
 from memvit.store import Archive
 from pipelines.extract.resume import Planner, ResumePolicy
-from pipelines.extract.run import config_of
 from pipelines.extract.tasks import ExtractOptions
 from tests.store.test_store import MADE_WITH
 
@@ -25,8 +24,8 @@ def test_a_field_that_was_added_to_configurations_does_not_end_older_archives() 
         "frames crop embed_dim heads depth stage_starts patch_kernel patch_stride pool_kernel kv_stride pool_first "
         "cls_token dim_mul_in_attention rel_pos_temporal non_square mlp_ratio drop_path init_std memory head"
     )
-    assert set(config_of(config)) == set(first.split())
-    assert config_of(replace(config, stage_norms=True)) == {**config_of(config), "stage_norms": True}
+    assert set(config.plain()) == set(first.split())
+    assert replace(config, stage_norms=True).plain() == {**config.plain(), "stage_norms": True}
 
 
 @pytest.mark.parametrize(
