@@ -72,9 +72,10 @@ def people_rows(
     for place, result in enumerate(results):
         boxes = with_persons(result, matcher).boxes
         numbers = [0] if boxes is None or boxes.persons is None else boxes.persons.tolist()
+        session = 0 if boxes is None else result.session  # the whole picture has the same rows in all sessions
         for number, row in zip(numbers, result.scores, strict=True):
             if number != NO_PERSON:
-                scores[result.session, number][place] = row
+                scores[session, number][place] = row
     longest = sorted(scores, key=lambda person: (-len(scores[person]), person))[:MAX_PEOPLE]
     rows, has_no_people = [], results[0].boxes is None
     for session, number in sorted(longest):

@@ -110,6 +110,7 @@ def test_timeline_is_written_as_a_png(clips: int, tmp_path: Path) -> None:
 def test_timeline_of_a_classifier_and_of_an_empty_scene(tmp_path: Path) -> None:
     whole = Result("v", 0, 0.0, 0.0, 1.0, None, np.array([[0.1, 0.7, 0.2]], dtype=np.float32))
     assert people_rows([whole], 2)[0][0].title == "whole picture"
+    assert len(people_rows([whole, replace(whole, session=1)], 2)[0]) == 1, "the same rows in every session"
     draw_timeline([whole], LABELS, tmp_path / "clip.png")
     draw_timeline([result(0, {}), result(1, {})], LABELS, tmp_path / "nobody.png")
     assert (tmp_path / "nobody.png").exists()

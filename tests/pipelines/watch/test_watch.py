@@ -79,7 +79,10 @@ def test_all_output_files_are_written(videos: Path, tiny_file: Path, tmp_path: P
     assert found[0]["people"][0]["actions"][0]["name"] in labels_for(80, "ava").names
     assert len((tmp_path / "wide.csv").read_text().splitlines()) == 7 * 3 * 80
     with av.open(str(tmp_path / "wide.mp4")) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 7 * 25
+        sizes = [(frame.width, frame.height) for frame in container.decode(video=0)]
+    assert len(sizes) == 7 * 25
+    assert {width for width, _ in sizes} == {640}, "the width that is asked for, though the source has 160"
+    assert 384 < sizes[0][1] < 1.2 * 384, "the strip is below the picture"
     assert (tmp_path / "wide.png").stat().st_size > 1000
     assert "7 clips" in output and "× real time" in output
 
