@@ -114,8 +114,7 @@ def measure(
     watcher.close()
     latencies = [result.latency for of_one in results.values() for result in of_one if result.latency]
     answered = len(latencies)
-    times = [{seconds for result in of_one for seconds, _ in result.trail} for of_one in results.values()]
-    detections = sum(map(len, times)) or answered
+    detections = boxes.detections if isinstance(boxes, MadePeople) else 0
     missed = sum(reader.stats.missed_clips for reader in readers)
     seconds = np.array([latency.seconds for latency in latencies])
     batches = len({latency.model_seconds for latency in latencies})

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvit.boxes import BoxSource, PersonDetector
+from memvit.boxes.changes import sources_of_boxes
 from memvit.tracking import Tracker, TrackerSettings
 from memvit.tracking.appearance import describe
 from memvit.types import Clip, Image, PersonBoxes
@@ -31,6 +32,8 @@ class Observation:
     appearance: NDArray[np.float32] | None
     """(N, D) what each box looks like, as from `memvit.tracking.appearance`; None if there was no image of it."""
     is_keyframe: bool
+    is_detected: bool = False
+    """Whether a detector looked at this very frame, rather than at one that shows the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class FoundPeople:
     """As in `Result`."""
     tracker: Tracker | None
     """None if the source of the boxes knows who is who."""
+    detections: int = 0
+    """In how many frames a detector looked for them."""
 
 
 class PeopleFinder:
@@ -113,7 +118,13 @@ class PeopleFinder:
         assert keyframe is not None
         is_tracked = any(frame.boxes.persons is None for frame in observed)
         has_trail = len(observed) > 1 or last is not None
-        return FoundPeople(clip.stream_id, keyframe, tuple(trail) if has_trail else (), tracker if is_tracked else None)
+        return FoundPeople(
+            clip.stream_id,
+            keyframe,
+            tuple(trail) if has_trail else (),
+            tracker if is_tracked else None,
+            sum(frame.is_detected for frame in observed),
+        )
 
     def _answered(self, boxes: PersonBoxes) -> PersonBoxes:
         """The boxes whose actions are asked for."""
@@ -131,19 +142,24 @@ def tracker_settings_for(source: BoxSource) -> TrackerSettings:
 def observe(source: BoxSource, clips: Sequence[Clip]) -> list[list[Observation]]:
     """The boxes in the frames of each clip, times ascending: in its keyframe, and in its track frames for a detector.
 
-    A detector looks at the frames of all clips together.
+    A detector looks at the frames of all clips together, except those in which nothing has moved.
     """
     if not isinstance(source, PersonDetector):
-        found = zip(clips, source.boxes(clips), strict=True)
-        return [[Observation(clip.centre_seconds, boxes, _appearance(clip, boxes), True)] for clip, boxes in found]
+        given = zip(clips, source.boxes(clips), strict=True)
+        return [[Observation(clip.centre_seconds, boxes, _appearance(clip, boxes), True)] for clip, boxes in given]
     frames = [_frames(clip) for clip in clips]
-    detected = iter(source.detect([image for of_clip in frames for _, image, _ in of_clip]))
+    sources = [
+        sources_of_boxes([image for _, image, _ in of_clip], [is_key for _, _, is_key in of_clip].index(True))
+        for of_clip in frames
+    ]
+    new = [(clip, place) for clip, of_clip in enumerate(sources) for place in sorted(set(of_clip))]
+    boxes = dict(zip(new, source.detect([frames[clip][place][1] for clip, place in new]), strict=True))
     return [
         [
-            Observation(seconds, boxes := next(detected), describe(image, boxes.xyxy), is_keyframe)
-            for seconds, image, is_keyframe in of_clip
+            Observation(seconds, found := boxes[clip, source], describe(image, found.xyxy), is_key, source == place)
+            for place, (source, (seconds, image, is_key)) in enumerate(zip(of_clip, frames[clip], strict=True))
         ]
-        for of_clip in frames
+        for clip, of_clip in enumerate(sources)
     ]
 
 

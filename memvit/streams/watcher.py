@@ -247,7 +247,7 @@ class Watcher:
         results = self.engine.step(clips, [one.boxes for one in people] if people is not None else None)
         done = time.monotonic()
         self._budget.measured(
-            images=sum(1 + len(clip.track_frames) for clip in clips),
+            images=sum(one.detections for one in people or ()),
             detection_seconds=found - began,
             clips=len(clips),
             model_seconds=done - found,

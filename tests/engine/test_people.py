@@ -87,6 +87,22 @@ def test_the_frames_of_all_streams_are_detected_together_and_give_what_each_give
     assert detector.batches == [3 * RATE] * 5
 
 
+def test_people_who_stand_still_are_looked_for_once_a_clip() -> None:
+    """The trail has the same frames, and their boxes."""
+    detector = ColourDetector()
+    finder = PeopleFinder(detector)
+    moving = clip(scenes(1)[0], 1)
+    assert moving.centre_image is not None
+    still = tuple(replace(frame, image=moving.centre_image.copy()) for frame in moving.track_frames)
+    moves, stands = finder.find(
+        [replace(moving, stream_id="moves"), replace(moving, stream_id="s", track_frames=still)]
+    )
+    assert (moves.detections, stands.detections, detector.batches) == (RATE, 1, [RATE + 1])
+    assert [seconds for seconds, _ in stands.trail] == [seconds for seconds, _ in moves.trail]
+    for _, boxes in stands.trail:
+        assert np.array_equal(boxes.xyxy, stands.boxes.xyxy)
+
+
 def test_nothing_changes_until_it_is_committed() -> None:
     disturbed, undisturbed = PeopleFinder(ColourDetector()), PeopleFinder(ColourDetector())
     (scene,) = scenes(1)
