@@ -24,6 +24,7 @@ const removedAt = new Map();
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 let hop = 1;
 let isAway = null;
+let isEmpty = true;
 let hasInfo = false;
 let listTimer = 0;
 let shownFrom = 0;
@@ -145,7 +146,11 @@ function showCount() {
   byId("grid").dataset.count = count;
   byId("empty").hidden = count > 0;
   byId("legend").hidden = count === 0;
+  const form = byId("add");
   if (!count) openForm(true);
+  // Somebody else has added the first stream: the form makes room, unless it is being filled in.
+  else if (isEmpty && !form.elements.source.value && !form.contains(document.activeElement)) openForm(false);
+  isEmpty = !count;
   document.title = count ? `memvit · ${count} ${count === 1 ? "stream" : "streams"}` : "memvit";
 }
 
