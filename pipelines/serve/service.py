@@ -82,7 +82,7 @@ class Service:
         self.labels, self.options = labels, options
         self.hub = EventHub(labels, top_k=options.top_k, hop_seconds=options.worker.hop_seconds)
         self.metrics = Metrics(self._statuses)
-        self.told = ToldEvents(options.events, self.metrics)
+        self.told = ToldEvents(options.events, labels, self.metrics)
         self._workers = workers
         folder = StateFolder(options.state) if options.state else None
         self._saver = Saver(folder, options.info.model, options.save_every_seconds)
@@ -276,9 +276,7 @@ class Service:
                 log_event(event)
                 if isinstance(event, SessionBegan | StreamEnded | StreamFailed):
                     self._saver.note_change(event.stream_id)
-        latencies = [event.result.latency for event in events if isinstance(event, ClipResult)]
-        if any(latencies):
-            self.metrics.answered([latency for latency in latencies if latency is not None])
+        self.told.add_results([event.result for event in events if isinstance(event, ClipResult)])
 
     def _statuses(self) -> dict[str, ReaderStatus]:
         found = {}

@@ -1,15 +1,19 @@
-"""What becomes of the events of the rules: they are counted, sent to sinks, and kept."""
+"""What becomes of results and of the events of the rules: they are counted, sent to sinks, and kept."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from memvit.events.event import Event
+from memvit.labels import Labels
+from memvit.results.result import Result
 
 from .event_history import EventHistory
 from .event_options import EventOptions
 from .metrics import Metrics
+from .result_log import ResultLog
 from .sinks.deliveries import Deliveries
 
 log = logging.getLogger("memvit.serve")
@@ -20,14 +24,16 @@ class ToldEvents:
     is kept, or is told again after a restart.
     """
 
-    def __init__(self, options: EventOptions, metrics: Metrics) -> None:
+    def __init__(self, options: EventOptions, labels: Labels, metrics: Metrics) -> None:
         """MemvitError if the history or the outbox cannot be used."""
         self.history = EventHistory(options.history, options.history_days)
+        self._results = ResultLog(options.history, labels, options.history_days) if options.history else None
         self.deliveries: Deliveries | None = None
         self._metrics = metrics
         if options.sinks:
             self._open_deliveries(options)
-        self._has_failed = False
+        self._failing: set[str] = set()
+        """What could not be kept the last time; the log says so once."""
 
     def _open_deliveries(self, options: EventOptions) -> Deliveries:
         assert options.outbox is not None
@@ -54,16 +60,31 @@ class ToldEvents:
         self._metrics.told(events)
         if self.deliveries is not None:
             self.deliveries.add(events)
+        self._keep("events", partial(self.history.add, events))
+
+    def add_results(self, results: Sequence[Result]) -> None:
+        """Count the results of a batch, and keep them where there is a folder. A disk that takes no more stops nothing
+        else.
+        """
+        latencies = [result.latency for result in results if result.latency is not None]
+        if latencies:
+            self._metrics.answered(latencies)
+        if self._results is not None:
+            self._keep("results", partial(self._results.add, results))
+
+    def _keep(self, what: str, write: Callable[[], None]) -> None:
         try:
-            self.history.add(events)
-            self._has_failed = False
+            write()
+            self._failing.discard(what)
         except OSError as error:
-            if not self._has_failed:
-                log.warning("events cannot be kept in the history (%s); streams and alerts go on", error)
-            self._has_failed = True
+            if what not in self._failing:
+                log.warning("%s cannot be kept in the history (%s); streams and alerts go on", what, error)
+            self._failing.add(what)
 
     def close(self) -> None:
         """Stop to send, and close the files."""
         if self.deliveries is not None:
             self.deliveries.close()
         self.history.close()
+        if self._results is not None:
+            self._results.close()

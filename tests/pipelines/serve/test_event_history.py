@@ -202,3 +202,17 @@ def in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """By rule and time, without the ids, in which the time at which the stream was added has a part."""
     bare = [{key: value for key, value in event.items() if key != "id"} for event in events]
     return sorted(bare, key=lambda event: (event["rule"], event["start_seconds"]))
+
+
+def test_results_are_kept_beside_events_and_other_rules_apply_to_them(
+    tiny: nn.Module, folder: Path, tmp_path: Path
+) -> None:
+    service = make_service(tiny, folder, events=EventOptions(None, tmp_path / "history"))
+    with client_of(service) as client:
+        added(client, folder / "street.mp4", id="a")
+        wait_for(lambda: state_of(client, "a")["seconds"] == 5, 30)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    (path,) = (tmp_path / "history").glob("results-*.jsonl")
+    found = CliRunner().invoke(app, ["events", str(path), "--rules", str(tmp_path / "rules.yaml"), "--json"])
+    ended = [json.loads(line) for line in found.stdout.splitlines() if '"end"' in line]
+    assert ("there", 0, 5) in [(one["rule"], one["start_seconds"], one["end_seconds"]) for one in ended]
