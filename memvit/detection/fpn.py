@@ -23,7 +23,7 @@ class FPN(nn.Module):
         for stage, lateral, output in reversed(list(zip(stages, self.lateral, self.output, strict=True))):
             merged = lateral(stage)
             if above is not None:
-                merged = merged + F.interpolate(above, scale_factor=2.0, mode="nearest")
+                merged += F.interpolate(above, scale_factor=2.0, mode="nearest")
             above = merged
             outputs.append(output(merged))
         return [*reversed(outputs), outputs[0][:, :, ::2, ::2]]

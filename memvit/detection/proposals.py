@@ -42,7 +42,7 @@ class ProposalNetwork(nn.Module):
         logits, deltas = [], []
         for features in maps:
             for conv in self.convs:
-                features = F.relu(conv(features))
+                features = F.relu_(conv(features))
             logits.append(self.objectness(features))
             deltas.append(self.deltas(features))
         return logits, deltas
