@@ -34,6 +34,8 @@ def model_entry(name: str) -> ModelEntry:
     """The zoo's row of a name; ValueError with the nearest names if there is none."""
     if name in MODELS:
         return MODELS[name]
+    if "mask_rcnn" in name:
+        raise ValueError(f"{name} names a detector of objects, not a model of actions: it is for `memvit detect`")
     raise unknown_name("model", name, MODELS)
 
 

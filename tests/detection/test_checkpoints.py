@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from memvit.detection import Detector, create_detector
 from memvit.detection.checkpoints import load_weights, read_state, save_detectron2
 from memvit.detection.layout import to_detectron2
 from memvit.models import CheckpointError, create_model
+from pipelines.cli.app import app
 from tests.conftest import filled
 
 TINY = "mask_rcnn_mvitv2_tiny"
@@ -47,6 +49,18 @@ def test_weights_return_bit_by_bit(tiny_detector: Detector, tmp_path: Path, suff
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
     assert "roi_heads.mask_head.mask_fcn1.weight" in first
     assert first["backbone.bottom_up.patch_embed.proj.weight"].ndim == 4
+
+
+def test_the_command_converts_detectors(tiny_detector: Detector, tmp_path: Path) -> None:
+    first, middle, last = tmp_path / "a.pkl", tmp_path / "b.safetensors", tmp_path / "c.pkl"
+    save_detectron2(tiny_detector.network, first)
+    for words in ([first, middle, "--to", "memvit"], [middle, last, "--to", "official"]):
+        done = CliRunner().invoke(app, ["convert", *map(str, words), "--model", TINY])
+        assert done.exit_code == 0, done.output
+    expected, found = read_state(first), read_state(last)
+    assert expected.keys() == found.keys() and all(torch.equal(expected[name], found[name]) for name in expected)
+    refused = CliRunner().invoke(app, ["convert", str(first), str(middle), "--to", "timm", "--model", TINY])
+    assert refused.exit_code == 1 and "two layouts" in refused.output
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))

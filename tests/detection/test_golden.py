@@ -177,12 +177,17 @@ class Watched:
         self.box_outputs.append(output)
 
 
-@pytest.mark.parametrize("name", ["mask_rcnn", pytest.param("cascade", marks=pytest.mark.slow)])
-def test_every_part_gives_what_the_reference_gives(name: str, request: pytest.FixtureRequest) -> None:
-    """Pixels, blocks, maps, proposals, heads of boxes and of masks, by the network as it is."""
+@pytest.mark.parametrize(
+    ("name", "case"), [("mask_rcnn", "micro"), pytest.param("cascade", "tiny", marks=pytest.mark.slow)]
+)
+def test_every_part_gives_what_the_reference_gives(name: str, case: str, request: pytest.FixtureRequest) -> None:
+    """Pixels, blocks, maps, proposals, heads of boxes and of masks, by the network as it is.
+
+    Not for the cascade's micro case: two of its proposals overlap by 0.700005, and rounding decides which are kept.
+    """
     network = request.getfixturevalue(name).network
-    stored = stored_of(f"{'cascade_' if name == 'cascade' else ''}mask_rcnn_mvitv2_t_3x", "micro")
-    run = Watched(network, images(*CASES["micro"]))
+    stored = stored_of(f"{'cascade_' if name == 'cascade' else ''}mask_rcnn_mvitv2_t_3x", case)
+    run = Watched(network, images(*CASES[case]))
     assert difference(stored, "pixels", run.batch.pixels) == 0
     for index, block in enumerate(run.blocks):
         assert difference(stored, f"block{index:02}", block) < FEATURES

@@ -118,6 +118,8 @@ def test_names() -> None:
     assert {"memvit_24_32x3.ava_k600", "memvit_24_32x3.k700", "mvitv2_l_40x3.ssv2", "memvit_tiny_8x4"} <= set(MODELS)
     with pytest.raises(ValueError, match=r"no model 'memvit_16_16x4.ava'; did you mean memvit_16_16x4.ava_k400"):
         create_model("memvit_16_16x4.ava")
+    with pytest.raises(ValueError, match="names a detector"):
+        create_model("mask_rcnn_mvitv2_t.coco")
     with pytest.raises(ValueError, match="exclude each other"):
         create_model("memvit_tiny_8x4", pretrained=True, checkpoint="x")
     with pytest.raises(ValueError, match="no weights are published for memvit_tiny_8x4"):
