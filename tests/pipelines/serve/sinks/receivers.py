@@ -79,10 +79,22 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def certificate_in(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that is its own authority."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed, so no broker speaks TLS")
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    words += " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    subprocess.run([program, *words.split()], cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem"
+
+
 class Broker:
     """Mosquitto on a port of this machine, with a user `memvit` whose password is `hidden`."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *, certificate: Path | None = None) -> None:
+        """With a certificate, whose key is in the file `key.pem` beside it, it speaks TLS only."""
         places = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
         program, hasher = (shutil.which(name, path=places) for name in ("mosquitto", "mosquitto_passwd"))
         if program is None or hasher is None:
@@ -93,6 +105,8 @@ class Broker:
         passwords.chmod(0o600)
         subprocess.run([hasher, "-U", str(passwords)], check=True)
         lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous false", f"password_file {passwords}", "user root"]
+        if certificate is not None:
+            lines[1:1] = [f"certfile {certificate}", f"keyfile {certificate.parent / 'key.pem'}"]
         config.write_text("\n".join(lines) + "\n")
         self._process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
         wait_for(self._listens, 20)

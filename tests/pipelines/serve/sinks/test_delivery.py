@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from pipelines.serve.sinks.mqtt import MqttOptions, MqttSender
 from pipelines.serve.sinks.outbox import Outbox
 from pipelines.serve.sinks.sink import Message, Sender, SinkDown, SinkFilter
 from pipelines.serve.sinks.webhook import Webhook
-from tests.pipelines.serve.sinks.receivers import Broker, Receiver, free_port, told
+from tests.pipelines.serve.sinks.receivers import Broker, Receiver, certificate_in, free_port, told
 from tests.processes import wait_for
 
 FAST = RetryPolicy(first_seconds=0.01, longest_seconds=0.05)
@@ -244,4 +245,19 @@ def test_a_wrong_password_is_said_without_it(tmp_path: Path) -> None:
     with pytest.raises(SinkDown, match=r"refused the connection \(.*\)") as error:
         sender.send(Message(1, "cam", "waving", "key", "{}"))
     assert "other" not in str(error.value)
+    broker.close()
+
+
+def test_a_broker_is_reached_over_tls_if_its_certificate_is_trusted(outbox: Outbox, tmp_path: Path) -> None:
+    certificate = certificate_in(tmp_path)
+    broker = Broker(tmp_path, certificate=certificate)
+    options = MqttOptions(
+        "127.0.0.1", broker.port, tls=True, ca_file=certificate, username="memvit", password="hidden", timeout_seconds=5
+    )
+    outbox.add([told(1)], ALL)
+    delivered(outbox, MqttSender(options))
+    with pytest.raises(SinkDown, match="certificate verify failed"):
+        MqttSender(replace(options, ca_file=None)).send(Message(1, "cam", "waving", "key", "{}"))
+    with pytest.raises(SinkDown):
+        MqttSender(replace(options, tls=False, timeout_seconds=1)).send(Message(1, "cam", "waving", "key", "{}"))
     broker.close()
