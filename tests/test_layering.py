@@ -193,7 +193,7 @@ def test_torch_is_imported_by_those_who_compute(module: str, loaded: dict[tuple[
     assert "torch" not in loaded["without torch", module]
 
 
-@pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store"])
+@pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store", "memvit.detection"])
 def test_exports_exist(module: str) -> None:
     found = importlib.import_module(module)
     assert len(found.__all__) == len(set(found.__all__)) > 0

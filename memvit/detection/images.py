@@ -37,7 +37,7 @@ def resized_size(height: int, width: int, short_side: int, long_side: int) -> Si
     if max(sides) > long_side:
         limit = long_side * 1.0 / max(sides)
         sides = (sides[0] * limit, sides[1] * limit)
-    return int(sides[0] + 0.5), int(sides[1] + 0.5)
+    return max(1, int(sides[0] + 0.5)), max(1, int(sides[1] + 0.5))
 
 
 def resized(image: Tensor, size: Size) -> Tensor:

@@ -52,6 +52,13 @@ def test_some_of_the_objects_are_selected(tiny_detector: Detector, pictures: lis
     assert torch.equal(chosen.mask(0), found.mask(place))
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 700), (700, 3)])
+def test_pictures_of_any_shape(tiny_detector: Detector, height: int, width: int) -> None:
+    (found,) = tiny_detector([torch.full((3, height, width), 90, dtype=torch.uint8)], short_side=128, long_side=256)
+    assert found.boxes.isfinite().all()
+    assert all(mask.shape == (height, width) for mask in map(found.mask, range(min(len(found), 3))))
+
+
 def test_no_pictures_give_no_detections(tiny_detector: Detector) -> None:
     assert tiny_detector([]) == []
 
