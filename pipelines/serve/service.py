@@ -115,7 +115,7 @@ class Service:
     def reload_and_log(self) -> None:
         """Read the configuration again; the log says what came of it."""
         try:
-            log.warning("%s", self.reload())
+            log.warning("the configuration is taken over: %s", self.reload())
         except MemvitError as error:
             log.error("the configuration is not taken over: %s", error)
 
