@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from memvit.boxes import BoxSource, PersonDetector, detection_size_of
+from memvit.boxes import BoxSource, detection_size_of
 from memvit.engine.engine import Engine
 from memvit.engine.people import PeopleFinder
 from memvit.engine.snapshot import StreamSnapshot
@@ -23,7 +23,8 @@ from memvit.streams.policy import LivePolicy
 from memvit.streams.reader import LiveReader
 from memvit.streams.session import Resumption
 from memvit.streams.thinning import DetectionBudget, thinned
-from memvit.types import Clip, PersonBoxes
+from memvit.streams.warm_up import warm_up
+from memvit.types import Clip
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
@@ -121,28 +122,8 @@ class Watcher:
         return reader
 
     def warm_up(self) -> None:
-        """Run the model on empty clips: the first run of a process is slow and would make live clips late."""
-        preprocessing = self.engine.preprocessing
-        height = preprocessing.short_side
-        width = height if preprocessing.crop == "center" else height * 16 // 9
-        frames = np.zeros((preprocessing.num_frames, height, width, 3), np.uint8)
-        name = "warming up"
-        detection_seconds = 0.0
-        if isinstance(self.boxes, PersonDetector):
-            size = self.boxes.detection_size.of(1920, 1080)
-            # An empty picture would cost less than a real one, and the budget begins with this.
-            image = np.random.default_rng(0).integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
-            for _ in range(2):
-                began = time.monotonic()
-                self.boxes.detect([image])
-                detection_seconds = time.monotonic() - began
-        model_seconds = 0.0
-        for index in range(2):  # the second clip reads the memory of the first
-            clip = Clip(name, index, float(index), float(index), float(index), frames)
-            began = time.monotonic()
-            self.engine.step([clip], [WHOLE_FRAME] if self.engine.wants_boxes else None)
-            model_seconds = time.monotonic() - began
-        self.engine.forget(name)
+        """Run detector and model on made pictures: the first run of a process is slow, and would make clips late."""
+        detection_seconds, model_seconds = warm_up(self.engine, self.boxes)
         self._budget.measured(images=1, detection_seconds=detection_seconds, clips=1, model_seconds=model_seconds)
 
     def remove(self, stream_id: str) -> None:
@@ -282,7 +263,6 @@ class Watcher:
         )
 
 
-WHOLE_FRAME = PersonBoxes(np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32))
 CPU_BATCH_CLIPS, GPU_BATCH_CLIPS = 4, 64
 
 

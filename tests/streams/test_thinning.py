@@ -8,6 +8,7 @@ from torch import nn
 from memvit.streams.policy import LivePolicy
 from memvit.streams.thinning import NO_TRACK_FRAMES, DetectionBudget
 from memvit.streams.watcher import ClipResult
+from tests.people import ColourDetector
 from tests.streams.fakes import Clock, Script, Video
 from tests.streams.test_people import Stranger, watcher
 
@@ -64,3 +65,15 @@ def test_only_a_live_stream_is_thinned_out(tiny: nn.Module, is_live: bool) -> No
     assert [bool(result.trail) for result in found[:1]] == [not is_live]
     assert (reader.stats.thinned_track_frames > 0) == is_live
     assert reader.stats.late_clips == reader.stats.missed_clips == 0
+
+
+def test_the_budget_is_known_before_the_first_clip(tiny: nn.Module) -> None:
+    """Warming up runs the detector and the model, and leaves no stream behind."""
+    detector = ColourDetector()
+    made = watcher(tiny, detector)
+    assert made._budget.level(10**9, 1) == 0
+    made.warm_up()
+    assert detector.batches == [1, 1]
+    assert made._budget.level(10**9, 1) == NO_TRACK_FRAMES, "a detection takes some time"
+    with pytest.raises(KeyError):
+        made.snapshot("warming up")
