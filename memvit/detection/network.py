@@ -44,7 +44,8 @@ class DetectionNetwork(nn.Module):
         """What is found in each picture, in its pixels. Without `masks`, their logits are (N, 0, 0)."""
         maps = self.maps(batch.pixels)
         logits, deltas = self.rpn(maps)
-        maps = [features.float() for features in maps]  # the pooling of boxes has no shorter types on every device
+        # Boxes are pooled from maps of this type and order alone; each is converted once, not at every call.
+        maps = [features.float().contiguous() for features in maps]
         proposals = best_proposals(logits, deltas, self.rpn.anchors(logits), batch.sizes, rule)
         boxes, scores = self.refined(maps, [each.boxes for each in proposals], batch.sizes)
         found = [best_detections(*picture, rule=rule) for picture in zip(boxes, scores, batch.sizes, strict=True)]
