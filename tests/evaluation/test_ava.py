@@ -66,6 +66,7 @@ def test_excluded_keyframes_do_not_count() -> None:
     assert evaluate(TRUTH, found, [("v", 903)], label_map=NAMES)["mAP@0.5IOU"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_million_detections_take_seconds(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     keyframes, people = 4000, 3

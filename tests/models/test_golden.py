@@ -109,7 +109,7 @@ def test_memvit_24() -> None:
         ("mvitv2_b_32x3.k400", "mvitv2_b_32x3_k400", False),
         ("mvitv2_t.in1k", "mvitv2_t_in1k", True),
         ("mvitv2_s.in1k", "mvitv2_s_in1k", False),
-        ("mvitv2_l.in1k", "mvitv2_l_in1k", False),
+        pytest.param("mvitv2_l.in1k", "mvitv2_l_in1k", False, marks=pytest.mark.slow),
     ],
 )
 def test_classifier(name: str, stem: str, by_itself: bool) -> None:

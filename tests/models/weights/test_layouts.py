@@ -39,7 +39,7 @@ def test_torchvision_video(tmp_path: Path) -> None:
         ("mvitv2_tiny", "mvitv2_t.in1k"),
         ("mvitv2_small", "mvitv2_s.in1k"),
         ("mvitv2_base", "mvitv2_b.in1k"),
-        ("mvitv2_large", "mvitv2_l.in1k"),
+        pytest.param("mvitv2_large", "mvitv2_l.in1k", marks=pytest.mark.slow),
     ],
 )
 @torch.inference_mode()
