@@ -1,9 +1,9 @@
-"""Finds events in files of results, and says what happened, for people and for programs."""
+"""Finds events in files of results and in archives, and says what happened, for people and for programs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,30 @@ class EventSummary:
     """Sentences about what these results cannot show."""
 
 
+def events_of(
+    results: Sequence[str], rules_path: Path, out: Path | None = None, on_event: Callable[[Event], None] | None = None
+) -> EventSummary:
+    """Find the events of an archive or of files of results, and write each line of them to `out`.
+
+    MemvitError if one is malformed, if a file is named twice, or if there is more than one archive.
+    """
+    if not any(is_archive(location) for location in results):
+        return events_of_files([Path(location) for location in results], rules_path, out, on_event)
+    if len(results) > 1:
+        raise MemvitError(f"{results[0]}: name one archive, or files of results")
+    from memvit.store import Archive
+    from pipelines.find_events import events_of_archive
+
+    summary = EventSummary()
+    _tell(events_of_archive(Archive.open(results[0]), load_rules(rules_path)), summary, out, on_event)
+    return summary
+
+
+def is_archive(location: str) -> bool:
+    """Whether a location is a URL, or a folder that holds a Zarr store."""
+    return "://" in location or (Path(location) / "zarr.json").is_file()
+
+
 def events_of_files(
     files: Sequence[Path], rules_path: Path, out: Path | None = None, on_event: Callable[[Event], None] | None = None
 ) -> EventSummary:
@@ -42,17 +66,24 @@ def events_of_files(
     for path in files:
         next(read_clips(path), None)  # a file that is missing or malformed is named before anything is written
     summary = EventSummary()
+    _tell(find_events([partial(read_clips, path) for path in files], rules, summary.coverage), summary, out, on_event)
+    summary.notes = summary.coverage.notes(rules)
+    return summary
+
+
+def _tell(
+    events: Iterable[Event], summary: EventSummary, out: Path | None, on_event: Callable[[Event], None] | None
+) -> None:
+    """Write events to a file, pass them on, and collect those that have ended."""
     with ExitStack() as stack:
         writer = stack.enter_context(TextFileWriter(out)) if out is not None else None
-        for event in find_events([partial(read_clips, path) for path in files], rules, summary.coverage):
+        for event in events:
             if writer is not None:
                 writer.line(event.to_json())
             if on_event is not None:
                 on_event(event)
             if event.state == "end":
                 summary.ended.append(event)
-    summary.notes = summary.coverage.notes(rules)
-    return summary
 
 
 def event_sentence(event: Event) -> str:

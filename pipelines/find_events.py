@@ -23,7 +23,8 @@ BLOCK_CLIPS = 1024
 
 
 def events_of_archive(archive: Archive, rules: Rules, video: str | None = None) -> Iterator[Event]:
-    """Yield the events of the finished videos, each as it was when it ended. The stream of an event is a video's id.
+    """Yield the events of the finished videos, as they are told while clips come. The stream of an event is a video's
+    id.
 
     Of the scores only those of the rules' actions are read. Raises StoreError if the arrays of a video are damaged.
     """
@@ -33,8 +34,8 @@ def events_of_archive(archive: Archive, rules: Rules, video: str | None = None) 
             continue
         stream = StreamEvents(rules, state.id, hop_of(archive.provenance))
         for clip in _checked_clips(archive, state, actions):
-            yield from (event for event in stream.add(clip) if event.state == "end")
-        yield from (event for event in stream.finish() if event.state == "end")
+            yield from stream.add(clip)
+        yield from stream.finish()
 
 
 def _actions_of(archive: Archive, rules: Rules) -> dict[int, Action]:

@@ -1,4 +1,4 @@
-"""`memvit events`: rules applied to files of results."""
+"""`memvit events`: rules applied to files of results, or to an archive."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 def events_command(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULTS.jsonl…", help="JSON Lines of `memvit watch`, in order of time.")
+        list[str],
+        typer.Argument(
+            metavar="RESULTS…", help="JSON Lines of `memvit watch`, in order of time, or an archive of `extract`."
+        ),
     ],
     rules: Annotated[Path, typer.Option(help="A YAML file of rules; see docs/events.md.")],
     out: Annotated[Path | None, typer.Option(help="A file to write the events to, as JSON Lines.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON Lines.")] = False,
 ) -> None:
     """Find events in results by rules: who did what, from when to when, and where."""
-    from pipelines.events import count_sentence, event_sentence, events_of_files
+    from pipelines.events import count_sentence, event_sentence, events_of
 
     output = Console(highlight=False)
 
@@ -35,7 +38,7 @@ def events_command(
             output.print(event_sentence(event), markup=False, soft_wrap=True)
 
     with one_sentence(out):
-        summary = events_of_files(results, rules, out, show)
+        summary = events_of(results, rules, out, show)
     for note in summary.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     console.print(count_sentence(summary.ended), markup=False, soft_wrap=True)

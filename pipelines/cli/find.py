@@ -79,7 +79,8 @@ def _find_events(store: str, rules: Path, video: str | None, as_json: bool, as_c
     with one_sentence(store), until_reader_leaves():
         printer = Printer(event_sentence, as_json=as_json, as_csv=as_csv)
         for event in events_of_archive(Archive.open(store), load_rules(rules), video):
-            printer.print(event, event.to_record())
+            if event.state == "end":
+                printer.print(event, event.to_record())
     console.print(counted(printer.count, "event"), markup=False)
 
 

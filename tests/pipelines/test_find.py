@@ -91,7 +91,8 @@ def test_a_rule_finds_what_find_does(block_clips: int, archive: Library, monkeyp
     monkeypatch.setattr("pipelines.find_events.BLOCK_CLIPS", block_clips)
     rule = Rule("seen", actions=("stand", 3), start_score=0.6, merge_seconds=2.0, min_seconds=1.0)
     events = events_of_archive(archive, Rules((rule,)), video="v-[123]")
-    found = [(event.stream_id, event.person, event.start_seconds, event.end_seconds) for event in events]
+    ended = [event for event in events if event.state == "end"]
+    found = [(event.stream_id, event.person, event.start_seconds, event.end_seconds) for event in ended]
     wanted = archive.find(["stand", "wave"], min_score=0.6, merge_seconds=2.0, min_seconds=1.0, video="v-[123]")
     expected = [(interval.video, interval.person, interval.start_seconds, interval.end_seconds) for interval in wanted]
     assert sorted(found, key=str) == sorted(expected, key=str) != []
@@ -109,6 +110,14 @@ def test_rules_about_people_and_places_are_applied(tmp_path: Path) -> None:
     assert code == 0 and {event["rule"] for event in events} == {"crowd"} and f"{len(events)} events" in error
     assert {event["zone"] for event in events} == {"door"} and {event["state"] for event in events} == {"end"}
     assert all(event["peak_box"] == [0.1, 0.1, 0.5, 0.9] for event in events)
+    code, told, error = command(
+        "events", archive.location, "--rules", rules, "--json", "--out", tmp_path / "told.jsonl"
+    )
+    ended = [line for line in told.splitlines() if json.loads(line)["state"] == "end"]
+    assert code == 0 and ended == output.splitlines() and len(told.splitlines()) > len(ended)
+    assert (tmp_path / "told.jsonl").read_text() == told and f"{len(events)} events: crowd" in error
+    code, _, error = command("events", archive.location, tmp_path / "x.jsonl", "--rules", rules)
+    assert code == 1 and "name one archive, or files of results" in " ".join(error.split())
     with pytest.raises(StoreError, match=r"rule x: the model of this archive knows none of its actions \(jump\)"):
         list(events_of_archive(archive, Rules((Rule("x", actions=("jump",)),))))
 
