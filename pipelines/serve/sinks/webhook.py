@@ -68,7 +68,8 @@ class Webhook:
             headers["Memvit-Timestamp"] = timestamp
             headers["Memvit-Signature"] = f"sha256={signature(self._secret, timestamp, body)}"
         target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        watchdog = threading.Timer(self._timeout, _shut, (connection.sock,))
+        is_cut_off = threading.Event()
+        watchdog = threading.Timer(self._timeout, _shut, (connection.sock, is_cut_off))
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -76,7 +77,7 @@ class Webhook:
             answer = connection.getresponse()
             whole = len(answer.read(MAX_ANSWER_BYTES + 1)) <= MAX_ANSWER_BYTES
         except (OSError, http.client.HTTPException) as error:
-            if not watchdog.is_alive():  # it has ended the connection
+            if is_cut_off.is_set():
                 raise TimeoutError from error
             raise
         finally:
@@ -99,8 +100,9 @@ class Webhook:
         return self._connection
 
 
-def _shut(connected: socket.socket | None) -> None:
-    """End a connection, so that whoever reads from it goes on."""
+def _shut(connected: socket.socket | None, is_cut_off: threading.Event) -> None:
+    """End a connection, so that whoever reads from it goes on and sees why."""
+    is_cut_off.set()
     if connected is not None:
         with suppress(OSError):
             connected.shutdown(socket.SHUT_RDWR)
