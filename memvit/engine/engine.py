@@ -163,10 +163,10 @@ class Engine:
         outputs = self._per_clip(output, [len(box) if box is not None else 1 for box in boxes])
         _check_finite(clips, outputs)
         results = [self._result(*parts) for parts in zip(clips, boxes, outputs, states, strict=True)]
-        numbers = [_memory_numbers(box) for box in boxes if box is not None]
         write_memory = _nothing
         if pool is not None and update is not None:
-            write_memory = pool.prepare(stream_ids, update, numbers if self.wants_boxes else None)
+            numbers = [_memory_numbers(box) for box in boxes if box is not None] if self.wants_boxes else None
+            write_memory = pool.prepare(stream_ids, update, numbers)
         return results, _Commit(clips, size, pool, write_memory)
 
     @torch.inference_mode()

@@ -144,6 +144,10 @@ class Memory:
             {name: moved(name, value) if isinstance(value, Tensor) else value for name, value in parts}, self._people
         )
 
+    def clone(self) -> Memory:
+        """A copy, whose tensors may be written."""
+        return self._map(lambda tensor: tensor.clone(), self._people)
+
     def detach(self) -> Memory:
         """The same values, cut off from any graph."""
         return self._map(lambda tensor: tensor.detach(), self._people)

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from .attention import PooledKV, PoolingAttention
 from .boxes import BoxBatch
-from .clip_memory import Compress, remember_raw, updated, view_of_layers, with_clip, with_oldest_compressed
+from .clip_memory import Compress, remember_raw, view_of_layers, with_clip, with_oldest_compressed
 from .config import Grid, MViTConfig
 from .heads import ActionHead, ClassificationHead
 from .memory import LayerMemory, Memory, MemoryUpdate, MemoryView
+from .memory_kinds import memory_after
 from .mvit import Backbone, initialise
 from .output import ModelOutput
 from .pooling import pooled_grid
-from .slot_memory import persons_of, slot_view, slots_after, training_rows, training_view
+from .slot_memory import persons_of, slot_view, training_rows, training_view
 
 
 class MeMViT(nn.Module):
@@ -93,20 +94,17 @@ class MeMViT(nn.Module):
         output, pooled, pooled_boxes = self._encode(clips, boxes, view)
         if plan is None or not remember:
             return output
-        numbers = None
-        if plan.kind == "slots" and boxes is not None:
-            numbers = persons_of(boxes, persons)
         keeps_raw = self.training if memory is None else any(layer.raw is not None for layer in memory.layers)
         if not keeps_raw:
             update = self._update(pooled, pooled_boxes)
-            if plan.kind == "slots":
-                return output.with_memory(slots_after(memory, update, plan, numbers))
-            return output.with_memory(updated(memory, update, plan))
+            return output.with_memory(memory_after(memory, update, plan, boxes, persons))
         remembered = tuple(
             remember_raw(layers[place] if layers else None, plan, of_layer, compress)
             for place, (of_layer, compress) in enumerate(zip(pooled, self._compressions(), strict=True))
         )
-        rows = training_rows(memory, pooled_boxes[0], plan, numbers) if numbers is not None and pooled_boxes else None
+        rows = None
+        if plan.kind == "slots" and boxes is not None and pooled_boxes:
+            rows = training_rows(memory, pooled_boxes[0], plan, persons_of(boxes, persons))
         return output.with_memory(with_clip(memory, remembered, pooled_boxes, plan, rows))
 
     def step(

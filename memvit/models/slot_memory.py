@@ -58,7 +58,7 @@ def slot_view(memory: Memory, config: MemoryConfig) -> MemoryView:
 
 def slots_after(memory: Memory | None, update: MemoryUpdate, config: MemoryConfig, persons: Persons | None) -> Memory:
     """The memory after a step that returned `update`; `memory` is None at the start of the streams."""
-    memory = _copied(memory) if memory is not None else blank_slots(update, config)
+    memory = memory.clone() if memory is not None else blank_slots(update, config)
     ages = memory.ages.tolist()
     for layer, clip, scores in zip(memory.layers, update.layers, update.layer_scores, strict=True):
         assert layer.log_weights is not None
@@ -148,11 +148,3 @@ def _with_people(rows: RowMemory, persons: Persons) -> RowMemory:
         people.append(before.after(of_clip))
         rows.log_weights[stream, :, :, before.given_up(people[-1])] = EMPTY
     return RowMemory(tuple(people), rows.log_weights)
-
-
-def _copied(memory: Memory) -> Memory:
-    """A memory whose tensors may be written."""
-    state = memory.state_dict()
-    return Memory.from_state_dict(
-        {name: value.clone() if isinstance(value, Tensor) else value for name, value in state.items()}
-    )

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memvit.labels import Labels
-from memvit.models.clip_memory import updated, view_of
 from memvit.models.memory import Memory, MemoryUpdate, MemoryView
+from memvit.models.memory_kinds import memory_after, memory_view
 from memvit.models.memvit import MeMViT
 from memvit.models.mvit import MViT
 from memvit.models.output import ModelOutput
 from memvit.models.preprocessing import Preprocessing, model_input
-from memvit.models.slot_memory import persons_of, slot_view, slots_after
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -124,14 +123,11 @@ class Runner(ABC):
                 height, width = clips.shape[2:4] if is_frames(clips) else clips.shape[3:5]
                 self.network.check_memory(memory, streams=len(clips), height=height, width=width)
                 memory = memory.to(self.device, self.dtype)
-                view = slot_view(memory, plan) if plan.kind == "slots" else view_of(memory, plan)
+                view = memory_view(memory, plan)
             output, update = self.step(clips, boxes, view, remember=remember)
             if plan is None or update is None:
                 return output
-            if plan.kind == "slots":
-                numbers = None if boxes is None else persons_of(boxes, persons)
-                return output.with_memory(slots_after(memory, update, plan, numbers))
-            return output.with_memory(updated(memory, update, plan))
+            return output.with_memory(memory_after(memory, update, plan, boxes, persons))
 
     def as_images(self, images: Tensor) -> Tensor:
         """Images as the network reads them, on the device and in the type that it computes in."""
