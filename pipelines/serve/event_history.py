@@ -15,6 +15,8 @@ from typing import Any
 from memvit.events.event import Event
 from memvit.types import MemvitError
 
+from .database import as_os_error
+
 MAX_EVENTS_IN_MEMORY = 10_000
 """Without a folder, so many of the newest events are kept."""
 PRUNE_EVERY = 256
@@ -83,7 +85,7 @@ class EventHistory:
             )
             for event in events
         ]
-        with self._lock, _as_os_error(), self._transaction():
+        with self._lock, as_os_error(), self._transaction():
             self._database.executemany(UPSERT, rows)
             if self._writes % PRUNE_EVERY == 0:
                 self._prune(now)
@@ -129,15 +131,6 @@ class EventHistory:
                 "(SELECT at_unix, id FROM events ORDER BY at_unix DESC, id DESC LIMIT 1 OFFSET ?)",
                 (MAX_EVENTS_IN_MEMORY - 1,),
             )
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """A database on a full or failing disk raises errors of its own."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OSError(str(error)) from error
 
 
 def _conditions(query: EventQuery) -> tuple[list[str], list[Any]]:

@@ -27,7 +27,7 @@ class Reloader:
         self._lock = threading.Lock()
 
     def __call__(self) -> str:
-        """See `Service.reload`."""
+        """Read the configuration again and take over its rules, sinks and streams; return what has changed as text."""
         with self._lock:
             config, options = self._read()
             if options.rules is not None:

@@ -17,7 +17,7 @@ class LinesFile:
         self._path = path
 
     def send(self, message: Message) -> None:
-        """See `Sender`."""
+        """Append a line and return once it is on disk; SinkDown if the file cannot be written."""
         try:
             with self._path.open("a+b") as file:
                 end = file.seek(0, os.SEEK_END)
@@ -32,4 +32,4 @@ class LinesFile:
             raise SinkDown(sentence_of(error, self._path)) from error
 
     def close(self) -> None:
-        """See `Sender`."""
+        """Do nothing: the file is closed after each line."""

@@ -38,7 +38,7 @@ class MqttSender:
         self._client: paho.Client | None = None
 
     def send(self, message: Message) -> None:
-        """See `Sender`."""
+        """Publish a message and return once the broker has confirmed it; SinkDown if it does not."""
         try:
             client = self._connected()
             info = client.publish(topic(self._options.prefix, message), message.body, qos=1, retain=True)
@@ -52,7 +52,7 @@ class MqttSender:
             raise SinkDown("the broker did not confirm a message in time")
 
     def close(self) -> None:
-        """See `Sender`."""
+        """Leave the broker; the next message connects again."""
         if self._client is not None:
             self._client.disconnect()
             self._client.loop_stop()

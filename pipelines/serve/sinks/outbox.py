@@ -15,6 +15,7 @@ from pathlib import Path
 
 from memvit.events.event import Event
 from memvit.types import MemvitError
+from pipelines.serve.database import as_os_error
 
 from .sink import Message, SinkFilter, key_of
 
@@ -93,7 +94,7 @@ class Outbox:
         """The message that is to be sent now, and when the next one may be sent at the latest. Of each stream only the
         oldest message is sent, so that a receiver gets them in order.
         """
-        with self._lock, _as_os_error():
+        with self._lock, as_os_error():
             rows = self._database.execute(HEADS, (sink, now)).fetchall()
         for number, stream, rule, key, body, attempts, next_unix in rows:
             if next_unix <= now:
@@ -127,7 +128,7 @@ class Outbox:
 
     def dead_letters(self, limit: int = 1000) -> list[DeadLetter]:
         """The dead letters, oldest first."""
-        with self._lock, _as_os_error():
+        with self._lock, as_os_error():
             rows = self._database.execute(
                 "SELECT number, sink, stream, key, created_unix, attempts, error FROM messages WHERE is_dead = 1 "
                 "ORDER BY number LIMIT ?",
@@ -147,7 +148,7 @@ class Outbox:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """(sink, "waiting" or "dead") → how many messages."""
-        with self._lock, _as_os_error():
+        with self._lock, as_os_error():
             rows = self._database.execute(
                 "SELECT sink, is_dead, count(*) FROM messages GROUP BY sink, is_dead"
             ).fetchall()
@@ -155,7 +156,7 @@ class Outbox:
 
     def age_seconds(self, message: Message) -> float:
         """How long ago a message came."""
-        with self._lock, _as_os_error():
+        with self._lock, as_os_error():
             row = self._database.execute(
                 "SELECT created_unix FROM messages WHERE number = ?", (message.number,)
             ).fetchone()
@@ -182,7 +183,7 @@ class Outbox:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, _as_os_error():
+        with self._lock, as_os_error():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -190,12 +191,3 @@ class Outbox:
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """A database on a full or failing disk raises errors of its own."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OSError(str(error)) from error

@@ -34,7 +34,9 @@ class Webhook:
         self._connection: http.client.HTTPConnection | None = None
 
     def send(self, message: Message) -> None:
-        """See `Sender`."""
+        """Post a message and return once the receiver has answered 2xx; otherwise SinkDown, MessageFailed or
+        MessageRefused.
+        """
         is_fresh = self._connection is None
         try:
             status = self._post(message)
@@ -54,7 +56,7 @@ class Webhook:
         raise MessageRefused(f"the receiver answered {status}")
 
     def close(self) -> None:
-        """See `Sender`."""
+        """Close the connection that is kept; the next message makes another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
