@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import zarr
 from typer.testing import CliRunner
 
 from memvit.datasets.long_cue import Scene, write_video
+from memvit.engine.snapshot import StreamSnapshot
+from memvit.store import Rows, SegmentWork
 from pipelines.cli.app import app
 from tests.processes import Command, wait_for
 
@@ -41,6 +46,27 @@ def kill_after(command: Command, archive: Path, parts: int) -> None:
     wanted = committed(archive) + parts
     wait_for(lambda: committed(archive) >= wanted or not command.is_running)
     command.kill()
+
+
+class Killed(BaseException):
+    """Ends a job within this process, as a kill would."""
+
+
+@contextmanager
+def killed_after(commits: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The job that is run within ends after so many commits."""
+    commit, made = SegmentWork.commit, 0
+
+    def dying(self: SegmentWork, rows: Rows, snapshot: StreamSnapshot, warm_up: dict[int, int]) -> None:
+        nonlocal made
+        made += 1
+        if made > commits:
+            raise Killed
+        commit(self, rows, snapshot, warm_up)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(SegmentWork, "commit", dying)
+        yield
 
 
 def small_video(path: Path, seed: int = 0, seconds: float = 20, rate: float = 12) -> Path:

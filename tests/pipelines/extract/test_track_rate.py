@@ -12,9 +12,8 @@ import zarr
 
 from memvit.datasets.long_cue import Scene, render
 from memvit.engine.people import PeopleFinder
-from memvit.engine.snapshot import StreamSnapshot
 from memvit.models import MODELS
-from memvit.store import Archive, Rows, SegmentWork
+from memvit.store import Archive
 from memvit.types import Clip, TrackFrame
 from memvit.video.clips.ranges import NumberedClip
 from memvit.video.clips.sampler import ClipSampler, sampling_for
@@ -24,14 +23,10 @@ from pipelines.extract.tasks import ExtractOptions, ExtractTask
 from tests.people import ColourDetector
 from tests.video.make import write
 
-from .archives import differences, run, small_video
+from .archives import differences, killed_after, run, small_video
 
 SECONDS = 16
 RATE = 4
-
-
-class Killed(BaseException):
-    """Ends the job like a kill: nothing that is open is written."""
 
 
 class FaintDetector(ColourDetector):
@@ -124,17 +119,7 @@ def test_four_segments_and_a_killed_job_see_what_one_run_sees(
     out = tmp_path / "a.zarr"
     command = [*words(tiny_file, out, videos), "--segment", SECONDS / 4, "--commit", 2]
     if kill_after is not None:
-        commit, commits = SegmentWork.commit, 0
-
-        def dying(self: SegmentWork, rows: Rows, snapshot: StreamSnapshot, warm_up: dict[int, int]) -> None:
-            nonlocal commits
-            commits += 1
-            if commits > kill_after:
-                raise Killed
-            commit(self, rows, snapshot, warm_up)
-
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(SegmentWork, "commit", dying)
+        with killed_after(kill_after, monkeypatch):
             run(*command)
     assert run(*command)[0] == 0
     assert differences(whole, out) == []

@@ -9,16 +9,11 @@ import pytest
 import zarr
 
 from memvit.datasets.long_cue import Scene
-from memvit.engine.snapshot import StreamSnapshot
-from memvit.store import Archive, Rows, SegmentWork
+from memvit.store import Archive
 
-from .archives import differences, run, small_video
+from .archives import differences, killed_after, run, small_video
 
 SECONDS = 24
-
-
-class Killed(BaseException):
-    """Ends the job like a kill: nothing that is open is written."""
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +65,7 @@ def test_four_segments_and_a_killed_job_give_the_numbers_of_one_run(
     out = tmp_path / "a.zarr"
     command = [*words(tiny_file, out, video), "--segment", SECONDS / 4, "--commit", 4]
     if kill_after is not None:
-        commit, commits = SegmentWork.commit, 0
-
-        def dying(self: SegmentWork, rows: Rows, snapshot: StreamSnapshot, warm_up: dict[int, int]) -> None:
-            nonlocal commits
-            commits += 1
-            if commits > kill_after:
-                raise Killed
-            commit(self, rows, snapshot, warm_up)
-
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(SegmentWork, "commit", dying)
+        with killed_after(kill_after, monkeypatch):
             run(*command)
         assert len(list(out.glob("work/*/*/part-*"))) == kill_after
     assert run(*command)[0] == 0
