@@ -133,9 +133,10 @@ def serve_command(
             from pipelines.serve.addresses import address_rules
             from pipelines.serve.event_options import EventOptions, event_options
             from pipelines.serve.reloading import Reloader
-            from pipelines.serve.run import check_address, make_service, serve
+            from pipelines.serve.run import make_service, serve
             from pipelines.serve.server_config import ServerConfig, load_config
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
+            from pipelines.web.listening import check_address
         except ImportError as error:
             raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
         check_address(host, token)

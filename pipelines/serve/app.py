@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 import memvit
+from pipelines.web.auth import AuthMiddleware
+from pipelines.web.headers import SecurityHeaders
+from pipelines.web.pages import page_file
 
-from .auth import AuthMiddleware
-from .colours import colours_css
 from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
 from .handle import EngineDown
-from .headers import SecurityHeaders
 from .history_api import add_history
 from .hub import PublishedEvent, Subscriber
 from .ids import ID_PATTERN
@@ -306,15 +306,9 @@ def _add_pages(app: FastAPI) -> None:
     def get_page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
-    @app.get("/page/colours.css", include_in_schema=False)
-    def get_colours() -> Response:
-        return Response(colours_css(), media_type="text/css", headers={"Cache-Control": "no-cache"})
-
     @app.get("/page/{name}", include_in_schema=False)
-    def get_page_file(name: str) -> FileResponse:
-        if name not in {path.name for path in PAGE.iterdir()}:
-            raise HTTPException(404, "there is no such file")
-        return FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
+    def get_page_file(name: str) -> Response:
+        return page_file(PAGE, name)
 
     @app.get("/docs", include_in_schema=False)
     def get_docs() -> FileResponse:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -27,10 +26,11 @@ from memvit.types import MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from pipelines.web.auth import is_loopback
+from pipelines.web.connections import connection_options
+from pipelines.web.listening import check_address, listening
 
 from .app import make_app
-from .auth import is_loopback
-from .connections import connection_options
 from .event_options import NO_EVENTS, EventOptions
 from .handle import WorkerHandle, WorkerSettings
 from .requests import ServerInfo
@@ -80,17 +80,6 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def check_address(host: str, token: str | None) -> None:
-    """MemvitError if other machines could use the server without a token, or the token cannot stand in a header."""
-    if token and not re.fullmatch(r"[!-:<-~]{8,}", token):
-        raise MemvitError("--token: use at least 8 characters of plain ASCII, without spaces and semicolons")
-    if not is_loopback(host) and not token:
-        raise MemvitError(
-            f"--host {host} lets other machines in: set a token with --token or the variable MEMVIT_TOKEN, "
-            "or stay at 127.0.0.1"
-        )
 
 
 def make_service(
@@ -169,18 +158,8 @@ def server_config(service: Service, host: str, token: str | None) -> uvicorn.Con
 def serve(service: Service, host: str, port: int, token: str | None, console: Console) -> None:
     """Serve until Ctrl-C or SIGTERM, and save the streams then. MemvitError if the address cannot be used."""
     check_address(host, token)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family, socket.SOCK_STREAM)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise MemvitError(
-                f"{host}:{port}: the server cannot listen there ({error.strerror}); choose another --port or --host"
-            ) from error
-        bound = listener.getsockname()[1]
-        history = f"[{host}]" if ":" in host else host
-        greeting = f"memvit serves at http://{history}:{bound} (API: /docs, metrics: /metrics); Ctrl-C ends it"
+    with listening(host, port) as (listener, address):
+        greeting = f"memvit serves at {address} (API: /docs, metrics: /metrics); Ctrl-C ends it"
         try:
             service.start()  # here, so that a failure ends the command with a sentence
             _Server(server_config(service, host, token), service, greeting, console).run(sockets=[listener])

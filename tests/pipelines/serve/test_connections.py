@@ -20,9 +20,9 @@ from torch import nn
 pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
 from starlette.requests import ClientDisconnect
 
-from pipelines.serve import connections
 from pipelines.serve.app import MAX_VIEWERS, make_app
 from pipelines.serve.run import server_config
+from pipelines.web import connections
 from tests.pipelines.serve.serving import added, client_of, make_service
 
 PROMPT_SECONDS = 1.5
@@ -30,8 +30,8 @@ PROMPT_SECONDS = 1.5
 SERVER = """
 import asyncio, uvicorn
 from starlette.responses import JSONResponse, PlainTextResponse
-from pipelines.serve import connections
-from pipelines.serve.auth import AuthMiddleware
+from pipelines.web import connections
+from pipelines.web.auth import AuthMiddleware
 connections.REQUEST_SECONDS = 0.5
 
 async def app(scope, receive, send):

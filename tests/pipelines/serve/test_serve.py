@@ -35,10 +35,10 @@ from memvit.streams.events import StreamStalled
 from memvit.types import MemvitError
 from pipelines.cli.app import app as cli
 from pipelines.serve.app import make_app
-from pipelines.serve.auth import MAX_BODY_BYTES, is_loopback
 from pipelines.serve.hub import MAX_QUEUED_EVENTS, MAX_REPLAYED_EVENTS, EventHub
-from pipelines.serve.run import check_address
 from pipelines.serve.sources import SourceRefused, SourceRules
+from pipelines.web.auth import MAX_BODY_BYTES, is_loopback
+from pipelines.web.listening import check_address
 from tests.pipelines.serve.serving import added, make_service, state_of
 from tests.processes import START_SECONDS, Command, actors, wait_for
 from tests.streams.servers import server

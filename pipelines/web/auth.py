@@ -15,6 +15,8 @@ MAX_BODY_BYTES = 64 * 1024
 COOKIE = "memvit_token"
 OPEN_PATHS = ("/health", "/ready")
 """Paths that a load balancer may ask without a token."""
+PAGES = ("/", "/archive/")
+"""Pages that may be opened with the token in their address."""
 
 
 def is_loopback(host: str) -> bool:
@@ -64,9 +66,9 @@ class AuthMiddleware:
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
         in_query = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        if scope["type"] == "http" and scope["path"] == "/" and self._is_token(in_query):
+        if scope["type"] == "http" and scope["path"] in PAGES and self._is_token(in_query):
             # The page's own requests for pictures and events cannot send headers, but they send the cookie.
-            answer = RedirectResponse("/", 303)
+            answer = RedirectResponse(scope["path"], 303)
             answer.set_cookie(COOKIE, in_query, httponly=True, samesite="strict")
             return answer
         if any(self._is_token(given) for given in (_bearer(headers), _cookie(headers))):

@@ -1,4 +1,4 @@
-"""The colours of the page, from the scheme of all pictures."""
+"""The colours of the pages, from the scheme of all pictures."""
 
 from __future__ import annotations
 
