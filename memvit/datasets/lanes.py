@@ -131,8 +131,12 @@ class LaneThread:
         return item
 
     def stop(self) -> None:
-        """End the thread after the clip that it is reading."""
+        """Let the thread end after the clip that it is reading."""
         self._stopping.set()
+
+    def join(self) -> None:
+        """Wait for a thread that was stopped: one that still computes when Python ends makes the process abort."""
+        self._thread.join()
 
     def _read(self) -> None:
         try:
@@ -167,6 +171,8 @@ def iterate_lanes(lanes: Sequence[Iterator[LaneStep]]) -> Iterator[list[LaneStep
     finally:
         for thread in threads:
             thread.stop()
+        for thread in threads:
+            thread.join()
 
 
 def span_seconds(num_frames: int, frame_interval: int) -> float:

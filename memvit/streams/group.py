@@ -16,6 +16,9 @@ from typing import Generic, Protocol, TypeVar
 from memvit.types import MemvitError
 from memvit.video.sources.source import ReadCounts, SourceInfo
 
+CLOSE_SECONDS = 1.0
+"""`ReaderGroup.close` waits at most so long for the threads of all readers."""
+
 
 @dataclass(frozen=True)
 class StreamOpened:
@@ -71,6 +74,11 @@ class StreamReader(Generic[Event]):
             self._stopping = True
             self.changed.notify_all()
 
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread of a stopped reader; whether it has ended."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
     def take(self) -> Event | StreamFailed | None:
         """The next event, if one is ready. The caller holds `changed`."""
         if not self._ready:
@@ -109,7 +117,7 @@ class StreamReader(Generic[Event]):
 
 
 class Reader(Protocol[EventOut]):
-    """What a group needs of a reader. All methods but `start` and `stop` are called with the condition held."""
+    """What a group needs of a reader. `take` and `poll` are called with the condition held."""
 
     stream_id: str
     finished: bool
@@ -119,7 +127,10 @@ class Reader(Protocol[EventOut]):
         """Begin to read; `changed` is notified of every event."""
 
     def stop(self) -> None:
-        """Stop reading."""
+        """Stop reading, without waiting."""
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until a stopped reader runs no more; whether it has come to that."""
 
     def take(self) -> EventOut | StreamFailed | None:
         """The next event, if one is ready."""
@@ -138,6 +149,7 @@ class ReaderGroup(Generic[Event]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._readers: dict[str, Reader[Event]] = {}
+        self._stopped: list[Reader[Event]] = []
         self._served_at: dict[str, float] = {}
         self._is_woken = False
 
@@ -157,6 +169,7 @@ class ReaderGroup(Generic[Event]):
             self._served_at.pop(stream_id, None)
         if reader is not None:
             reader.stop()
+            self._stopped = [stopped for stopped in (*self._stopped, reader) if not stopped.join(0.0)]
 
     def wake(self) -> None:
         """Let the present or next call of `ready` return at once, even if no event is ready."""
@@ -195,6 +208,13 @@ class ReaderGroup(Generic[Event]):
         return events
 
     def close(self) -> None:
-        """Stop all readers."""
+        """Stop all readers, and wait a while for their threads.
+
+        A thread that still computes when Python ends makes the whole process abort. One that waits in FFmpeg does not.
+        """
         for stream_id in list(self._readers):
             self.remove(stream_id)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for reader in self._stopped:
+            reader.join(max(0.0, deadline - time.monotonic()))
+        self._stopped.clear()

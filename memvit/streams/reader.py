@@ -72,6 +72,7 @@ class LiveReader:
         self.changed = threading.Condition()
         self._sampler_lock = threading.Lock()
         self._connection: _Connection | None = None
+        self._thread: threading.Thread | None = None
         self._hung: list[threading.Thread] = []
         self._failed_attempts = 0
         self.retry_at = self._heard_at = clock()
@@ -109,6 +110,12 @@ class LiveReader:
             self.state = "stopped"
             self._connection = None
             self.changed.notify_all()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread of a stopped reader, unless it has hung before; whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        return self._thread is None or not self._thread.is_alive()
 
     def fail(self, reason: str) -> None:
         """Stop reading because of an error outside the source, such as one of the model."""
@@ -184,12 +191,13 @@ class LiveReader:
         connection.thread = threading.Thread(
             target=self._read, args=(connection,), name=f"read {self.stream_id}", daemon=True
         )
-        self._connection = connection
+        self._connection, self._thread = connection, connection.thread
         connection.thread.start()
 
     def _abandon(self, connection: _Connection, silent_seconds: float) -> None:
         self.stats.abandoned_readers += 1
         self._hung.append(connection.thread)
+        self._thread = None
         self._lose(f"{self.stream_id}: the reader has hung for {silent_seconds:.0f} s and was left behind", "timeout")
 
     def _lose(self, reason: str, kind: str) -> None:

@@ -192,9 +192,10 @@ class Watcher:
             yield from self.step()
 
     def close(self) -> None:
-        """Stop all streams."""
+        """Stop all streams, and wait a while for their threads."""
         for stream_id in list(self._readers):
             self.remove(stream_id)
+        self._group.close()
 
     def _affordable(self, clip: Clip) -> Clip:
         """The clip with as many track frames as there is time for; all of them where its source waits."""

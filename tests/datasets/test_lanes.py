@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -103,3 +105,22 @@ def test_an_error_in_a_lane_is_raised_in_its_consumer(footage: Footage) -> None:
     lanes = assign_lanes([video("a", [1, 2]), video("nowhere", [1])], 2, seed=None)
     with pytest.raises(MemvitError, match="there is no video nowhere"):
         list(iterate_lanes([read_lane(lane, footage, sampler, 1.0, SPAN) for lane in lanes]))
+
+
+def test_the_end_of_an_iteration_waits_for_its_threads() -> None:
+    """A thread that is left to compute makes the process abort when Python ends."""
+    released, reached = threading.Event(), threading.Event()
+
+    def steps() -> Iterator[LaneStep]:
+        yield step
+        reached.set()
+        released.wait(30)
+        yield step
+
+    step = LaneStep("a", VIDEOS[0].keyframes[0], clip=None)  # type: ignore[arg-type]
+    rows = iterate_lanes([steps()])
+    assert next(rows) == [step] and reached.wait(10)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "lane 0"]
+    threading.Timer(0.1, released.set).start()
+    rows.close()  # type: ignore[attr-defined]
+    assert not thread.is_alive()

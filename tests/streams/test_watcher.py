@@ -28,7 +28,7 @@ from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
 from memvit.video.sources.source import Source
 from tests.processes import wait_for
-from tests.streams.fakes import Clock, Script, Video
+from tests.streams.fakes import Clock, Hang, Script, Video
 
 PREPROCESSING = MODELS["memvit_tiny_8x4"].preprocessing
 
@@ -330,6 +330,33 @@ def test_ended_streams_leave_no_state_behind() -> None:
         assert sum(isinstance(item, ClipResult) for item in made.events()) >= 15
     assert not made.streams and not made._group._served_at and not made._group._readers
     assert len(group) == 0
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_close_waits_for_the_readers(is_removed: bool) -> None:
+    """A thread that is left to compute makes the process abort when Python ends."""
+    hang = Hang()
+    made = Watcher(Stub())  # type: ignore[arg-type]
+    stream_id = f"closed {is_removed}"
+    made.add(stream_id, "", connect=Script(Clock(), [hang, Video(2)], is_live=False))
+    assert hang.reached.wait(10)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == f"read {stream_id}"]
+    if is_removed:
+        made.remove(stream_id)
+    threading.Timer(0.1, hang.released.set).start()
+    made.close()
+    assert hang.released.is_set() and not thread.is_alive()
+
+
+def test_close_waits_a_short_time_for_a_reader_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memvit.streams.group.CLOSE_SECONDS", 0.1)
+    hang = Hang()
+    made = Watcher(Stub())  # type: ignore[arg-type]
+    made.add("slow", "", connect=Script(Clock(), [hang], is_live=False))
+    assert hang.reached.wait(10)
+    made.close()
+    assert not hang.released.is_set()
+    hang.released.set()
 
 
 def test_failure_of_one_frame_size_does_not_affect_other_sizes(tiny: nn.Module) -> None:
