@@ -155,7 +155,7 @@ def _add_streams(app: FastAPI, service: Service, renderer: Renderer) -> None:
     @app.get("/api/info", responses=error_responses())
     def get_info() -> ServerInfo:
         """The model, and settings of the server."""
-        return service.options.info
+        return service.options.info.model_copy(update={"recording": service.told.recording_status})
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
@@ -183,9 +183,9 @@ def _add_events(app: FastAPI, service: Service) -> None:
         "/api/events", responses=error_responses(503, stream_of="text/event-stream"), response_class=StreamingResponse
     )
     async def all_events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
-        """Server-sent events of all streams: `result`, `event` (of a rule), `opened`, `stalled`, `lost`, `session`,
-        `ended`, `failed`, `removed`; the data is JSON with the id of the `stream`. `Last-Event-ID` continues after a
-        broken connection.
+        """Server-sent events of all streams: `result`, `event` (of a rule), `recording` (of an event with this `id`,
+        once it is ready), `opened`, `stalled`, `lost`, `session`, `ended`, `failed`, `removed`; the data is JSON with
+        the id of the `stream`. `Last-Event-ID` continues after a broken connection.
         """
         return await server_sent(None, last_event_id)
 

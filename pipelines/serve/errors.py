@@ -23,3 +23,8 @@ class StateNotSaved(MemvitError):
 
 class StreamExists(MemvitError):
     """Another stream has this id."""
+
+
+def nothing_to_reload() -> str:
+    """Of a server without a file of rules and without a configuration."""
+    raise MemvitError("the server was started without --config and --rules, so there is nothing to read again")

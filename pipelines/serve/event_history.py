@@ -14,8 +14,7 @@ from typing import Any
 
 from memvit.events.event import Event
 from memvit.types import MemvitError
-
-from .database import as_os_error
+from pipelines.database import as_os_error
 
 MAX_EVENTS_IN_MEMORY = 10_000
 """Without a folder, so many of the newest events are kept."""

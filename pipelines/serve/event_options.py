@@ -8,6 +8,7 @@ from pathlib import Path
 from memvit.events.rules import Rules
 from memvit.events.rules_file import load_rules
 from memvit.types import MemvitError
+from pipelines.record.options import RecordOptions
 
 from .server_config import ServerConfig, SinkConfig
 
@@ -24,6 +25,8 @@ class EventOptions:
     sinks: tuple[SinkConfig, ...] = ()
     outbox: Path | None = None
     """File in which events wait for the sinks; there must be one if there are sinks."""
+    record: RecordOptions | None = None
+    """How events are recorded; None records nothing."""
 
 
 NO_EVENTS = EventOptions()

@@ -13,13 +13,14 @@ from memvit.streams.watcher import StreamEvent
 from memvit.types import MemvitError
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from pipelines.record.recording import Recording, RecordingStopped
 
 from .addresses import AddressRules
 from .resume import ResumeState
 from .worker_events import EventSettings
 
-WorkerEvent: TypeAlias = StreamEvent | Event
-"""What a worker reports: what happened to a stream, its results, and the events of the rules."""
+WorkerEvent: TypeAlias = StreamEvent | Event | Recording | RecordingStopped
+"""What a worker reports: what happened to a stream, its results, the events of the rules, and their recordings."""
 OnEvents: TypeAlias = Callable[[Sequence[WorkerEvent]], None]
 HUNG_SECONDS = 120.0
 """An engine that has not finished a step for so long is taken for hung: on a CPU a batch may be slow."""

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query
-from fastapi.responses import Response
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from memvit.results.wall_clock import unix_of
 from memvit.types import MemvitError
+from pipelines.record.store import EVENT_ID, SUFFIXES, Kind
 
 from .event_history import EventQuery
 from .handle import EngineDown
@@ -31,8 +33,8 @@ Text = Annotated[str | None, Query(max_length=200)]
 TimeOfDay = Annotated[
     str | None, Query(max_length=40, description="ISO 8601, in UTC unless it names a zone: 2026-05-01T12:00:00")
 ]
-
-
+EventId = Annotated[str, PathParameter(pattern=f"^{EVENT_ID.pattern}$")]
+MEDIA_TYPES: dict[Kind, str] = {"video": "video/mp4", "picture": "image/jpeg"}
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 401, 403, 413, 421)}
 
 
@@ -57,7 +59,12 @@ class Reloaded(BaseModel):
 class HistoryPage(BaseModel):
     """Events, newest first."""
 
-    events: list[dict[str, Any]]
+    events: Annotated[
+        list[dict[str, Any]],
+        Field(
+            description="`recording` of an event tells whether its `video` and `picture` are there; null for none.",
+        ),
+    ]
     cursor: Annotated[str | None, Field(description="Ask with it for the events that follow; null after the last.")]
 
 
@@ -85,7 +92,9 @@ def add_history(app: FastAPI, service: Service) -> None:
         if format == "csv":
             headers = {"Content-Disposition": "attachment; filename=events.csv"}
             return Response(_csv_text(events), media_type="text/csv; charset=utf-8", headers=headers)
-        return HistoryPage(events=events, cursor=following)
+        return HistoryPage(events=service.told.with_recordings(events), cursor=following)
+
+    _add_recordings(app, service)
 
     @app.post("/api/reload", responses=ERRORS)
     def reload() -> Reloaded:
@@ -111,6 +120,42 @@ def add_history(app: FastAPI, service: Service) -> None:
         """Send messages that were given up once more."""
         deliveries = service.told.deliveries
         return SentAgain(messages=deliveries.outbox.send_again(number) if deliveries is not None else 0)
+
+
+def _add_recordings(app: FastAPI, service: Service) -> None:
+    def file_response(event_id: str, kind: Kind) -> FileResponse:
+        path = service.told.recording_file(event_id, kind)
+        if path is None:
+            raise HTTPException(404, f"there is no {kind} of this event: it is not ready, or was deleted to make room")
+        # It may be replaced by a newer one of the same event, so a browser asks whether it has changed.
+        headers = {"Cache-Control": "private, no-cache"}
+        name = f"{event_id}{SUFFIXES[kind]}"
+        return FileResponse(
+            path, media_type=MEDIA_TYPES[kind], headers=headers, filename=name, content_disposition_type="inline"
+        )
+
+    @app.get(
+        "/api/history/{event_id}/video",
+        responses=_file_responses("video"),
+        response_class=FileResponse,
+    )
+    def get_video(event_id: EventId) -> FileResponse:
+        """The video of an event, as it was recorded; a part of it where the request has a `Range`."""
+        return file_response(event_id, "video")
+
+    @app.get(
+        "/api/history/{event_id}/picture",
+        responses=_file_responses("picture"),
+        response_class=FileResponse,
+    )
+    def get_picture(event_id: EventId) -> FileResponse:
+        """The best moment of an event, with the person's box."""
+        return file_response(event_id, "picture")
+
+
+def _file_responses(kind: Kind) -> dict[int | str, dict[str, Any]]:
+    content: dict[str, Any] = {"content": {MEDIA_TYPES[kind]: {}}}
+    return ERRORS | {404: {"model": Problem}, 200: content, 206: content, 416: {"description": "no such range"}}
 
 
 def _unix(text: str | None) -> float | None:

@@ -22,6 +22,7 @@ from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult
 from memvit.types import Clip, PreviewFrame
+from pipelines.record.recording import Recording, RecordingStopped
 
 from .handle import WorkerEvent
 
@@ -44,7 +45,8 @@ class PublishedEvent:
     number: int
     stream_id: str
     kind: str
-    """`result`, `event` of a rule, or what happened: opened, stalled, lost, session, ended, failed, removed."""
+    """`result`, `event` of a rule, its `recording` once it is ready, or what happened: opened, stalled, lost, session,
+    ended, failed, removed."""
     data: str
     """JSON."""
 
@@ -109,7 +111,12 @@ class EventHub:
 
     def publish(self, event: WorkerEvent) -> None:
         """Send an event of a stream to its subscribers."""
+        if isinstance(event, RecordingStopped):
+            return
         with self._lock:
+            if isinstance(event, Recording):
+                self._send(event.stream_id, "recording", {"id": event.event_id, "recording": event.to_record()})
+                return
             history = self._histories.setdefault(event.stream_id, StreamHistory())
             if isinstance(event, ClipResult):
                 self._send(event.stream_id, "result", self._record(history, event))

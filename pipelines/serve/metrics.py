@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 from memvit.events.event import Event
 from memvit.results.result import Latency
 from memvit.streams.events import ReaderStatus
+from pipelines.record.recording import Recording
+from pipelines.record.store import RecordingStore
 
 BUCKETS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _STATS = {
@@ -55,6 +57,9 @@ class Metrics:
             ["sink", "outcome"],
             registry=self._registry,
         )
+        self._recordings = Counter(
+            "memvit_recordings", "Recordings of events that were made", ["kind"], registry=self._registry
+        )
         self._batch = Histogram(
             "memvit_batch_clips", "Clips answered at once", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self._registry
         )
@@ -76,6 +81,15 @@ class Metrics:
     def delivered(self, sink: str, outcome: str) -> None:
         """Count an attempt to send an event."""
         self._deliveries.labels(sink, outcome).inc()
+
+    def recorded(self, recording: Recording) -> None:
+        """Count a recording that is ready."""
+        self._recordings.labels("video").inc(recording.video_bytes > 0)
+        self._recordings.labels("picture").inc(recording.picture_bytes > 0)
+
+    def watch_recordings(self, store: RecordingStore) -> None:
+        """Show what the folder of recordings holds, and whether anything can be recorded."""
+        self._registry.register(_Recordings(store))
 
     def watch_outbox(self, counts: Callable[[], dict[tuple[str, str], int]]) -> None:
         """Show how many messages wait, and how many are dead letters."""
@@ -123,3 +137,19 @@ class _Outbox(Collector):
         except OSError:  # the disk fails: the other metrics tell
             return
         yield family
+
+
+class _Recordings(Collector):
+    def __init__(self, store: RecordingStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """What is kept, and whether anything can be recorded."""
+        is_recording = float(self._store.stopped_reason is None)
+        yield GaugeMetricFamily("memvit_recording_up", "Whether events can be recorded", value=is_recording)
+        try:
+            count, size = self._store.usage()
+        except OSError:  # the disk fails: the other metrics tell
+            return
+        yield GaugeMetricFamily("memvit_recordings_kept", "Events with a recording", value=count)
+        yield GaugeMetricFamily("memvit_recordings_bytes", "Room that recordings take", value=size)

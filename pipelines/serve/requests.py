@@ -97,6 +97,13 @@ class StreamList(BaseModel):
     streams: list[StreamStatus]
 
 
+class RecordingStatus(BaseModel):
+    """Whether events are recorded at present."""
+
+    is_recording: bool
+    reason: Annotated[str | None, Field(description="Why not.")]
+
+
 class ServerInfo(BaseModel):
     """What is being served."""
 
@@ -110,6 +117,7 @@ class ServerInfo(BaseModel):
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
     rules: Annotated[list[str], Field(description="Names of the rules of events.")] = []
     min_score: Annotated[float, Field(description="Actions with a lower score are not shown.")] = 0.3
+    recording: Annotated[RecordingStatus | None, Field(description="Null where events are not recorded.")] = None
 
 
 class Problem(BaseModel):

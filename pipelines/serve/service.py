@@ -19,9 +19,10 @@ from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
+from pipelines.record.recording import Recording
 
 from .addresses import AddressRules
-from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
+from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream, nothing_to_reload
 from .event_options import NO_EVENTS, EventOptions
 from .handle import WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
 from .hub import EventHub
@@ -67,11 +68,6 @@ class Entry:
     worker: WorkerHandle
     preview_viewers: int = 0
     """How many clients read its pictures."""
-
-
-def nothing_to_reload() -> str:
-    """Of a server without a file of rules and without a configuration."""
-    raise MemvitError("the server was started without --config and --rules, so there is nothing to read again")
 
 
 class Service:
@@ -268,10 +264,12 @@ class Service:
             raise UnknownStream(f"there is no stream {stream_id}") from None
 
     def _publish(self, events: Sequence[WorkerEvent]) -> None:
-        """Called by the thread of a worker."""
+        """Called by the threads of a worker."""
+        self.told.add_recordings(events)
         self.told.add([event for event in events if isinstance(event, Event) and event.stream_id in self._entries])
         for event in events:
-            if event.stream_id in self._entries:  # otherwise the stream was removed meanwhile
+            # Otherwise the stream was removed meanwhile; its last recording may be ready some time later.
+            if event.stream_id in self._entries or isinstance(event, Recording):
                 self.hub.publish(event)
                 log_event(event)
                 if isinstance(event, SessionBegan | StreamEnded | StreamFailed):

@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.result import Result
+from pipelines.record.recording import Recording, RecordingStopped
+from pipelines.record.store import Kind, RecordingStore
 
 from .event_history import EventHistory
 from .event_options import EventOptions
+from .handle import WorkerEvent
 from .metrics import Metrics
+from .requests import RecordingStatus
 from .result_log import ResultLog
 from .sinks.deliveries import Deliveries
 
@@ -28,8 +34,12 @@ class ToldEvents:
         """MemvitError if the history or the outbox cannot be used."""
         self.history = EventHistory(options.history, options.history_days)
         self._results = ResultLog(options.history, labels, options.history_days) if options.history else None
+        record = options.record
+        self.recordings = RecordingStore(record.folder, record.days, record.gigabytes) if record is not None else None
         self.deliveries: Deliveries | None = None
         self._metrics = metrics
+        if self.recordings is not None:
+            metrics.watch_recordings(self.recordings)
         if options.sinks:
             self._open_deliveries(options)
         self._failing: set[str] = set()
@@ -62,6 +72,36 @@ class ToldEvents:
             self.deliveries.add(events)
         self._keep("events", partial(self.history.add, events))
 
+    def with_recordings(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Events as clients get them, each with its `recording`, which is None where there is none."""
+        found = self.recordings.find([event["id"] for event in events]) if self.recordings is not None else {}
+        return [
+            event | {"recording": found[event["id"]].to_record() if event["id"] in found else None} for event in events
+        ]
+
+    def recording_file(self, event_id: str, kind: Kind) -> Path | None:
+        """The file of an event's recording, if there is one."""
+        return self.recordings.file(event_id, kind) if self.recordings is not None else None
+
+    @property
+    def recording_status(self) -> RecordingStatus | None:
+        """Whether events are recorded at present; None where they are not to be."""
+        if self.recordings is None:
+            return None
+        reason = self.recordings.stopped_reason
+        return RecordingStatus(is_recording=reason is None, reason=reason)
+
+    def add_recordings(self, events: Sequence[WorkerEvent]) -> None:
+        """Keep what these events say of recordings: one is ready, or nothing can be recorded at present."""
+        if self.recordings is None:
+            return
+        for event in events:
+            if isinstance(event, RecordingStopped):
+                self.recordings.stopped_reason = event.reason
+            elif isinstance(event, Recording):
+                self._keep("recordings", partial(self.recordings.add, event))
+                self._metrics.recorded(event)
+
     def add_results(self, results: Sequence[Result]) -> None:
         """Count the results of a batch, and keep them where there is a folder. A disk that takes no more stops nothing
         else.
@@ -86,5 +126,7 @@ class ToldEvents:
         if self.deliveries is not None:
             self.deliveries.close()
         self.history.close()
+        if self.recordings is not None:
+            self.recordings.close()
         if self._results is not None:
             self._results.close()

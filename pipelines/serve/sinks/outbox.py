@@ -15,7 +15,7 @@ from pathlib import Path
 
 from memvit.events.event import Event
 from memvit.types import MemvitError
-from pipelines.serve.database import as_os_error
+from pipelines.database import as_os_error
 
 from .sink import Message, SinkFilter, key_of
 

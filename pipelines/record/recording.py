@@ -1,0 +1,40 @@
+"""What is known of the recording of an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A video, a picture, or both."""
+
+    event_id: str
+    stream_id: str
+    at_unix: float
+    """When the event began; where the time of day is not known, when it was recorded."""
+    video_bytes: int
+    """Size of the video; 0 without one."""
+    picture_bytes: int
+    before_seconds: float
+    """Seconds from the beginning of the video to the start of the event."""
+    seconds: float
+    """Length of the video."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The object that clients get."""
+        return {
+            "video": self.video_bytes > 0,
+            "picture": self.picture_bytes > 0,
+            "before_seconds": round(self.before_seconds, 3),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True)
+class RecordingStopped:
+    """Nothing can be recorded at present; a `Recording` that follows says that it goes on."""
+
+    stream_id: str
+    reason: str
