@@ -31,9 +31,11 @@ ROOMS: dict[str, set[str]] = {
     "tracking": {"types", "video"},
     "results": {"types", "os_errors", "json_text", "labels", "video", "boxes"},
     "events": {"types", "os_errors", "labels", "boxes", "results"},
-    "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results"},
+    # A head is a small file with a header as that of weights.
+    "teaching": {"types", "os_errors", "models"},
+    "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results", "teaching"},
     "streams": {"types", "runtime", "video", "boxes", "results", "engine"},
-    "store": {"types", "os_errors", "video", "tracking", "results", "engine", "__version__"},
+    "store": {"types", "os_errors", "labels", "video", "tracking", "results", "engine", "teaching", "__version__"},
     "datasets": {"types", "labels", "models", "video"},
     "evaluation": {
         "types",
@@ -193,7 +195,9 @@ def test_torch_is_imported_by_those_who_compute(module: str, loaded: dict[tuple[
     assert "torch" not in loaded["without torch", module]
 
 
-@pytest.mark.parametrize("module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store", "memvit.detection"])
+@pytest.mark.parametrize(
+    "module", ["memvit", "memvit.models", "memvit.boxes", "memvit.store", "memvit.detection", "memvit.teaching"]
+)
 def test_exports_exist(module: str) -> None:
     found = importlib.import_module(module)
     assert len(found.__all__) == len(set(found.__all__)) > 0

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from memvit.boxes.pixels import boxes_in_pixels
 from memvit.engine.centres import centres_after, read_centres
+from memvit.engine.heads import scores_with_heads
 from memvit.engine.snapshot import StreamSnapshot
 from memvit.models import Memory, MemoryConfig, MemoryView, MeMViT, ModelOutput, MViT, Preprocessing
 from memvit.models.box_rows import memory_numbers
@@ -25,6 +26,7 @@ from memvit.results.result import Result
 from memvit.runtime import Precision, for_device
 from memvit.runtime.memory_pool import StreamPool
 from memvit.runtime.pools import memory_pool
+from memvit.teaching.head import Head
 from memvit.types import Clip, MemvitError, PersonBoxes
 
 FrameSize: TypeAlias = tuple[int, int]
@@ -73,10 +75,12 @@ class Engine:
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
         remember: bool = True,
+        heads: Sequence[Head] = (),
     ) -> None:
-        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. ValueError if the
-        device does not have the precision.
+        """`precision`: what is computed in; `int8` (linear layers in 8-bit products) is for CPUs. Each of `heads` adds
+        a column to the scores. ValueError if the device does not have the precision.
         """
+        self.heads = tuple(heads)
         self.runner = for_device(model, device, precision, preprocessing=preprocessing)
         self.device, self.precision, self.dtype = self.runner.device, precision, self.runner.dtype
         self.model = self.runner.network
@@ -240,7 +244,7 @@ class Engine:
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             boxes=boxes if self.wants_boxes else None,
-            scores=output.scores,
+            scores=scores_with_heads(output.scores, output.features, output.box_features, self.heads),
             features=output.features,
             box_features=output.box_features,
             memory_clips=_clips_held(plan, clip.index),

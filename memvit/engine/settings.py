@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from memvit.boxes import BoxSource, open_boxes
 from memvit.boxes.ava_csv import AvaBoxes
 from memvit.engine.engine import Engine
+from memvit.engine.heads import labels_with_heads
 from memvit.labels import Labels, check_labels, labels_for, read_labels
 from memvit.models import (
     CheckpointError,
@@ -22,9 +23,11 @@ from memvit.models import (
     load_safetensors,
     model_entry,
     read_metadata,
+    state_digest,
 )
 from memvit.runtime import Precision
 from memvit.runtime.cpu.onednn import can_pack
+from memvit.teaching.head import HeadError, ModelIdentity, load_head
 from memvit.types import MemvitError
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -143,6 +146,8 @@ class ModelSettings:
     boxes: str | None = None
     boxes_weights: Path | None = None
     boxes_threshold: float | None = None
+    heads: tuple[Path, ...] = ()
+    """Files of taught actions, which are added to those of the model."""
 
     def check_boxes(self, videos: Sequence[str]) -> None:
         """Check a CSV file of boxes before a model is loaded. MemvitError if it has no boxes of these videos."""
@@ -162,8 +167,32 @@ class ModelSettings:
             precision=self.precision,
             remember=self.remember,
         )
+        if self.heads:
+            names = add_heads(engine, names, self.heads, model_name(self.model, self.checkpoint))
         people = open_people(engine, self.boxes, weights=self.boxes_weights, score_threshold=self.boxes_threshold)
         return engine, names, people
+
+
+def add_heads(engine: Engine, names: Labels, paths: Sequence[Path], model: str) -> Labels:
+    """Let an engine answer for taught actions, too; returns the names of all actions. `model` is the engine's name.
+
+    HeadError if a file is no head, was taught with another model, or has the name of another action.
+    """
+    heads = [load_head(path) for path in paths]
+    network = engine.model
+    identity = ModelIdentity.of(
+        model,
+        state_digest(network.state_dict()),
+        network.config.plain(),
+        asdict(engine.preprocessing),
+        remember=engine.plan is not None,
+    )
+    for head, path in zip(heads, paths, strict=True):
+        head.check_model(identity, path)
+        if head.reads == "people" and not engine.wants_boxes:
+            raise HeadError(f"{path}: this head reads people, and the model classifies whole clips")
+    engine.heads = tuple(heads)
+    return labels_with_heads(names, heads, paths)
 
 
 def _trained(name: str, entry: ModelEntry, checkpoint: Path | None, *, random_weights: bool) -> MeMViT | MViT:

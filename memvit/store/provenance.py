@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from memvit.store.errors import StoreError
+from memvit.teaching.head import ModelIdentity
 
 LAYOUT = 2
 """Version of the layout of an archive: since 2, people have numbers."""
@@ -78,6 +79,12 @@ def provenance_from(content: Mapping[str, Any]) -> Provenance:
         if not isinstance(value, kinds.get(name, str | bool)):
             raise TypeError(f"{name} is {value!r}")
     return Provenance(**{**values, "classes": tuple(map(str, values["classes"]))})
+
+
+def identity_of(provenance: Provenance) -> ModelIdentity:
+    """Return the model whose features an archive holds, as the file of a head names it."""
+    config, sampling = provenance.config, provenance.sampling
+    return ModelIdentity.of(provenance.model, provenance.weights_sha256, config, sampling, remember=provenance.remember)
 
 
 def layout_of(shown: str, content: Mapping[str, Any]) -> int:

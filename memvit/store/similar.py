@@ -17,6 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from memvit.store.errors import StoreError
+from memvit.store.named import named_videos
 from memvit.store.videos import hop_of, read_videos
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def example_of(archive: Archive, what: str, *, people: bool = False, person: int
     video is not done or has no clip there, or if it is not clear who of several people is meant.
     """
     name, seconds = split_moment(what)
-    state = _named(archive, name)
+    state = named_videos(archive, [name]).get(name)
     if state is None:
         return None
     if state.state != "done":
@@ -230,14 +231,3 @@ def choose_person(persons: list[int], wanted: int | None, where: str) -> int:
         return persons.index(wanted)
     there = ", ".join(str(number) for number in sorted(persons) if number >= 0) or "people without numbers"
     raise StoreError(f"{where}: there are {there}; name one of them with --person")
-
-
-def _named(archive: Archive, name: str) -> VideoState | None:
-    state = archive.video(name)
-    if state is not None:
-        return state
-    found = [state for state in archive.videos() if name in (state.location, state.location.rpartition("/")[2])]
-    if len(found) > 1:
-        ids = ", ".join(state.id for state in found[:3])
-        raise StoreError(f"{name}: several videos of the archive have this name ({ids}); use the id of one")
-    return found[0] if found else None
