@@ -66,18 +66,18 @@ class RulesReader(YamlNodes):
         return self.rules(top)
 
     def rules(self, top: dict[str, Any]) -> Rules:
-        """The keys `rules` and `zones` of a mapping that has the first of them."""
+        """The keys `rules` and `zones` of a mapping that has one of them, or both."""
         zones: dict[str, Zone] = {}
         if "zones" in top:
             for name, node in self.mapping(top["zones"], None, "zones").items():
                 zones[name] = self._zone(name, node)
         found: dict[str, Rule] = {}
-        for node in self.sequence(top["rules"], "rules"):
+        for node in self.sequence(top["rules"], "rules") if "rules" in top else ():
             rule = self._rule(node, zones)
             if rule.name in found:
                 self.fail(node, f"there are two rules with the name {rule.name}; give each its own")
             found[rule.name] = rule
-        if not found:
+        if "rules" in top and not found:
             self.fail(top["rules"], "there are no rules in the list")
         return Rules(tuple(found.values()), tuple(zones.values()))
 

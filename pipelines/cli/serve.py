@@ -136,6 +136,7 @@ def serve_command(
             from pipelines.serve.run import make_service, serve
             from pipelines.serve.server_config import ServerConfig, load_config
             from pipelines.serve.sources import DEFAULT_SCHEMES, SourceRules
+            from pipelines.serve.zones import zone_file
             from pipelines.web.listening import check_address
         except ImportError as error:
             raise MemvitError(f"serving needs {error.name}: pip install 'memvit[serve]'") from error
@@ -170,5 +171,6 @@ def serve_command(
         )
         if config is not None or rules is not None:
             service.reload = Reloader(service, configuration.streams, read)
+            service.zone_file = zone_file(rules, config, service.reload)
         service.add_initial_streams(sources or (), realtime=realtime, configured=configuration.streams)
         serve(service, host, port, token, console)

@@ -5,41 +5,48 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import FastAPI, Header, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 import memvit
+from memvit.events.zone_text import ZoneInUse
+from memvit.types import MemvitError
 from pipelines.web.auth import AuthMiddleware
 from pipelines.web.headers import SecurityHeaders
-from pipelines.web.pages import page_file
 
-from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream
+from .errors import (
+    StateNotSaved,
+    StreamExists,
+    TooBusy,
+    TooManyStreams,
+    UnknownStream,
+    UnknownZone,
+    ZonesNotSaved,
+)
 from .handle import EngineDown
 from .history_api import add_history
 from .hub import PublishedEvent, Subscriber
 from .ids import ID_PATTERN
+from .pages import add_pages
 from .renderer import BOUNDARY, Renderer
 from .requests import Problem, ServerInfo, StreamList, StreamRequest, StreamStatus
 from .service import Service
 from .sources import SourceRefused
+from .zones_api import add_zones
 
-PAGE = Path(__file__).parent / "page"
-DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
-"""Files of Swagger UI (Apache-2.0) in the package fastapi-offline, so that /docs loads nothing from other servers."""
 KEEP_ALIVE_SECONDS = 15.0
 MAX_VIEWERS = 64
 """Bound of the clients that read events at a time, and of those that read pictures."""
 VIEWERS_FULL = f"at most {MAX_VIEWERS} clients may read this at a time; try again when one has left"
 NOT_READY = "the server is not ready: it is starting or stopping, or it cannot save streams; see its log"
-STATUS_OF = {
+STATUS_OF: dict[type[MemvitError], int] = {
+    MemvitError: 400,
     UnknownStream: 404,
     StreamExists: 409,
     SourceRefused: 403,
@@ -47,6 +54,9 @@ STATUS_OF = {
     TooBusy: 503,
     EngineDown: 503,
     StateNotSaved: 503,
+    UnknownZone: 404,
+    ZoneInUse: 409,
+    ZonesNotSaved: 409,
 }
 StreamIdPath = Annotated[str, PathParameter(pattern=ID_PATTERN)]
 
@@ -93,7 +103,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
         version=memvit.__version__,
         summary="What people do in live streams, from a model that remembers.",
         lifespan=lifespan,
-        docs_url=None,  # served from files of packages, see `_add_pages`
+        docs_url=None,  # served from files of packages, see `add_pages`
         redoc_url=None,
     )
     for error, code in STATUS_OF.items():
@@ -105,8 +115,9 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     _add_events(app, service)
     _add_pictures(app, service, renderer)
     add_history(app, service)
+    add_zones(app, service)
     _add_health(app, service)
-    _add_pages(app)
+    add_pages(app)
     return app
 
 
@@ -299,23 +310,3 @@ def _add_health(app: FastAPI, service: Service) -> None:
         if not service.is_ready:
             raise HTTPException(503, NOT_READY)
         return {"status": "ready"}
-
-
-def _add_pages(app: FastAPI) -> None:
-    @app.get("/", include_in_schema=False)
-    def get_page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-
-    @app.get("/page/{name}", include_in_schema=False)
-    def get_page_file(name: str) -> Response:
-        return page_file(PAGE, name)
-
-    @app.get("/docs", include_in_schema=False)
-    def get_docs() -> FileResponse:
-        return FileResponse(PAGE / "docs.html", headers={"Cache-Control": "no-cache"})
-
-    @app.get("/docs/{name}", include_in_schema=False)
-    def get_docs_file(name: str) -> FileResponse:
-        if name not in DOCS_FILES:
-            raise HTTPException(404, "there is no such file")
-        return FileResponse(Path(str(files("fastapi_offline"))) / "static" / name)

@@ -25,6 +25,14 @@ class StreamExists(MemvitError):
     """Another stream has this id."""
 
 
+class UnknownZone(MemvitError):
+    """There is no such zone."""
+
+
+class ZonesNotSaved(MemvitError):
+    """The file of the zones is not there, or cannot be written."""
+
+
 def nothing_to_reload() -> str:
     """Of a server without a file of rules and without a configuration."""
     raise MemvitError("the server was started without --config and --rules, so there is nothing to read again")

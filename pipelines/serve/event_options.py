@@ -37,7 +37,7 @@ def event_options(
 ) -> EventOptions:
     """What the configuration says, and what the command line says instead. MemvitError if they do not fit together."""
     if rules is not None and config.rules is not None:
-        raise MemvitError(f"{rules}: there are rules in the configuration, too; name only one of the two")
+        raise MemvitError(f"{rules}: there are rules or zones in the configuration, too; keep them in one of the two")
     history = history or config.history
     folder = history or state
     if config.sinks and folder is None:

@@ -14,11 +14,9 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from memvit.results.wall_clock import unix_of
-from memvit.types import MemvitError
 from pipelines.record.store import EVENT_ID, SUFFIXES, Kind
 
 from .event_history import EventQuery
-from .handle import EngineDown
 from .ids import ID_PATTERN
 from .requests import Problem
 from .service import Service
@@ -99,12 +97,7 @@ def add_history(app: FastAPI, service: Service) -> None:
     @app.post("/api/reload", responses=ERRORS)
     def reload() -> Reloaded:
         """Read the server's configuration and rules again, and take them over. Streams that stay keep their memory."""
-        try:
-            return Reloaded(detail=service.reload())
-        except EngineDown:
-            raise
-        except MemvitError as error:
-            raise HTTPException(400, str(error)) from error
+        return Reloaded(detail=service.reload())
 
     @app.get("/api/dead-letters", responses=ERRORS)
     def get_dead_letters() -> DeadLetters:

@@ -75,7 +75,12 @@ class ServerConfig:
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
     """Read a file. MemvitError with the line if something in it is wrong, or a variable that it names is not set."""
-    return _ConfigReader(str(path), environment).config(read_rules_text(path, "the configuration"))
+    return parse_config(read_rules_text(path, "the configuration"), str(path), environment)
+
+
+def parse_config(text: str, where: str, environment: Mapping[str, str] = os.environ) -> ServerConfig:
+    """The configuration from the text of a file; `where` names it in errors."""
+    return _ConfigReader(where, environment).config(text)
 
 
 class _ConfigReader(RulesReader):
@@ -94,7 +99,7 @@ class _ConfigReader(RulesReader):
         history = self.mapping(top["history"], ("folder", "days"), "history") if "history" in top else {}
         return ServerConfig(
             tuple(self._stream(node) for node in self.values(top.get("streams"))),
-            self.rules(top) if "rules" in top else None,
+            self.rules(top) if top.keys() & {"rules", "zones"} else None,
             self._sinks(top),
             Path(self.text(history["folder"], "folder")) if "folder" in history else None,
             self.number(history["days"], "days", 0, math.inf) if "days" in history else None,

@@ -37,6 +37,7 @@ from .state import SavedStream, StateFolder
 from .stream_log import log_event
 from .told_events import ToldEvents
 from .worker_events import EventSettings
+from .zones import ZoneFile, zone_file
 
 log = logging.getLogger("memvit.serve")
 MAX_PENDING_CHANGES = 16
@@ -92,6 +93,7 @@ class Service:
         self.reload: Callable[[], str] = nothing_to_reload
         """Reads the configuration again and takes it over; returns what has changed, in words. MemvitError if the
         configuration is wrong; nothing has changed then."""
+        self.zone_file: ZoneFile = zone_file(None, None, self.reload)
 
     def change_events(self, options: EventOptions) -> None:
         """Other rules and sinks; streams, their memory and the events of rules that stay are not disturbed."""

@@ -96,7 +96,7 @@ def test_the_command_line_and_the_file_must_fit(tmp_path: Path) -> None:
     config = loaded(WHOLE, tmp_path)
     options = event_options(config, None, None, None, None)
     assert (options.history_days, options.outbox) == (7, Path("/var/lib/memvit/outbox.sqlite"))
-    with pytest.raises(MemvitError, match="there are rules in the configuration, too"):
+    with pytest.raises(MemvitError, match="there are rules or zones in the configuration, too"):
         event_options(config, tmp_path / "rules.yaml", None, None, None)
     without_folder = loaded(WHOLE.partition("history:")[0], tmp_path)
     with pytest.raises(MemvitError, match="sinks need --history or --state"):
