@@ -85,7 +85,7 @@ def _archive_text(content: dict[str, Any]) -> str:
     lines = [
         f"archive    {content['path']}",
         f"model      {content['model']} ({content['precision']}, stored as {content['stored_as']}), "
-        f"{content['classes']} classes, memory reaches {content['receptive_field']} clips",
+        f"{content['classes']} classes, memory reaches {_reach(content['receptive_field'])}",
         f"weights    {content['weights_sha256'][:16]}…",
         f"clips      {sampling['num_frames']} frames, every {sampling['frame_interval']}th at 30 fps, one clip every "
         f"{sampling['hop_seconds']} s" + (f", people from {content['boxes']}" if content["boxes"] else ""),
@@ -106,6 +106,10 @@ def _archive_text(content: dict[str, Any]) -> str:
     if content["verified"] and not content["damaged"]:
         lines.append("verified   everything is as it was written")
     return "\n".join(lines)
+
+
+def _reach(clips: int | None) -> str:
+    return "all clips before" if clips is None else f"{clips} clips"
 
 
 def _people(content: dict[str, Any], done: list[dict[str, Any]]) -> str:

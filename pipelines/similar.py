@@ -10,13 +10,16 @@ from memvit.engine.engine import Engine
 from memvit.engine.settings import ModelSettings
 from memvit.results.result import Result
 from memvit.store import Archive, Example, Moment, Provenance
+from memvit.store.persons import tracker_settings
 from memvit.store.provenance import difference_of
 from memvit.store.similar import choose_person, example_of, split_moment
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_url, source_name
 from pipelines.extract.extractor import read_settings
+from pipelines.extract.people import ClipPeople, people_for
 from pipelines.extract.reading import ClipRead
 from pipelines.extract.run import provenance_of
+from pipelines.extract.segment import appearance_of
 from pipelines.extract.tasks import ClipRange, ExtractOptions
 
 from .progress import clock
@@ -87,7 +90,8 @@ def _result_at(archive: Archive, location: str, seconds: float, settings: ModelS
             "--checkpoint"
         )
     number = round(seconds / options.hop_seconds)
-    clips = ClipRange(number - (engine.reach_clips or 0), number + 1)
+    clips = ClipRange(None if engine.reach_clips is None else number - engine.reach_clips, number + 1)
+    people = people_for(engine, tracker_settings(made_with.tracking))
     last: tuple[int, Result] | None = None
     index = 0
     for event in read_settings(engine.preprocessing, boxes, options).events(STREAM, location, clips):
@@ -95,17 +99,23 @@ def _result_at(archive: Archive, location: str, seconds: float, settings: ModelS
             if event.numbered.begins_session:
                 engine.forget(STREAM)
                 index = 0
-            last = event.numbered.number, _step(engine, boxes, event, location, index)
+                if people is not None:
+                    people.begin_session()
+            last = event.numbered.number, _step(engine, boxes, people, event, location, index)
             index += 1
     if last is None or last[0] != number:
         raise MemvitError(f"{location}: there is no clip at {seconds:g} s; name a time within the video")
     return last[1]
 
 
-def _step(engine: Engine, boxes: BoxSource | None, event: ClipRead, location: str, index: int) -> Result:
+def _step(
+    engine: Engine, boxes: BoxSource | None, people: ClipPeople | None, event: ClipRead, location: str, index: int
+) -> Result:
     clip = replace(event.numbered.clip, stream_id=source_name(location))
-    people = boxes.boxes([clip]) if boxes is not None else None
-    return engine.step([replace(clip, stream_id=STREAM, index=index)], people)[0]
+    found = boxes.boxes([clip]) if boxes is not None else None
+    if people is not None and found is not None and found[0].persons is None:
+        found = [people.numbered(clip.centre_seconds, found[0], appearance_of(clip, found[0]))]
+    return engine.step([replace(clip, stream_id=STREAM, index=index)], found)[0]
 
 
 def moment_text(moment: Moment) -> str:

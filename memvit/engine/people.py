@@ -110,8 +110,7 @@ class PeopleFinder:
         for frame in observed:
             boxes = frame.boxes
             if boxes.persons is None:
-                seconds = max(frame.pts_seconds, tracker.pts_seconds + MIN_STEP_SECONDS)
-                boxes = replace(boxes, persons=tracker.update(seconds, boxes, frame.appearance))
+                boxes = replace(boxes, persons=update_tracker(tracker, frame.pts_seconds, boxes, frame.appearance))
             trail.append((frame.pts_seconds, boxes))
             if frame.is_keyframe:
                 keyframe = self._answered(boxes)
@@ -131,6 +130,13 @@ class PeopleFinder:
         if not isinstance(self.source, PersonDetector):
             return boxes
         return boxes.select(boxes.scores >= self.source.score_threshold)
+
+
+def update_tracker(
+    tracker: Tracker, pts_seconds: float, boxes: PersonBoxes, appearance: NDArray[np.float32] | None
+) -> NDArray[np.int64]:
+    """The numbers of the people in a frame. At a very low frame rate, it may be the frame that was seen last."""
+    return tracker.update(max(pts_seconds, tracker.pts_seconds + MIN_STEP_SECONDS), boxes, appearance)
 
 
 def tracker_settings_for(source: BoxSource) -> TrackerSettings:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.engine.people import MIN_STEP_SECONDS
+from memvit.engine.people import update_tracker
 from memvit.store.rows import Rows
 from memvit.store.sightings import Column
 from memvit.tracking import Tracker, TrackerSettings
@@ -122,9 +122,7 @@ class Numbering:
             rows = start + np.flatnonzero(usable[start:end])
             found = PersonBoxes(boxes[rows].astype(np.float32), scores[rows].astype(np.float32))
             looks = None if appearance is None else appearance[rows].astype(np.float32)
-            # At a very low frame rate, two clips may have the same frame.
-            later = max(seconds, self._tracker.pts_seconds + MIN_STEP_SECONDS)
-            persons = self._tracker.update(later, found, looks)
+            persons = update_tracker(self._tracker, seconds, found, looks)
             numbers[rows] = np.where(persons > 0, persons + self._people_before, -1)
         return numbers
 

@@ -38,8 +38,8 @@ class Provenance:
     """Type in which features and scores are written: float32 or float16."""
     remember: bool
     """Whether the model uses its memory."""
-    receptive_field: int
-    """Number of earlier clips that a result can depend on."""
+    receptive_field: int | None
+    """Number of earlier clips that a result can depend on; None for all of them."""
     classes: tuple[str, ...]
     """Names of the classes."""
     first_id: int
@@ -67,12 +67,12 @@ def provenance_from(content: Mapping[str, Any]) -> Provenance:
     """
     values = {known.name: content[known.name] for known in fields(Provenance) if known.name != "tracking"}
     values["tracking"] = content.get("tracking", {})
-    kinds: dict[str, type] = {
+    kinds: dict[str, Any] = {
         "config": dict,
         "sampling": dict,
         "tracking": dict,
         "classes": list,
-        "receptive_field": int,
+        "receptive_field": int | None,
         "first_id": int,
     }
     for name, value in values.items():

@@ -41,7 +41,8 @@ def extract_command(
         typer.Option(
             min=0,
             help="Cut longer videos into segments of this many seconds and process them in parallel, with the exact "
-            "results of one run; 0 cuts none. By default 1800 with several workers or a batch, else 0.",
+            "results of one run; 0 cuts none. By default 1800 with several workers or a batch, else 0. With memory "
+            "in slots nothing is cut.",
             rich_help_panel="Time",
         ),
     ] = None,

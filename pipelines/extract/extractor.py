@@ -15,6 +15,7 @@ from memvit.engine.people import observe
 from memvit.models import Preprocessing
 from memvit.results.result import Result
 from memvit.store import Archive
+from memvit.store.persons import tracker_settings
 from memvit.store.sightings import LookedAt
 from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.tracking.appearance import SIZE
@@ -22,6 +23,7 @@ from memvit.types import Clip, MemvitError, PersonBoxes
 from memvit.video.clips.sampler import sampling_for
 from memvit.video.sources.location import source_name
 
+from .people import people_for
 from .reading import ClipRead, Reading, ReadSettings
 from .segment import InconsistentSeek, SegmentRun
 from .tasks import ExtractOptions, ExtractTask, Progressed, SegmentDone, SegmentFailed, SegmentLost, TaskEvent, Timings
@@ -50,8 +52,10 @@ class Extractor:
     def begin(self, task: ExtractTask, decoder: object = None) -> None:
         """Open a segment and continue from its last commit; `decoder` is passed to the reading."""
         work = self._archive.work(task.video_id, task.segment)
-        stored_as = STORED_AS[self._archive.provenance.stored_as]
-        self._runs[task.key] = SegmentRun(task, work, self._engine, self._options, stored_as)
+        made_with = self._archive.provenance
+        people = people_for(self._engine, tracker_settings(made_with.tracking))
+        stored_as = STORED_AS[made_with.stored_as]
+        self._runs[task.key] = SegmentRun(task, work, self._engine, self._options, stored_as, people)
         self._decoders[task.key] = decoder
         self._read(task.key)
 
@@ -133,7 +137,8 @@ class Extractor:
         people: list[PersonBoxes] = []
         for run, clip in batch:
             try:
-                people.append(self._look(run, replace(clip, stream_id=source_name(run.task.location))))
+                found = self._look(run, replace(clip, stream_id=source_name(run.task.location)))
+                people.append(run.numbered(found))
                 with_boxes.append((run, clip))
             except MemvitError as error:
                 self._drop(run)

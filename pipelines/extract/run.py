@@ -69,6 +69,8 @@ def extract(
     options = setup.options
     with writer_lock(out, wait=wait, on_wait=on_wait) as held, stop_requested() as stopping:
         engine, names, boxes = setup.settings.build()
+        if engine.reach_clips is None:  # each clip depends on all before it
+            options = replace(options, segment_seconds=0.0)
         archive = Archive.create(
             out, provenance_of(engine, names, boxes, setup.settings, options, stored_as), repair=policy.verify
         )
@@ -110,10 +112,6 @@ def provenance_of(
     stored_as: str,
 ) -> Provenance:
     """Describe everything that the results of a run depend on."""
-    if engine.reach_clips is None:
-        raise MemvitError(
-            "memory in slots cannot be used for archives yet; use memvit watch, or a model that reads past clips"
-        )
     return Provenance(
         model=model_name(settings.model, settings.checkpoint),
         weights_sha256=state_digest(engine.model.state_dict()),

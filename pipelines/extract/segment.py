@@ -17,6 +17,7 @@ from memvit.tracking.appearance import describe
 from memvit.types import Clip, PersonBoxes
 from memvit.video.clips.ranges import NumberedClip
 
+from .people import ClipPeople
 from .tasks import ClipRange, ExtractOptions, ExtractTask
 
 MAX_UNCOMMITTED_BYTES = 32 << 20
@@ -32,18 +33,27 @@ class SegmentRun:
     """Chooses the clips of one segment that the engine sees, and commits the results.
 
     A segment that does not begin with the video is warmed up on the `receptive_field` clips before it, so that every
-    result equals that of one run over the whole video. An interrupted segment continues with its memory snapshot; the
+    result equals that of one run over the whole video. A model whose results depend on all clips before gets whole
+    videos, never segments. An interrupted segment continues with its memory snapshot; the
     last committed clip is read again, and its frames must have the CRC-32 that was stored with it.
     """
 
     def __init__(
-        self, task: ExtractTask, work: SegmentWork, engine: Engine, options: ExtractOptions, stored_as: type
+        self,
+        task: ExtractTask,
+        work: SegmentWork,
+        engine: Engine,
+        options: ExtractOptions,
+        stored_as: type,
+        people: ClipPeople | None = None,
     ) -> None:
+        """`people` numbers people before the engine sees them; None if it needs no numbers."""
         self.task, self.work = task, work
-        self._engine, self._options, self._stored_as = engine, options, stored_as
-        assert engine.reach_clips is not None  # memory in slots is refused before
+        self._engine, self._options, self._stored_as, self._people = engine, options, stored_as, people
         self._reach_clips = engine.reach_clips
         self._extra_clips = 0
+        self._looks: NDArray[np.float32] | None = None
+        self._is_numbered = False
         self.looked_at: Sequence[LookedAt] = ()
         """The frames of the clip admitted last in which people were looked for; empty if that was done only once."""
         self._clear()
@@ -69,12 +79,20 @@ class SegmentRun:
         self._start = self.work.next_number if self.work.next_number is not None else self.task.first
         snapshot = self.work.snapshot()
         self._is_restored = snapshot is not None
+        if self._people is not None:
+            self._people.begin_session()
         if snapshot is not None:
             self._engine.restore(self.task.key, snapshot)
+            if self._people is not None and snapshot.tracker is not None:
+                self._people.restore(snapshot.tracker)
             self._next_index = snapshot.next_index
             self._expected_crc32 = self.work.last_checksums()
             return ClipRange(max(self._expected_crc32), self.task.stop)
         if self._start is None:
+            return ClipRange(None, self.task.stop)
+        if self._reach_clips is None:  # a commit whose memory is missing: from the beginning
+            self.work.clear()
+            self._start = None
             return ClipRange(None, self.task.stop)
         return ClipRange(self._start - self._reach_clips - self._extra_clips, self.task.stop)
 
@@ -94,14 +112,16 @@ class SegmentRun:
             self._warm_clips += 1
             self._warm_up[found.number] = found.crc32
         elif self._start is not None and not self._is_restored:
-            missing = self._reach_clips - self._warm_clips
+            missing = (self._reach_clips or 0) - self._warm_clips
             if missing > 0 and not self._begins_video and not self._results:
                 self._extra_clips = 2 * (self._extra_clips + missing)
                 raise InconsistentSeek
         if found.clip.session != self._session:  # Memory of one session must not reach the next.
             self._engine.forget(self.task.key)
+            if self._people is not None:
+                self._people.begin_session()
             self._session, self._next_index = found.clip.session, 0
-        self._pending = found
+        self._pending, self._looks, self._is_numbered = found, None, False
         self._next_index += 1
         self.looked_at = ()
         # People of the warm-up are not followed. A frame from before a gap is left out, because it would not be read if
@@ -110,6 +130,18 @@ class SegmentRun:
         frames = tuple(frame for frame in found.clip.track_frames if frame.pts_seconds > earliest)
         return replace(found.clip, stream_id=self.task.key, index=self._next_index - 1, track_frames=frames)
 
+    def numbered(self, boxes: PersonBoxes) -> PersonBoxes:
+        """Return the people of the clip admitted last with numbers, if the engine needs them and they have none.
+
+        These numbers are not stored: the archive numbers people when the video is complete.
+        """
+        if self._people is None or boxes.persons is not None:
+            return boxes
+        self._is_numbered = True
+        clip = self._pending.clip
+        self._looks = None if self.looked_at else appearance_of(clip, boxes)
+        return self._people.numbered(clip.centre_seconds, boxes, self._looks, self.looked_at)
+
     def take(self, result: Result) -> int:
         """Collect the result of the clip admitted last, and commit if enough are there.
 
@@ -117,10 +149,14 @@ class SegmentRun:
         """
         if self._start is not None and self._pending.number < self._start:
             return 0
+        if self._is_numbered and result.boxes is not None:
+            result = replace(result, boxes=replace(result.boxes, persons=None))
         self._results.append(result)
         self._checksums.append(self._pending.crc32)
         self._begins_session.append(self._pending.begins_session)
-        appearance = None if self.looked_at else appearance_of(self._pending.clip, result.boxes)
+        appearance = self._looks
+        if not self._is_numbered and not self.looked_at:
+            appearance = appearance_of(self._pending.clip, result.boxes)
         self._appearance.append(appearance)
         self._looked_at.append(self.looked_at)
         self.uncommitted_bytes += bytes_of(result) + (appearance.nbytes if appearance is not None else 0)
@@ -132,7 +168,10 @@ class SegmentRun:
     def commit(self) -> None:
         """Write the results since the last commit."""
         if self._results:
-            self.work.commit(self._rows(), self._engine.snapshot(self.task.key), self._warm_up)
+            snapshot = self._engine.snapshot(self.task.key)
+            if self._people is not None:
+                snapshot = replace(snapshot, tracker=self._people.state())
+            self.work.commit(self._rows(), snapshot, self._warm_up)
             self._clear()
 
     def finish(self) -> Rows | None:
