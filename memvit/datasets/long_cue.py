@@ -9,8 +9,9 @@ Everything follows from the seed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
     """Write a data set: `videos/`, the boxes of each part (train, val, …), and the label map, all in AVA's formats.
 
     `saw.pbtxt` contains only the actions that need memory. `PART_cues.csv` contains what a model must not see: video,
-    person, second of the cue, action.
+    person, second of the cue, action. `PART_scenes.json` contains the scene of each video, from which all follows.
     """
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     for part, of_part in scenes.items():
@@ -173,6 +174,8 @@ def write_long_cue(folder: Path, scenes: Mapping[str, Sequence[Scene]]) -> None:
             ]
         (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
         (folder / f"{part}_cues.csv").write_text("\n".join(cues) + "\n")
+        known = {f"{part}{number:04d}": asdict(scene) for number, scene in enumerate(of_part)}
+        (folder / f"{part}_scenes.json").write_text(json.dumps(known) + "\n")
     items = [f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in enumerate(SHOWS + SAW, 1)]
     (folder / "actions.pbtxt").write_text("".join(items))
     (folder / "saw.pbtxt").write_text("".join(items[len(SHOWS) :]))

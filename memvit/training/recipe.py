@@ -41,6 +41,8 @@ class ModelChoice:
     """Remember in so many slots, which grow with age, instead of reading clips; null is the model's own memory."""
     train_horizon: int = 64
     """With slots: how many past clips a lane remembers while training."""
+    box_queries: int = 4
+    """With slots: in how many ways the boxes of people without a number are pooled."""
 
 
 @dataclass(frozen=True)

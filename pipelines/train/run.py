@@ -75,7 +75,8 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
     if choice.slots is not None:
         if memory is None or choice.reads is not None:
             raise MemvitError(f"model.slots={choice.slots}: {choice.name} needs a memory, and no model.reads beside it")
-        memory = replace(memory, kind="slots", reads=(), slots=choice.slots, train_horizon=choice.train_horizon)
+        given = {name: getattr(choice, name) for name in ("slots", "train_horizon", "box_queries")}
+        memory = replace(memory, kind="slots", reads=(), **given)
     return replace(config, drop_path=choice.drop_path, head=head, memory=memory)
 
 
