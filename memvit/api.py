@@ -31,6 +31,7 @@ def watch(
     random_weights: bool = False,
     labels: str | Path | None = None,
     boxes: str | None = None,
+    heads: Sequence[str | Path] = (),
     track_rate: float = DEFAULT_TRACK_RATE,
     hop_seconds: float = 1.0,
     device: str = "auto",
@@ -49,6 +50,7 @@ def watch(
         random_weights: an untrained model, to try things out.
         labels: class names, a file.
         boxes: where the people are: "full", an AVA-format CSV, or a torchvision detector (the default).
+        heads: files of taught actions, which results then have beside those of the model.
         track_rate: how many times a second a detector looks for people between clips, so that they keep their number.
         hop_seconds: seconds from clip to clip.
         device: "cpu", "cuda" …; "auto" takes a GPU if there is one.
@@ -76,6 +78,7 @@ def watch(
         precision=precision,
         remember=remember,
         boxes=boxes,
+        heads=tuple(Path(head) for head in heads),
     )
     check_sources(locations)
     settings.check_boxes(unique_names(locations))

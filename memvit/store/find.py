@@ -1,7 +1,7 @@
 """Finds when somebody does something: intervals of consecutive clips in which an action has a high score.
 
 Of each video only the scores of the actions asked for are read, block by block, and the numbers, clips and times of
-blocks in which one of these scores is high enough.
+blocks in which one of these scores is high enough. Scores of taught actions are computed from the stored features.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import zarr
 from numpy.typing import NDArray
 
 from memvit.store.errors import StoreError
+from memvit.store.heads import check_heads, head_scores
 from memvit.store.videos import hop_of, read_videos
+from memvit.teaching.head import Head
 
 if TYPE_CHECKING:
     from memvit.store.archive import Archive
@@ -28,6 +30,8 @@ Hits: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64
 """Of rows that count: seconds, sessions, numbers of persons (−1 for none) and scores."""
 BLOCK_ROWS = 1 << 16
 """So many rows of an array are read at a time."""
+FEATURE_ROWS = 1 << 12
+"""So many rows are read at a time where features are, which are longer."""
 TIME_TOLERANCE_SECONDS = 0.0015
 """Differences of times are compared with this tolerance, as in the rules of events."""
 
@@ -48,6 +52,8 @@ class Query:
     """The number of the only person who counts."""
     video: str | None = None
     """A shell pattern of the id, location or file name of the videos that count."""
+    heads: tuple[Head, ...] = ()
+    """Taught actions, beside `actions`; the largest of all scores counts."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +114,16 @@ def find(archive: Archive, query: Query, on_damaged: Callable[[VideoState], None
     """Yield the intervals of all finished videos, in the order of the videos' ids and of time.
 
     A video whose arrays cannot be read is passed to `on_damaged`. Raises StoreError if that is None, or if an action is
-    unknown.
+    unknown, and HeadError if a head was taught with another model.
     """
-    columns = columns_of(archive.provenance, query.actions)
+    columns = columns_of(archive.provenance, query.actions) if query.actions or not query.heads else []
+    check_heads(archive.provenance, query.heads, with_people=bool(columns) and bool(archive.provenance.boxes))
 
     def search(state: VideoState) -> list[Interval]:
-        hits = _hits(partial(archive.array, state.id), set(state.digests or {}), columns, query)
+        names = set(state.digests or {})
+        if query.heads and query.heads[0].reads == "clips":
+            names -= {"person", "detection_clip"}  # Each row is a clip.
+        hits = _hits(partial(archive.array, state.id), names, columns, query)
         return _intervals(hits, state.id, query, hop_of(archive.provenance))
 
     for found in read_videos(archive, search, query.video, on_damaged):
@@ -175,10 +185,8 @@ def _hits(array: Callable[[str], zarr.Array[Any]], names: set[str], columns: lis
     """Yield the rows that count, block by block. `array` returns an array of the video; `names` are their names."""
     if query.person is not None and "person" not in names:
         return
-    scores = array("action_scores")
-    for start in range(0, scores.shape[0], BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, scores.shape[0])
-        best = read_columns(scores, start, stop, columns).max(axis=1)
+    for start, best in _best_scores(array, columns, query.heads):
+        stop = start + len(best)
         rows = np.flatnonzero(best >= query.min_score)
         persons = np.full(len(rows), -1)
         if "person" in names and len(rows):
@@ -194,6 +202,23 @@ def _hits(array: Callable[[str], zarr.Array[Any]], names: set[str], columns: lis
         if "session" in names:
             sessions = np.asarray(array("session")[first : last + 1])[clips - first]
         yield seconds, sessions, persons, best[rows].astype(np.float64)
+
+
+def _best_scores(
+    array: Callable[[str], zarr.Array[Any]], columns: list[int], heads: Sequence[Head]
+) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+    """Yield the first row of each block, and the largest score of each of its rows."""
+    scores = array("action_scores") if columns else None
+    rows = (
+        scores.shape[0] if scores is not None else array("seconds" if heads[0].reads == "clips" else "boxes").shape[0]
+    )
+    block = FEATURE_ROWS if heads else BLOCK_ROWS
+    for start in range(0, rows, block):
+        stop = min(start + block, rows)
+        found = [head_scores(array, heads, start, stop)] if heads else []
+        if scores is not None:
+            found.append(read_columns(scores, start, stop, columns))
+        yield start, np.concatenate(found, axis=1).max(axis=1)
 
 
 def read_columns(scores: zarr.Array[Any], start: int, stop: int, columns: list[int]) -> NDArray[Any]:

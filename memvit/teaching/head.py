@@ -132,6 +132,8 @@ def load_head(path: str | Path) -> Head:
     path = Path(path)
     if not path.is_file():
         raise HeadError(f"{path}: there is no such head; `memvit teach` makes one")
+    if path.suffix != ".safetensors":
+        raise HeadError(f"{path}: this is not the file of a head, whose name ends in .safetensors")
     try:
         header = read_header(path)
         text = header.metadata.get(HEADER_KEY)

@@ -25,6 +25,7 @@ from .events import events_command
 from .find import find_command, list_command, similar_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
 from .serve import serve_command
+from .teach import teach_command
 from .training import ava_map_command, evaluate_command, train_command
 from .watch import watch_command
 
@@ -100,6 +101,7 @@ app.command("info")(info_command)
 app.command("find")(find_command)
 app.command("similar")(similar_command)
 app.command("list")(list_command)
+app.command("teach")(teach_command)
 app.command("export", cls=CommandWithRenamedOptions)(export_command)
 
 

@@ -10,6 +10,7 @@ import typer
 from pipelines.terminal import console, one_sentence, until_reader_leaves
 
 from .option_groups import ModelOptions, with_option_groups
+from .options import HeadFiles
 
 if TYPE_CHECKING:
     from memvit.store import VideoState
@@ -30,6 +31,7 @@ def find_command(
         list[str] | None,
         typer.Option(metavar="NAME", help="An action, by name or id; of several, the largest score counts."),
     ] = None,
+    head: HeadFiles = None,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Clips count with at least this score.")] = 0.5,
     min_seconds: Annotated[float, typer.Option(min=0, help="Leave out shorter intervals.")] = 0.0,
     merge_seconds: Annotated[
@@ -46,20 +48,22 @@ def find_command(
     """Find when somebody does something: intervals of consecutive clips, by video and person."""
     from memvit.store import Archive, Query
     from memvit.store.find import find
+    from memvit.teaching import load_head
     from pipelines.find import Printer, counted, damaged_sentence, interval_text
 
     _check_form(as_json, as_csv)
     if rules is not None:
         if action or person is not None:
             raise typer.BadParameter("--rules names the actions and people itself; leave --action and --person out")
-        _find_events(store, rules, video, as_json, as_csv)
+        _find_events(store, rules, head or [], video, as_json, as_csv)
         return
-    if not action:
-        raise typer.BadParameter("name an action with --action, or a file of rules with --rules")
+    if not action and not head:
+        raise typer.BadParameter("name an action with --action, a taught one with --head, or rules with --rules")
     damaged: list[VideoState] = []
     with one_sentence(store), until_reader_leaves():
         printer = Printer(interval_text, as_json=as_json, as_csv=as_csv)
-        query = Query(tuple(action), min_score, min_seconds, merge_seconds, person, video)
+        heads = tuple(load_head(path) for path in head or ())
+        query = Query(tuple(action or ()), min_score, min_seconds, merge_seconds, person, video, heads)
         for interval in find(Archive.open(store), query, damaged.append):
             printer.print(interval, interval.to_record())
     for state in damaged:
@@ -69,16 +73,18 @@ def find_command(
         raise typer.Exit(1)
 
 
-def _find_events(store: str, rules: Path, video: str | None, as_json: bool, as_csv: bool) -> None:
+def _find_events(store: str, rules: Path, head: list[Path], video: str | None, as_json: bool, as_csv: bool) -> None:
     from memvit.events.rules_file import load_rules
     from memvit.store import Archive
+    from memvit.teaching import load_head
     from pipelines.events import event_sentence
     from pipelines.find import Printer, counted
     from pipelines.find_events import events_of_archive
 
     with one_sentence(store), until_reader_leaves():
         printer = Printer(event_sentence, as_json=as_json, as_csv=as_csv)
-        for event in events_of_archive(Archive.open(store), load_rules(rules), video):
+        heads = [load_head(path) for path in head]
+        for event in events_of_archive(Archive.open(store), load_rules(rules), video, heads):
             if event.state == "end":
                 printer.print(event, event.to_record())
     console.print(counted(printer.count, "event"), markup=False)

@@ -178,3 +178,12 @@ MemoryTimeout: TypeAlias = Annotated[
         rich_help_panel=LIVE_PANEL,
     ),
 ]
+
+HeadFiles: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--head",
+        help="A taught action, from `memvit teach`; may be given several times.",
+        rich_help_panel=_MODEL,
+    ),
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from pipelines.terminal import console, one_sentence
 from .option_groups import LiveOptions, ModelOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
+    HeadFiles,
     Hop,
     Limits,
     MinScore,
@@ -31,6 +33,7 @@ def serve_command(
     ] = None,
     *,
     model_options: ModelOptions,
+    head: HeadFiles = None,
     track_rate: TrackRate = DEFAULT_TRACK_RATE,
     hop: Hop = 1.0,
     min_score: MinScore = 0.3,
@@ -147,7 +150,7 @@ def serve_command(
             return found, event_options(found, rules, history, history_days, state)
 
         configuration, events = read()
-        settings = model_options.settings()
+        settings = replace(model_options.settings(), heads=(*configuration.heads, *(head or ())))
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
             folders=tuple(allow_folder or ()),
@@ -170,7 +173,7 @@ def serve_command(
             events=events,
         )
         if config is not None or rules is not None:
-            service.reload = Reloader(service, configuration.streams, read)
+            service.reload = Reloader(service, configuration, read)
             service.zone_file = zone_file(rules, config, service.reload)
         service.add_initial_streams(sources or (), realtime=realtime, configured=configuration.streams)
         serve(service, host, port, token, console)

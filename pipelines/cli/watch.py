@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from .option_groups import LiveOptions, ModelOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
     FramesPerSecond,
+    HeadFiles,
     Hop,
     Limits,
     MinScore,
@@ -44,6 +46,7 @@ def watch_command(
     ],
     *,
     model_options: ModelOptions,
+    head: HeadFiles = None,
     track_rate: TrackRate = DEFAULT_TRACK_RATE,
     hop: Hop = 1.0,
     limits: Limits = DEFAULT_LIMITS,
@@ -116,7 +119,7 @@ def watch_command(
     from pipelines.watch.run import WatchOptions, open_location, watch
 
     with one_sentence(out):
-        settings = model_options.settings()
+        settings = replace(model_options.settings(), heads=tuple(head or ()))
         options = WatchOptions(
             out=out,
             hop_seconds=hop,

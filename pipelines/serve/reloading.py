@@ -20,10 +20,11 @@ class Reloader:
     def __init__(
         self,
         service: Service,
-        streams: tuple[StreamConfig, ...],
+        begun_with: ServerConfig,
         read: Callable[[], tuple[ServerConfig, EventOptions]],
     ) -> None:
-        self._service, self._streams, self._read = service, streams, read
+        self._service, self._read = service, read
+        self._streams, self._heads = begun_with.streams, begun_with.heads
         self._lock = threading.Lock()
 
     def __call__(self) -> str:
@@ -36,6 +37,8 @@ class Reloader:
             places = [(one.history, one.history_days, one.outbox) for one in (before, options)]
             if places[0] != places[1]:
                 raise MemvitError("the folder and days of the history change with a restart only")
+            if config.heads != self._heads:
+                raise MemvitError("heads change with a restart only")
             self._service.change_events(options)
             added, removed = self._change_streams(config.streams)
         rules = len(options.rules.rules) if options.rules is not None else 0

@@ -19,7 +19,7 @@ from .ids import is_id
 from .sinks.delivery import RetryPolicy
 from .sinks.sink import SinkFilter
 
-SECTIONS = ("streams", "rules", "zones", "sinks", "history")
+SECTIONS = ("streams", "heads", "rules", "zones", "sinks", "history")
 COMMON_KEYS = ("name", "rules", "streams", "states", "timeout_seconds", "give_up_seconds")
 KIND_KEYS = {
     "webhook": ("secret_env",),
@@ -71,6 +71,8 @@ class ServerConfig:
     sinks: tuple[SinkConfig, ...] = ()
     history: Path | None = None
     history_days: float | None = None
+    heads: tuple[Path, ...] = ()
+    """Files of taught actions."""
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
@@ -103,6 +105,7 @@ class _ConfigReader(RulesReader):
             self._sinks(top),
             Path(self.text(history["folder"], "folder")) if "folder" in history else None,
             self.number(history["days"], "days", 0, math.inf) if "days" in history else None,
+            tuple(Path(self.text(node, "head")) for node in self.values(top.get("heads"))),
         )
 
     def _stream(self, node: Any) -> StreamConfig:

@@ -34,7 +34,7 @@ class Running:
         self.write(FIRST)
         config, events = self._read()
         self.service: Service = make_service(tiny, folder, events=events)
-        self.service.reload = Reloader(self.service, config.streams, self._read)
+        self.service.reload = Reloader(self.service, config, self._read)
         self.service.add_initial_streams([], realtime=False, configured=config.streams)
         self.client: TestClient = client_of(self.service)
 

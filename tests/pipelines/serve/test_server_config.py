@@ -61,6 +61,10 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert (ops.kind, ops.target, ops.secret) == ("webhook", "https://example.com/events?x=1", "secret-1")
     assert ops.wanted == SinkFilter(rules=("wav*",), states=("new",)) and ops.retry.give_up_seconds == 60
     assert (home.target, home.topic, home.username, home.secret) == ("broker.local:1884", "house", "memvit", "secret-2")
+    assert loaded("heads: [fridge.safetensors, door.safetensors]\n", tmp_path).heads == (
+        Path("fridge.safetensors"),
+        Path("door.safetensors"),
+    )
     assert home.tls and (lines.kind, lines.target) == ("file", "alerts.jsonl")
     assert not any(secret in repr(found) for secret in ("secret-1", "secret-2", "example.com"))
 
