@@ -58,7 +58,22 @@ export const historyPath = (query) => `/api/history?${new URLSearchParams(query)
 /** Events, newest first, and the cursor of those that follow. */
 export const getHistory = async (query) => (await ask(historyPath(query))).body;
 
-const KINDS = ["result", "event", "opened", "stalled", "lost", "session", "ended", "failed", "removed"];
+export const pictureOfEvent = ({ id, number }) => `/api/history/${id}/picture?number=${number}`;
+export const videoOfEvent = ({ id }) => `/api/history/${id}/video`;
+
+/** All zones, and why they cannot be saved, or null. */
+export const getZones = async () => (await ask("/api/zones")).body;
+
+const zonePath = (name) => `/api/zones/${encodeURIComponent(name)}`;
+
+export async function saveZone(name, zone) {
+  const headers = { "Content-Type": "application/json" };
+  return (await ask(zonePath(name), { method: "PUT", headers, body: JSON.stringify(zone) }, LONG_PATIENCE_MS)).body;
+}
+
+export const deleteZone = (name) => ask(zonePath(name), { method: "DELETE" }, LONG_PATIENCE_MS);
+
+const KINDS = ["result", "event", "recording", "opened", "stalled", "lost", "session", "ended", "failed", "removed"];
 const AGAIN_MS = 3000;
 
 /** The events of all streams over one connection, which comes back by itself. */

@@ -6,6 +6,7 @@ import { minScore } from "./history.js";
 import { chipOf } from "./now.js";
 import { Screen } from "./screen.js";
 import { Timeline } from "./timeline.js";
+import { ZoneShapes } from "./zone_shapes.js";
 
 const OVER = ["ended", "failed", "stopped"];
 const SHOWING = ["live", "stalled"];
@@ -26,6 +27,7 @@ export class Card {
   #reason = "";
   #hop = 1;
   #screen;
+  #zones;
   #mostLines = 1;
   #sureTimer = 0;
 
@@ -41,7 +43,9 @@ export class Card {
     canvas.setAttribute("aria-label", `Clips of the last 60 seconds of ${id}`);
     this.#timeline = new Timeline(canvas, history);
     this.#figures = new Figures(this.#part("more"));
+    this.#zones = new ZoneShapes(this.#part("zone-shapes"));
     this.#screen = new Screen(id, this.element, () => this.#showState());
+    this.#screen.onSize = (width, height) => this.#zones.setPicture(width, height);
     this.#listenToRemove();
     this.#listenToTimeline(canvas);
     this.#part("show").addEventListener("click", () => this.onShow());
@@ -77,8 +81,14 @@ export class Card {
     this.#part("source").textContent = status.source;
     this.#part("source").title = status.source;
     this.#figures.show(status);
+    this.#zones.setFrame(status.width, status.height);
     this.#showState();
     this.#screen.follow(OVER.includes(this.state), status.has_picture);
+  }
+
+  /** All zones; those of this stream are drawn over its picture. */
+  showZones(zones) {
+    this.#zones.zones = zones.filter(({ on_streams: ids }) => ids.includes(this.id));
   }
 
   /** An event that is not a result. */

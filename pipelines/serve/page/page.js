@@ -7,9 +7,12 @@ import { scoreGradient } from "./colours.js";
 import { History, ServerClock, setMinScore } from "./history.js";
 import { Now } from "./now.js";
 import { Pictures } from "./pictures.js";
+import { Views } from "./views.js";
+import { Zones } from "./zones.js";
 
 const LIST_MS = 2000;
 const SOON_MS = 150;
+const LISTS_TO_INFO = 10;
 const DRAW_MS = 100;
 
 const byId = (id) => document.getElementById(id);
@@ -18,7 +21,18 @@ const histories = new Map();
 const cards = new Map();
 const pictures = new Pictures();
 const now = new Now();
-const events = new Events((id) => cards.get(id)?.element.scrollIntoView({ behavior: "smooth", block: "start" }));
+const views = new Views();
+const events = new Events((id) => {
+  views.show();
+  cards.get(id)?.element.scrollIntoView({ block: "start" });
+});
+let zonesFound = [];
+const zones = new Zones((found) => {
+  zonesFound = found;
+  cards.forEach((card) => card.showZones(zonesFound));
+});
+views.add("history", byId("open-events"), byId("events"), (isShown) => events.open(isShown));
+views.add("zones", byId("open-zones"), byId("zones"), (isShown) => zones.open(isShown));
 /** Stream → when it was removed: a list asked for earlier may still hold it. */
 const removedAt = new Map();
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -26,6 +40,7 @@ let hop = 1;
 let isAway = null;
 let isEmpty = true;
 let hasInfo = false;
+let lists = 0;
 let listTimer = 0;
 let shownFrom = 0;
 
@@ -48,6 +63,10 @@ const feed = new Feed(
     }
     if (kind === "event") {
       events.add(data);
+      return;
+    }
+    if (kind === "recording") {
+      events.record(data.id, data.recording);
       return;
     }
     const history = historyOf(stream);
@@ -74,10 +93,15 @@ async function list() {
   clearTimeout(listTimer);
   const askedAt = performance.now();
   try {
-    if (!hasInfo) showInfo(await getInfo());
+    // The rules, and whether all is recorded, may change while the server runs.
+    if (!hasInfo || lists % LISTS_TO_INFO === 0) {
+      showInfo(await getInfo());
+      await zones.load();
+    }
+    lists += 1;
     const { streams, date } = await getStreams();
     clock.heard(date);
-    events.begin(date);
+    events.heard(date);
     // Two may be under way at once, and the earlier one may come in later.
     if (askedAt >= shownFrom) {
       shownFrom = askedAt;
@@ -100,6 +124,7 @@ function listSoon() {
 function showStreams(streams) {
   const ids = new Set(streams.map(({ id }) => id));
   for (const id of [...cards.keys()]) if (!ids.has(id)) drop(id);
+  if (streams.some(({ id }) => !cards.has(id))) zones.load();
   for (const status of streams) {
     if (!cards.has(status.id)) addCard(status.id);
     const card = cards.get(status.id);
@@ -107,6 +132,7 @@ function showStreams(streams) {
     now.show(card);
   }
   events.setStreams([...ids]);
+  zones.setStreams(streams);
   showCount();
   pictures.update();
 }
@@ -123,6 +149,7 @@ function addCard(id) {
   now.add(card);
   // An event may come before the stream is in the list.
   if (history.lastEvent) card.showEvent(...history.lastEvent);
+  card.showZones(zonesFound);
   card.showResult();
   card.draw();
   pictures.add(card);
@@ -166,7 +193,7 @@ function showInfo(info) {
   const reads = info.memory_reads;
   byId("reads").textContent = reads.length ? `${reads.join(", ")} clips back` : "none";
   byId("facts").hidden = false;
-  events.setRules(info.rules);
+  events.setInfo(info);
   hasInfo = true;
 }
 
@@ -195,7 +222,8 @@ function openForm(isOpen) {
 }
 
 byId("open-add").addEventListener("click", () => {
-  openForm(byId("add").hidden);
+  openForm(views.shown !== "live" || byId("add").hidden);
+  views.show();
   if (!byId("add").hidden) byId("add").elements.source.focus();
 });
 
@@ -239,4 +267,5 @@ setInterval(() => {
 }, DRAW_MS);
 window.addEventListener("resize", () => cards.forEach((card) => card.draw()));
 
+views.begin();
 list();

@@ -8,6 +8,8 @@ const MAX_HEIGHT = 1.4;
 export class Screen {
   isOn = false;
   hasPicture = false;
+  /** Called with the size of the picture. */
+  onSize = () => {};
   #id;
   #card;
   #onPicture;
@@ -102,6 +104,8 @@ export class Screen {
 
   /** The screen gets the shape of its picture. */
   #fit({ naturalWidth: width, naturalHeight: height }) {
-    if (width) this.#part("screen").style.aspectRatio = `${width} / ${Math.min(height, MAX_HEIGHT * width)}`;
+    if (!width) return;
+    this.onSize(width, height);
+    this.#part("screen").style.aspectRatio = `${width} / ${Math.min(height, MAX_HEIGHT * width)}`;
   }
 }

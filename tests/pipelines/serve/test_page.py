@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,16 +17,14 @@ import pytest
 
 from memvit.datasets.long_cue import Scene, write_video
 from memvit.results.colours import GROUND, PEOPLE, person_colour, score_colour, to_hex
+from tests.pipelines.serve.browsing import errors, needs_browser, on_a_phone, opened, picture_of, wait_for
 from tests.processes import START_SECONDS
 
-pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
 pytest.importorskip("selenium", reason="the page is tested with selenium")
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+pytestmark = needs_browser
 ADDRESS = re.compile(r"memvit serves at (http://[\d.]+:\d+)")
 MOST_PICTURES = 4
 RULES = "rules: [{name: there, dwell_seconds: 1}, {name: never, dwell_seconds: 9999}]"
@@ -81,26 +77,8 @@ def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 @pytest.fixture(scope="module")
 def browser(server: tuple[object, str]) -> Iterator[WebDriver]:
-    """The page, open in a window that is high enough for several cards."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1900"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    try:
-        driver.get(server[1])
+    with opened(server[1]) as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    """As in tests.processes, but not so often: each look takes the browser's time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def is_ready(address: str) -> bool:
@@ -132,17 +110,6 @@ def submit(browser: WebDriver, **fields: str) -> None:
 def open_form(browser: WebDriver) -> None:
     if not browser.find_element(By.ID, "add").is_displayed():
         browser.find_element(By.ID, "open-add").click()
-
-
-def errors(browser: WebDriver) -> list[str]:
-    """What the browser's console has complained of since the last call."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-
-def picture_of(browser: WebDriver, folder: Path, name: str) -> None:
-    folder = Path(os.environ.get("MEMVIT_ARTIFACTS", folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    assert browser.save_screenshot(str(folder / name))
 
 
 def test_a_stream_is_live_with_pictures_results_and_a_timeline(browser: WebDriver, tmp_path: Path) -> None:
@@ -212,10 +179,8 @@ def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Pa
         assert inner <= outer
         picture_of(browser, tmp_path, f"events_{size[0]}.png")
     browser.set_window_size(1600, 1900)
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    with on_a_phone(browser):
+        picture_of(browser, tmp_path, "events_390.png")
     button.click()
     assert not browser.find_element(By.ID, "events").is_displayed() and errors(browser) == []
 
@@ -256,28 +221,18 @@ def test_streams_come_and_go(browser: WebDriver, videos: Path) -> None:
     assert errors(browser) == []
 
 
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-
-
 def test_on_a_phone_the_first_stream_is_on_the_first_screen(
     browser: WebDriver, server: tuple[object, str], videos: Path, tmp_path: Path
 ) -> None:
     for number in range(3):
         post(server[1], source=str(videos / "yard.mp4"), id=f"phone{number}", realtime=True)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)  # type: ignore[attr-defined]
-    try:
+    with on_a_phone(browser):
         wait_for(lambda: len(cards(browser)) == 4 and cards(browser)["entrance"]["width"])
         wait_for(lambda: browser.find_element(By.CSS_SELECTOR, ".picture").is_displayed())
         picture_of(browser, tmp_path, "page_390.png")
         card, picture = (browser.find_element(By.CSS_SELECTOR, name).rect for name in (".card", ".picture"))
         assert picture["y"] + picture["height"] < 844 and picture["width"] > 360
         assert card["height"] < 844, "a card is not higher than a screen"
-        inner, outer = browser.execute_script(
-            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
-        assert inner <= outer == 390
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
     for number in range(3):
         urlopen(Request(f"{server[1]}/api/streams/phone{number}", method="DELETE"), timeout=20).close()
     wait_for(lambda: list(cards(browser)) == ["entrance"])
