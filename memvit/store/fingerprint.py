@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from memvit.video.sources.location import is_url
 
@@ -42,11 +44,16 @@ def fingerprint(location: str) -> Fingerprint | None:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "this is not a file", location)
-    found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        for index in range(SAMPLES):
-            file.seek(max(0, (status.st_size - SAMPLE_BYTES) * index // (SAMPLES - 1)))
-            found.update(file.read(SAMPLE_BYTES))
+        return fingerprint_of(file, status)
+
+
+def fingerprint_of(file: BinaryIO, status: os.stat_result) -> Fingerprint:
+    """Return the fingerprint of an open file. Raises OSError if it cannot be read."""
+    found = hashlib.blake2b(digest_size=16)
+    for index in range(SAMPLES):
+        file.seek(max(0, (status.st_size - SAMPLE_BYTES) * index // (SAMPLES - 1)))
+        found.update(file.read(SAMPLE_BYTES))
     return Fingerprint(status.st_size, status.st_mtime_ns, found.hexdigest())
 
 

@@ -19,6 +19,7 @@ from memvit.events.zone_text import ZoneInUse
 from memvit.types import MemvitError
 from pipelines.web.auth import AuthMiddleware
 from pipelines.web.headers import SecurityHeaders
+from pipelines.web.pages import invalid_request
 
 from .errors import (
     StateNotSaved,
@@ -108,7 +109,7 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     )
     for error, code in STATUS_OF.items():
         app.add_exception_handler(error, _answer_with(code))
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
     _add_streams(app, service, renderer)
@@ -126,13 +127,6 @@ def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response
         return JSONResponse({"detail": str(error)}, code)
 
     return answer
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    """What is wrong and where, without repeating what was sent: not all of it can be written as JSON."""
-    assert isinstance(error, RequestValidationError)
-    parts = [{"loc": part["loc"], "msg": part["msg"], "type": part["type"]} for part in error.errors()]
-    return JSONResponse({"detail": parts}, 422)
 
 
 def _add_streams(app: FastAPI, service: Service, renderer: Renderer) -> None:

@@ -1,11 +1,12 @@
-"""Files of the web pages: those of one server, and those that all have in common."""
+"""Files of the web pages, those of one server and those that all have in common, and answers to wrong requests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import HTTPException
-from fastapi.responses import FileResponse, Response
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
 
 from .colours import colours_css
 
@@ -21,3 +22,10 @@ def page_file(folder: Path, name: str) -> Response:
         if path.name == name:
             return FileResponse(path, headers=NO_CACHE)
     raise HTTPException(404, "there is no such file")
+
+
+async def invalid_request(request: Request, error: Exception) -> Response:
+    """What is wrong and where, without repeating what was sent: not all of it can be written as JSON."""
+    assert isinstance(error, RequestValidationError)
+    parts = [{"loc": part["loc"], "msg": part["msg"], "type": part["type"]} for part in error.errors()]
+    return JSONResponse({"detail": parts}, 422)

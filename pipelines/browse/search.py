@@ -1,0 +1,105 @@
+"""Searches an archive in pieces of about a second, so that a page shows what is found while the search goes on."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memvit.store import Archive, Example, Query, VideoState
+from memvit.store.find import find
+from memvit.store.similar import similar
+
+PIECE_SECONDS = 1.0
+FIRST_FILMS = 8
+"""Films that are searched before the clock is looked at for the first time; then twice as many, and so on."""
+MOST_FILMS = 128
+
+
+class Part(Archive):
+    """Some of the videos of an archive."""
+
+    def __init__(self, whole: Archive, video_ids: Sequence[str]) -> None:
+        super().__init__(whole.root, whole.location, whole.provenance)
+        self.has_persons, self._video_ids = whole.has_persons, list(video_ids)
+
+    def video_ids(self) -> list[str]:
+        """The ids of these videos."""
+        return self._video_ids
+
+
+@dataclass
+class Piece:
+    """What was found in some of the films."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """The best ones, best first."""
+    found: int = 0
+    """How many there were."""
+    searched: int = 0
+    """How many films were searched."""
+    cursor: str | None = None
+    """Id of the last film that was searched; None if there is none after it."""
+    damaged: list[str] = field(default_factory=list)
+    """Ids of films that could not be read."""
+
+
+def search_actions(archive: Archive, ids: Sequence[str], query: Query, after: str | None, limit: int) -> Piece:
+    """Find intervals in the films whose ids follow `after`. StoreError if an action is unknown."""
+
+    def search(part: Archive, piece: Piece) -> list[dict[str, Any]]:
+        intervals = _counted(find(part, query, _note(piece)), piece)
+        best = heapq.nlargest(limit, intervals, key=lambda interval: interval.peak_score)
+        return [interval.to_record() for interval in best]
+
+    return _in_pieces(archive, ids, after, limit, search, "peak_score")
+
+
+def search_similar(
+    archive: Archive, ids: Sequence[str], example: Example, after: str | None, limit: int, *, people: bool
+) -> Piece:
+    """Find moments that are like an example in the films whose ids follow `after`."""
+
+    def search(part: Archive, piece: Piece) -> list[dict[str, Any]]:
+        moments = similar(part, example, people=people, top=limit, on_damaged=_note(piece))
+        piece.found += len(moments)
+        return [moment.to_record(people=True) for moment in moments]
+
+    return _in_pieces(archive, ids, after, limit, search, "similarity")
+
+
+def _in_pieces(
+    archive: Archive,
+    ids: Sequence[str],
+    after: str | None,
+    limit: int,
+    search: Callable[[Archive, Piece], list[dict[str, Any]]],
+    rank: str,
+) -> Piece:
+    piece, until = Piece(), time.monotonic() + PIECE_SECONDS
+    place, films = bisect_right(ids, after) if after is not None else 0, FIRST_FILMS
+    begin = place
+    while True:
+        part = ids[place : place + films]
+        found = search(Part(archive, part), piece)
+        piece.results = heapq.nlargest(limit, [*piece.results, *found], key=lambda result: float(result[rank]))
+        place += len(part)
+        films = min(2 * films, MOST_FILMS)
+        if place >= len(ids) or time.monotonic() > until:
+            break
+    piece.searched = place - begin
+    piece.cursor = ids[place - 1] if place < len(ids) else None
+    return piece
+
+
+def _counted(results: Iterator[Any], piece: Piece) -> Iterator[Any]:
+    for result in results:
+        piece.found += 1
+        yield result
+
+
+def _note(piece: Piece) -> Callable[[VideoState], None]:
+    return lambda state: piece.damaged.append(state.id)
