@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
+from fastapi import Path as PathParameter
 from fastapi import Query as QueryParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -39,7 +40,7 @@ STATUS_OF: dict[type[MemvitError], int] = {
 }
 MAX_SECONDS = 1e7
 MAX_LIMIT = 100
-FilmId = Annotated[str, QueryParameter(max_length=200)]
+FilmId = Annotated[str, PathParameter(max_length=200)]
 Seconds = Annotated[float, QueryParameter(ge=-MAX_SECONDS, le=MAX_SECONDS, allow_inf_nan=False)]
 Text = Annotated[str, QueryParameter(max_length=200)]
 Person = Annotated[int | None, QueryParameter(ge=0, le=2**53)]
@@ -172,7 +173,7 @@ def _add_search(app: FastAPI, library: FilmLibrary) -> None:
 
     @app.get("/api/similar")
     def similar(
-        film: FilmId,
+        film: Annotated[str, QueryParameter(max_length=200)],
         seconds: Seconds,
         person: Person = None,
         people: bool = False,

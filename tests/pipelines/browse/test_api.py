@@ -1,0 +1,272 @@
+"""The routes of the archive's page: what they give, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import memvit.store
+from memvit.store import Archive, fingerprint
+from tests.store.test_store import MADE_WITH
+
+pytest.importorskip("fastapi", reason="memvit browse needs the serve extra")
+from fastapi.testclient import TestClient
+
+from memvit.types import MemvitError
+from pipelines.browse.app import make_guarded_app
+from pipelines.browse.film_file import FilmFiles, FilmMissing
+from pipelines.browse.library import BrowseOptions, FilmLibrary
+from pipelines.browse.pictures import SIZES, PictureMaker, TooManyDecoders
+from pipelines.browse.search import search_actions
+
+from .stores import CLASSES, HOSTILE, SECONDS, add_film, rows
+
+
+def client_of(store: Path, labels: Path | None = None, token: str | None = None) -> TestClient:
+    library = FilmLibrary(BrowseOptions(str(store), labels))
+    return TestClient(make_guarded_app(library, token=token), base_url="http://127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def client(store: Path) -> TestClient:
+    return client_of(store)
+
+
+def test_films_are_listed_page_by_page(client: TestClient) -> None:
+    info = client.get("/api/info").json()
+    assert info["films"] == 5 and info["actions"] == list(CLASSES) and info["has_people"] and info["labels"] is None
+    page = client.get("/api/films", params={"limit": 2, "offset": 1}).json()
+    assert [film["id"] for film in page["films"]] == ["b-2", "gone-3"] and page["count"] == 5
+    assert page["films"][0]["name"] == HOSTILE and page["films"][0]["missing"] is None
+    assert "moved or deleted" in page["films"][1]["missing"]
+    found = client.get("/api/films", params={"text": "A-1"}).json()
+    assert [film["id"] for film in found["films"]] == ["a-1"] and found["count"] == 1
+    states = {state: client.get("/api/films", params={"state": state}).json()["count"] for state in ("done", "failed")}
+    assert states == {"done": 3, "failed": 1}
+    (late,) = client.get("/api/films", params={"state": "unfinished"}).json()["films"]
+    assert late["id"] == "late-4" and late["clips"] == 3
+
+
+def test_a_strip_tells_which_action_is_when(client: TestClient) -> None:
+    strip = client.get("/api/films/a-1/strip").json()
+    assert [row["action"] for row in strip["rows"]] == ["stand", "wave"]
+    assert strip["start_seconds"] == -0.5 and strip["part_seconds"] == 1.0
+    (wave,) = client.get("/api/films/a-1/strip", params={"action": "wave", "parts": 4}).json()["rows"]
+    assert [score > 50 for score in wave["scores"]] == [False, True, True, False]
+    assert client.get("/api/films/gone-3/strip").status_code == 200, "a film that is gone still has its actions"
+    assert "unfinished" in client.get("/api/films/late-4/strip").json()["detail"]
+    assert "no action" in client.get("/api/films/a-1/strip", params={"action": "fly"}).json()["detail"]
+
+
+def test_a_moment_tells_who_does_what(client: TestClient) -> None:
+    moment = client.get("/api/films/a-1/moment", params={"seconds": 3.2}).json()
+    assert moment["seconds"] == 3 and [one["person"] for one in moment["people"]] == [1, 2]
+    assert moment["people"][0]["actions"][0]["action"] == "wave" and moment["people"][1]["box"][0] == 0.55
+    assert "no clip" in client.get("/api/films/a-1/moment", params={"seconds": 99}).json()["detail"]
+
+
+def test_search_gives_the_best_intervals(client: TestClient) -> None:
+    found = client.get("/api/find", params={"action": "wave", "limit": 2}).json()
+    assert [one["video"] for one in found["results"]] == ["gone-3", "b-2"]
+    assert found["found"] == 3 and found["searched"] == 5 and found["cursor"] is None
+    assert (found["results"][0]["start_seconds"], found["results"][0]["end_seconds"]) == (2, 4)
+    assert client.get("/api/find", params={"action": "wave", "min_seconds": 3}).json()["results"] == []
+    assert client.get("/api/find", params={"action": "wave", "person": 2}).json()["results"] == []
+    one = client.get("/api/find", params={"action": ["wave", "sit"], "text": "a-1"}).json()
+    assert [result["video"] for result in one["results"]] == ["a-1"]
+    for wrong in ({}, {"action": "fly"}, {"taught": "opens fridge"}):
+        answer = client.get("/api/find", params=wrong)
+        assert answer.status_code == 400 and answer.json()["detail"], wrong
+
+
+def test_a_search_in_pieces_finds_what_one_search_finds(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = memvit.store.open(str(store))
+    monkeypatch.setattr("pipelines.browse.search.PIECE_SECONDS", -1)
+    monkeypatch.setattr("pipelines.browse.search.FIRST_FILMS", 2)
+    query, found, cursor, searched = memvit.store.Query(("wave",)), [], None, 0
+    for _ in range(3):
+        piece = search_actions(archive, archive.video_ids(), query, cursor, 10)
+        found, cursor, searched = found + piece.results, piece.cursor, searched + piece.searched
+    assert cursor is None and searched == 5
+    whole = [interval.to_record() for interval in archive.find("wave")]
+    assert sorted(found, key=lambda one: one["video"]) == whole and len(whole) == 3
+
+
+@pytest.mark.parametrize("people", [False, True])
+def test_more_like_this(client: TestClient, store: Path, people: bool) -> None:
+    asked = {"film": "a-1", "seconds": 3, "people": people, "limit": 3} | ({"person": 1} if people else {})
+    best = client.get("/api/similar", params=asked).json()["results"]
+    expected = memvit.store.open(str(store)).similar("a-1@3", people=people, person=asked.get("person"))
+    assert [(one["video"], one["seconds"]) for one in best] == [(one.video, one.seconds) for one in expected[:3]]
+    assert [one["person"] for one in best] == [one.person for one in expected[:3]]
+
+
+def test_pictures_are_frames_beside_each_other(client: TestClient) -> None:
+    answer = client.get("/api/films/a-1/pictures", params={"start": 1.0})
+    assert answer.headers["content-type"] == "image/jpeg"
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.size == (8 * 192, 108)
+    pixels = np.asarray(picture, dtype=np.float64)
+    assert np.abs(pixels[:, :192] - pixels[:, -192:]).mean() > 1, "something has moved"
+    end = client.get("/api/films/a-1/pictures", params={"start": SECONDS - 0.2, "size": "small"})
+    assert end.status_code == 200, "the last frame is repeated"
+    gone = client.get("/api/films/gone-3/pictures", params={"start": 1})
+    assert gone.status_code == 404 and "moved or deleted" in gone.json()["detail"]
+
+
+def test_pictures_are_kept_and_decoders_are_few(store: Path) -> None:
+    state = memvit.store.open(str(store)).video("a-1")
+    assert state is not None
+    maker = PictureMaker(FilmFiles(), decoders=1, waiting=0, cache_bytes=10_000)
+    first = maker.picture(state, 1, SIZES["thumb"])
+    maker._places.acquire()
+    assert maker.picture(state, 1, SIZES["thumb"]) is first
+    with pytest.raises(TooManyDecoders):
+        maker.picture(state, 2, SIZES["thumb"])
+    maker._places.release()
+    for second in range(6):
+        maker.picture(state, second, SIZES["thumb"])
+    assert maker._bytes <= 10_000 and maker._bytes == sum(map(len, maker._cache.values()))
+
+
+def test_films_are_sent_in_ranges(client: TestClient, store: Path) -> None:
+    content = (store.parent / "films/a.mp4").read_bytes()
+    whole = client.get("/api/films/a-1/video")
+    assert whole.content == content and whole.headers["content-type"] == "video/mp4"
+    part = client.get("/api/films/a-1/video", headers={"Range": "bytes=10-99"})
+    assert part.status_code == 206 and part.content == content[10:100]
+    assert client.get("/api/films/a-1/video", headers={"Range": "bytes=99999999-"}).status_code == 416
+    assert client.head("/api/films/a-1/video").headers["content-length"] == str(len(content))
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(5):
+        client.head("/api/films/a-1/video")
+    assert len(list(Path("/dev/fd").iterdir())) == before, "every file is closed"
+    for film in ("gone-3", "late-4", "none"):
+        assert client.get(f"/api/films/{film}/video").status_code == 404
+
+
+ESCAPES = (
+    "../a.zarr", "..", ".", "", "/etc/passwd", "a-1/../../films/a.mp4", "..%2f..%2fetc%2fpasswd", "%2e%2e",
+    "a-1/seconds", "a-1%00", "a-1\\..", "~", "....//", "%252e%252e%252f", "videos/a-1", "zarr.json", "..;/a-1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("route", ["video", "pictures?start=1", "strip", "moment?seconds=1", ""])
+def test_no_path_leads_out_of_the_archive(client: TestClient, route: str) -> None:
+    for escape in ESCAPES:
+        for name in (escape, quote(escape, safe="")):
+            if f"{name}/{route}".startswith("a-1/"):
+                continue  # the film itself, with a longer path after it
+            answer = client.get(f"/api/films/{name}/{route}".rstrip("/"))
+            assert answer.status_code in (404, 400, 422) or b'"films":' in answer.content, (name, answer.content[:99])
+            assert b"root:" not in answer.content
+
+
+def test_another_file_in_the_place_of_a_film_is_not_opened(tmp_path: Path, store: Path) -> None:
+    secret, film = tmp_path / "secret.txt", tmp_path / "film.mp4"
+    secret.write_text("the secret")
+    shutil.copy(store.parent / "films/a.mp4", film)
+    archive = Archive.create(str(tmp_path / "s.zarr"), MADE_WITH)
+    add_film(archive, "film", film, rows(1))
+    with client_of(tmp_path / "s.zarr") as client:
+        assert client.get("/api/films/film/video").status_code == 200
+        for replacement in ("link", "changed", "same size", "pipe", "folder", "folder of links"):
+            film.unlink()
+            if replacement == "link":
+                film.symlink_to(secret)
+            elif replacement == "pipe":
+                os.mkfifo(film)
+            elif replacement == "changed":
+                film.write_bytes(secret.read_bytes())
+            elif replacement == "same size":
+                film.write_bytes(b"x" * (store.parent / "films/a.mp4").stat().st_size)
+            else:
+                film.mkdir()
+                if replacement == "folder of links":
+                    (film / "00001.jpg").symlink_to(secret)
+            for route in ("video", "pictures?start=0"):
+                answer = client.get(f"/api/films/film/{route}")
+                assert answer.status_code == 404 and b"secret" not in answer.content, replacement
+            assert client.get("/api/films/film").json()["missing"]
+            if film.is_dir():
+                shutil.rmtree(film)
+                film.touch()
+
+
+def test_a_file_that_is_replaced_after_the_check_is_not_read(tmp_path: Path, store: Path) -> None:
+    film = tmp_path / "film.mp4"
+    shutil.copy(store.parent / "films/a.mp4", film)
+    state = memvit.store.VideoState("film", str(film), "done", fingerprint=fingerprint(str(film)))
+    with FilmFiles().opened(state) as opened:
+        content = film.read_bytes()
+        film.unlink()
+        film.write_bytes(b"something else")
+        assert Path(opened.path).read_bytes() == content
+    with pytest.raises(FilmMissing):
+        FilmFiles().open(state)
+
+
+def test_labels_are_written_at_once_and_keep_what_others_write(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("video,seconds,person,label\na-1,1.000,,1\nb-2,4.000,2,\n")
+    with client_of(store, path) as client:
+        label = {"video": "a-1", "seconds": 3, "person": 1, "label": True}
+        assert client.put("/api/labels", json=label).status_code == 204
+        assert client.put("/api/labels", json=label | {"person": None, "label": False}).status_code == 204
+        assert path.read_text().splitlines()[1:] == ["a-1,1.000,,1", "b-2,4.000,2,", "a-1,3.000,1,1", "a-1,3.000,,0"]
+        path.write_text(path.read_text() + "a-1,7.000,,1\n")
+        assert client.put("/api/labels", json=label | {"label": None}).status_code == 204
+        assert client.put("/api/labels", json={"video": "b-2", "seconds": 4, "person": 2, "label": False}).is_success
+        found = list(csv.reader(io.StringIO(client.get("/api/labels.csv").text)))
+        assert found[1:] == [["a-1", "1.000", "", "1"], ["b-2", "4.000", "2", "0"], ["a-1", "3.000", "", "0"],
+                             ["a-1", "7.000", "", "1"]]  # fmt: skip
+        assert client.get("/api/labels").json()["labels"][0] == {
+            "video": "a-1", "seconds": 1, "person": None, "label": True,
+        }  # fmt: skip
+        assert client.put("/api/labels", json=label | {"video": "../x"}).status_code == 404
+        assert client.put("/api/labels", json=label | {"seconds": "many"}).status_code == 422
+        assert list(tmp_path.iterdir()) == [path], "no file is left behind"
+    path.write_text("something,else\n")
+    with pytest.raises(MemvitError, match="column video is missing"):
+        client_of(store, path)
+
+
+def test_without_a_file_there_are_no_labels(client: TestClient) -> None:
+    answer = client.put("/api/labels", json={"video": "a-1", "seconds": 3, "label": True})
+    assert answer.status_code == 400 and "--labels" in answer.json()["detail"]
+
+
+def test_an_archive_without_boxes_and_an_empty_one(tmp_path: Path, store: Path) -> None:
+    archive = Archive.create(str(tmp_path / "c.zarr"), MADE_WITH)
+    with client_of(tmp_path / "c.zarr") as client:
+        assert client.get("/api/films").json() == {"films": [], "count": 0}
+        assert client.get("/api/find", params={"action": MADE_WITH.classes[0]}).json()["results"] == []
+    archive = Archive.create(str(tmp_path / "d.zarr"), replace(MADE_WITH, classes=CLASSES, boxes=""))
+    add_film(archive, "a-1", store.parent / "films/a.mp4", rows(1, is_people=False))
+    with client_of(tmp_path / "d.zarr") as client:
+        assert client.get("/api/info").json()["has_people"] is False
+        assert client.get("/api/films/a-1/moment", params={"seconds": 3}).json()["people"] is None
+        assert [row["action"] for row in client.get("/api/films/a-1/strip").json()["rows"]] == ["stand", "wave"]
+        assert client.get("/api/find", params={"action": "wave"}).json()["results"][0]["person"] is None
+
+
+def test_the_guards_are_those_of_the_live_page(store: Path, client: TestClient) -> None:
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "media-src 'self'" in policy and "unsafe" not in policy
+    assert client.get("/api/info", headers={"Host": "evil.example"}).status_code == 421
+    assert client.get("/api/info", headers={"Origin": "http://evil.example"}).status_code == 403
+    guarded = client_of(store, token="long-enough")
+    assert guarded.get("/api/films/a-1/video").status_code == 401
+    assert guarded.get("/", params={"token": "long-enough"}, follow_redirects=False).status_code == 303
+    headers = {"Authorization": "Bearer long-enough"}
+    assert guarded.get("/api/films/a-1/video", headers=headers).status_code == 200
+    assert client.get("/page/../app.py").status_code == 404 and client.get("/page/%2e%2e%2fapp.py").status_code == 404
