@@ -36,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"types", "labels", "models", "runtime", "video", "boxes", "tracking", "results", "teaching"},
     "streams": {"types", "runtime", "video", "boxes", "results", "engine"},
     "store": {"types", "os_errors", "labels", "video", "tracking", "results", "engine", "teaching", "__version__"},
-    "datasets": {"types", "labels", "models", "video"},
+    "datasets": {"types", "labels", "models", "video", "detection"},
     "evaluation": {
         "types",
         "labels",
@@ -49,7 +49,18 @@ ROOMS: dict[str, set[str]] = {
         "datasets",
         "detection",
     },
-    "training": {"types", "json_text", "labels", "models", "runtime", "video", "boxes", "datasets", "evaluation"},
+    "training": {
+        "types",
+        "json_text",
+        "labels",
+        "models",
+        "runtime",
+        "video",
+        "boxes",
+        "datasets",
+        "evaluation",
+        "detection",
+    },
     "api": {"types", "models", "runtime", "video", "results", "engine", "streams"},
     "__init__": {"models", "engine", "api"},
 }

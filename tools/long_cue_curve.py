@@ -23,6 +23,7 @@ from memvit.evaluation.actions import detections_table, score_keyframes
 from memvit.evaluation.ava import evaluate, select_boxes
 from memvit.models import MeMViT, ModelEntry, create_model, model_entry
 from memvit.models.weights.safetensors import read_metadata
+from memvit.training.recipe import ActionRecipe
 from memvit.training.recipe_file import load_recipe
 from memvit.training.run_state import run_checkpoints
 from pipelines.train.run import open_model
@@ -75,9 +76,10 @@ def chance(age: int, truth: AvaTable, ages: np.ndarray, names: dict[int, str], d
 def open_run(path: Path) -> tuple[MeMViT, ModelEntry]:
     """The newest model of a run's folder, or that of a checkpoint that describes itself."""
     if path.is_dir():
-        choice = load_recipe(path / "recipe.yaml").model
+        recipe = load_recipe(path / "recipe.yaml")
+        assert isinstance(recipe, ActionRecipe)
         newest = run_checkpoints(path)[-1]
-        model, entry, _ = open_model(replace(choice, checkpoint=str(newest), pretrained=False, inflate=None))
+        model, entry, _ = open_model(replace(recipe.model, checkpoint=str(newest), pretrained=False, inflate=None))
     else:
         description = read_metadata(path)
         assert description is not None

@@ -44,6 +44,13 @@ def decoded(deltas: Tensor, boxes: Tensor, weights: Sequence[float]) -> Tensor:
     return torch.cat((new_centres - half, new_centres + half), dim=2).view(deltas.shape)
 
 
+def encoded(boxes: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
+    """What `decoded` needs to make `targets` (N, 4) of `boxes` (N, 4), which are not empty: (N, 4) dx, dy, dw, dh."""
+    sizes, wanted = boxes[:, 2:] - boxes[:, :2], targets[:, 2:] - targets[:, :2]
+    shift = (targets[:, :2] + 0.5 * wanted - boxes[:, :2] - 0.5 * sizes) / sizes
+    return torch.cat((shift, (wanted / sizes).log()), dim=1) * boxes.new_tensor(weights)
+
+
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes (…, 4) within a picture of (height, width)."""
     height, width = size

@@ -13,7 +13,7 @@ from memvit.models.create import published_weights
 from memvit.models.mvit import initialise
 from memvit.types import MemvitError
 
-from .checkpoints import load_weights
+from .checkpoints import load_weights, read_categories
 from .config import Selection
 from .detector import Detector
 from .network import DetectionNetwork
@@ -41,17 +41,26 @@ def create_detector(name: str, *, checkpoint: str | Path | None = None, pretrain
 
 
 def load_detector(
-    name: str, *, checkpoint: str | Path | None = None, pretrained: bool = False
+    name: str, *, checkpoint: str | Path | None = None, pretrained: bool = False, num_classes: int | None = None
 ) -> tuple[Detector, LoadReport | None]:
-    """As `create_detector`, with the report of what the weights did; None if there were none."""
+    """As `create_detector`, with the report of what the weights did; None if there were none.
+
+    The number of classes is `num_classes`, or that of the checkpoint, if it names its classes, or that of the zoo. With
+    `num_classes`, the layers of another number of classes stay new.
+    """
     entry = detector_entry(name)
     if pretrained and checkpoint:
         raise ValueError("pretrained=True and checkpoint=… exclude each other")
     path = published_weights(name, entry.weights) if pretrained else checkpoint
-    network = DetectionNetwork(entry.config)
-    initialise(network.backbone, entry.config.backbone.init_std)
-    report = load_weights(network, path) if path is not None else None
-    return Detector(network, entry).eval(), report
+    categories = read_categories(checkpoint) if checkpoint else None
+    classes = num_classes or (len(categories.ids) if categories else entry.config.num_classes)
+    if categories and len(categories.ids) != classes:
+        categories = None
+    config = replace(entry.config, num_classes=classes)
+    network = DetectionNetwork(config)
+    initialise(network.backbone, config.backbone.init_std)
+    report = load_weights(network, path, new_classes=num_classes is not None) if path is not None else None
+    return Detector(network, entry, categories=categories).eval(), report
 
 
 def open_detector(

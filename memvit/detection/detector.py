@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .coco import Categories, numbered
 from .config import Selection
 from .detections import Detections, in_picture
 from .images import Size, check_images, resized, resized_size
@@ -23,11 +24,19 @@ class Detector(nn.Module):
     made at the first call, and again after weights have changed.
     """
 
-    def __init__(self, network: DetectionNetwork, entry: DetectorEntry, rule: Selection | None = None) -> None:
+    def __init__(
+        self,
+        network: DetectionNetwork,
+        entry: DetectorEntry,
+        rule: Selection | None = None,
+        categories: Categories | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.entry = network, entry
         self.rule = rule or Selection()
         """Which of the detections are kept."""
+        self.categories = categories or numbered(network.config.num_classes)
+        """What the classes are called in files."""
         self._runner: DetectionRunner | None = None
         self._made_of: list[tuple[int, torch.dtype, int]] = []
 

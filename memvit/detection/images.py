@@ -67,11 +67,12 @@ def batch_of(images: Sequence[Tensor], device: torch.device, dtype: torch.dtype 
     height = max(height for height, _ in sizes)
     width = max(width for _, width in sizes)
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
-    pixels = torch.zeros(len(images), 3, _filled(height), _filled(width), device=device)
+    pixels = torch.zeros(len(images), 3, filled(height), filled(width), device=device)
     for place, image in zip(pixels, images, strict=True):
         place[:, : image.shape[1], : image.shape[2]] = (image.to(device).float() - mean) / std
     return ImageBatch(pixels.to(dtype), sizes)
 
 
-def _filled(side: int) -> int:
+def filled(side: int) -> int:
+    """A side, made a multiple of what the network needs."""
     return -(-side // DIVISOR) * DIVISOR

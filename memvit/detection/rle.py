@@ -81,3 +81,10 @@ def check(segmentation: object, size: tuple[int, int]) -> None:
         raise ValueError("its counts are no run lengths")
     if sum(lengths) != size[0] * size[1]:
         raise ValueError(f"its runs have {sum(lengths)} pixels, the picture has {size[0] * size[1]}")
+
+
+def decoded(counts: str | Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(height, width): the pixels of run lengths that `check` has accepted."""
+    lengths = from_text(counts) if isinstance(counts, str) else list(counts)
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(size, order="F")

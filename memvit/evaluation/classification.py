@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from memvit.models import Preprocessing
 from memvit.models.preprocessing import normalised
 from memvit.runtime.threads import is_small, one_thread
 from memvit.types import MemvitError
+
+from .line_file import LineFile
 
 
 @dataclass(frozen=True)
@@ -109,20 +110,12 @@ def _prediction(sample: SampleViews, scores: Tensor | None) -> Prediction:
 
 
 class PredictionFile:
-    """A JSON Lines file with a prediction per sample. A later run reads it back and drops an incomplete last line."""
+    """A `LineFile` with a prediction per sample."""
 
     def __init__(self, path: Path, identity: dict[str, object]) -> None:
         """`identity` describes model and data. MemvitError if the file belongs to another evaluation."""
-        self.path, self.done = path, list[Prediction]()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        head = json.dumps({"evaluation": identity}, sort_keys=True)
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        if lines and lines[0] != head:
-            raise MemvitError(f"{path}: these are the predictions of another evaluation; choose another folder")
-        for line in lines[1:]:
-            entry = json.loads(line)
-            self.done.append(Prediction(**{**entry, "top": tuple(entry["top"])}))
-        self._rewrite([head, *(lines[1:])])
+        self._lines = LineFile(path, identity)
+        self.done = [Prediction(**{**entry, "top": tuple(entry["top"])}) for entry in self._lines.entries]
 
     def remaining_indices(self, identities: Sequence[tuple[str, int]]) -> list[int]:
         """Indices of the samples, as (name, class), that are not in the file yet. A sample may occur several times."""
@@ -137,15 +130,9 @@ class PredictionFile:
 
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Append predictions. Each line is complete when this returns."""
-        with self.path.open("a") as file:
-            for prediction in predictions:
-                self.done.append(prediction)
-                file.write(json.dumps(vars(prediction), allow_nan=False) + "\n")
-
-    def _rewrite(self, lines: list[str]) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in lines))
-        temporary.replace(self.path)
+        added = list(predictions)
+        self.done.extend(added)
+        self._lines.append(map(vars, added))
 
 
 def evaluate(

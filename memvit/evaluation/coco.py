@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
-from .coco_files import Instances, Row, read_instances, read_results
+from memvit.datasets.coco_files import Instances, Row, read_instances, read_results
 
 Kind = Literal["bbox", "segm"]
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

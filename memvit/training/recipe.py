@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from memvit.training.detection_recipe import DetectionAugmentation, DetectionData, DetectorChoice
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -117,7 +119,9 @@ class OptimizerConfig:
     learning_rate: float = 1e-4
     """Learning rate at the end of warm-up. It is used as given and not scaled with the batch size."""
     weight_decay: float = 0.05
-    """Weight decay of all tensors but those of one dimension, which are biases and norms."""
+    """Weight decay of all tensors but norms and biases."""
+    decay_biases: bool = False
+    """Whether weight decay also applies to biases, but not to those of norms."""
     decay_positions: bool = True
     """Whether weight decay also applies to the cls token and the tables of relative positions."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -130,8 +134,12 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How the learning rate changes: linear warm-up, then half a cosine."""
+    """How the learning rate changes: linear warm-up, then half a cosine or steps."""
 
+    kind: Literal["cosine", "steps"] = "cosine"
+    """cosine falls to `end` along half a cosine; steps falls to a tenth at each of `steps`."""
+    steps: tuple[float, ...] = ()
+    """Parts of the run, 0 to 1, after which the learning rate falls to a tenth."""
     epochs: int = 200
     """Number of passes over the training data."""
     warmup_epochs: float = 30.0
@@ -264,8 +272,23 @@ class ActionRecipe:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-Recipe: TypeAlias = ClassificationRecipe | ActionRecipe
-RECIPES: dict[str, type[ClassificationRecipe] | type[ActionRecipe]] = {
+@dataclass(frozen=True)
+class DetectionRecipe:
+    """Train a detector of objects and their masks."""
+
+    task: Literal["detection"] = "detection"
+    """What is trained."""
+    model: DetectorChoice = field(default_factory=DetectorChoice)
+    data: DetectionData = field(default_factory=DetectionData)
+    augment: DetectionAugmentation = field(default_factory=DetectionAugmentation)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+Recipe: TypeAlias = ClassificationRecipe | ActionRecipe | DetectionRecipe
+RECIPES: dict[str, type[Recipe]] = {
     "classification": ClassificationRecipe,
     "actions": ActionRecipe,
+    "detection": DetectionRecipe,
 }

@@ -27,7 +27,12 @@ def coco_map_command(
         figures = evaluate(instances, detections)
     if as_json:
         typer.echo(json_text(figures, indent=1))
-        return
+    else:
+        print_figures(figures)
+
+
+def print_figures(figures: dict[str, dict[str, float]]) -> None:
+    """COCO's figures of boxes and masks as a table, in percent."""
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for kind in figures:

@@ -14,10 +14,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     from memvit.evaluation.ava import Metrics
     from memvit.evaluation.classification import TopK
-    from memvit.training.recipe import ActionRecipe, ClassificationRecipe
+    from memvit.training.recipe import ActionRecipe, ClassificationRecipe, DetectionRecipe
 
 from memvit.json_text import json_text
 from pipelines.terminal import INTERRUPTED, console, one_sentence, step_bar
+
+from .coco_map import print_figures
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file; see `configs/`.")]
 Overrides = Annotated[
@@ -106,8 +108,9 @@ def evaluate_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Measure a model on a recipe's test data: top-1 and top-5 of a classifier, the official mAP of an action model."""
-    from memvit.training.recipe import ActionRecipe
+    """Measure a model on a recipe's test data: top-1 and top-5 of a classifier, the official mAP of an action model,
+    COCO's figures of a detector."""
+    from memvit.training.recipe import ActionRecipe, DetectionRecipe
     from memvit.training.recipe_file import load_recipe
     from pipelines.outputs import check_folder
 
@@ -116,6 +119,8 @@ def evaluate_command(
         plan = load_recipe(recipe, overrides)
         if isinstance(plan, ActionRecipe):
             _evaluate_actions(plan, checkpoint, out, remember=not no_memory, as_json=as_json)
+        elif isinstance(plan, DetectionRecipe):
+            _evaluate_detection(plan, checkpoint, out, as_json=as_json)
         else:
             _evaluate_classification(plan, checkpoint, out, as_json=as_json)
 
@@ -181,6 +186,33 @@ def _evaluate_actions(plan: ActionRecipe, checkpoint: Path | None, out: Path, *,
         typer.echo(json_text(metrics, indent=1))
     else:
         _print_precisions(metrics)
+
+
+def _evaluate_detection(plan: DetectionRecipe, checkpoint: Path | None, out: Path, *, as_json: bool) -> None:
+    from pipelines.train.evaluate_detection import evaluate_detection
+
+    with step_bar(console) as bar:
+        task = bar.add_task("evaluating", total=None, numbers="")
+        done = evaluate_detection(
+            plan,
+            checkpoint,
+            out,
+            lambda total: bar.update(task, total=total),
+            lambda pictures, objects: bar.update(task, completed=pictures, numbers=f"{objects} objects"),
+        )
+    for failure in done.failures:
+        console.print(f"[bold red]failed:[/] {escape(failure)}", soft_wrap=True)
+    if done.interrupted:
+        console.print(f"stopped after {done.pictures} pictures; the same command goes on from there", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED)
+    numbers = ", ".join(f"{name} {value:.2f}" for name, value in done.summary.items())
+    console.print(f"{numbers} of {done.pictures} pictures: {done.path}", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json_text({**done.summary, "pictures": done.pictures, "failed": len(done.failures)}))
+    elif len(done.figures) == 1:
+        print_figures(next(iter(done.figures.values())))
+    if done.failures:
+        raise typer.Exit(1)
 
 
 def _print_precisions(metrics: Metrics) -> None:

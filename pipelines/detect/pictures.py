@@ -1,4 +1,4 @@
-"""The pictures that a command is to look at: found in folders, numbered, and read."""
+"""The pictures that a command is to look at: found in folders, and numbered."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from memvit.types import Image as Pixels
 from memvit.types import MemvitError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-MAX_PIXELS = 2**27
-"""Of a picture; a larger one would take several GB in a detector's maps, and is no photograph."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +38,3 @@ def find_pictures(locations: Sequence[Path]) -> list[Picture]:
     if None in numbers or len(set(numbers)) < len(numbers):
         return [Picture(path, place) for place, path in enumerate(paths, 1)]
     return [Picture(path, number) for path, number in zip(paths, numbers, strict=True) if number is not None]
-
-
-def read_picture(path: Path) -> Pixels:
-    """(H, W, 3) uint8 RGB, upright. MemvitError if the file is no picture, damaged, or too large."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise MemvitError(f"{path}: {image.width} × {image.height} pixels are too many; make it smaller")
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise MemvitError(f"{path}: this is not a picture") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise MemvitError(f"{path}: this picture cannot be read ({error})") from error

@@ -12,13 +12,14 @@ from typing import Any, Self
 import torch
 from PIL import Image
 
+from memvit.datasets.pictures import read_picture
 from memvit.detection import Detections, Detector
 from memvit.detection.coco import results_of
-from memvit.labels import labels_for
+from memvit.labels import Labels
 from memvit.os_errors import sentence_of
 from memvit.types import MemvitError
 from pipelines.detect.draw import draw_detections
-from pipelines.detect.pictures import Picture, read_picture
+from pipelines.detect.pictures import Picture
 from pipelines.stopping import stop_requested
 
 RESULTS, IMAGES = "detections.json", "images.json"
@@ -91,7 +92,7 @@ def detect(
     A picture that cannot be read stops no other. Ctrl-C ends it after the picture at hand, with every file finished.
     MemvitError if a file cannot be written.
     """
-    labels = labels_for(detector.network.config.num_classes, "coco")
+    labels = Labels(detector.categories.names)
     summary = DetectSummary()
     options.out.mkdir(parents=True, exist_ok=True)
     results, images = JsonListWriter(options.out / RESULTS), JsonListWriter(options.out / IMAGES)
@@ -114,7 +115,7 @@ def detect(
             )
             height, width = pixels.shape[:2]
             images.write({"id": picture.image_id, "file_name": picture.path.name, "width": width, "height": height})
-            for row in results_of(found, picture.image_id):
+            for row in results_of(found, picture.image_id, detector.categories.ids):
                 results.write(row)
             if options.annotate:
                 shown = found.select(found.scores >= options.min_shown_score)

@@ -9,18 +9,20 @@ from pathlib import Path
 import torch
 
 from memvit.datasets.ava import AvaVideo
+from memvit.datasets.coco import CocoPictures
 from memvit.engine.settings import choose_device
 from memvit.models import MeMViT, MViT
 from memvit.training.actions import ActionTask
 from memvit.training.classification import ClassificationTask, Samples
-from memvit.training.footprint import Footprint, footprint
+from memvit.training.detection import DetectionTask
+from memvit.training.footprint import Footprint, detector_footprint, footprint
 from memvit.training.loop import Trainer
 from memvit.training.recipe import Recipe
 from memvit.training.run_state import check_same_recipe, last_run
 from memvit.training.world import World
 from memvit.types import MemvitError
 
-from .run import build_task, class_names
+from .run import build_task, exporter
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class DryRun:
         yield f"          about {gigabytes(self.activation_bytes)} for activations (less with checkpointing)"
         yield f"folder    {self.out}: {self.beginning}"
         if self.missing:
-            yield f"missing   {len(self.missing)} videos, the first: {self.missing[0]}"
+            yield f"missing   {len(self.missing)} files, the first: {self.missing[0]}"
 
 
 def dry_run(recipe: Recipe, workers: int) -> DryRun:
@@ -71,19 +73,24 @@ def dry_run(recipe: Recipe, workers: int) -> DryRun:
     world = World(0, workers)
     task, note = build_task(recipe, world)
     model = task.model
-    assert isinstance(model, MeMViT | MViT)
-    class_names(recipe, model)
+    exporter(recipe, task)
     trainer = Trainer(task, recipe, device=torch.device("cpu"), world=World())
-    if isinstance(task, ActionTask):
+    if isinstance(task, DetectionTask):
+        learned, held_out_pictures = task.train_set.pictures, task.test_set
+        training, test = _pictures(learned, task.train_set.ids), _pictures(held_out_pictures, held_out_pictures.ids)
+        missing = [*_missing_pictures(learned), *_missing_pictures(held_out_pictures)]
+        memory = detector_footprint(task.network, task.largest_picture, recipe)
+    elif isinstance(task, ActionTask):
+        assert isinstance(model, MeMViT | MViT)
         training, test = (_videos(videos) for videos in (task.train_videos, task.test_videos))
         missing, side = _missing_footage(task), task.side or model.config.crop
-        preprocessing = task.preprocessing
+        memory = footprint(model, task.preprocessing, side, recipe)
     else:
-        assert isinstance(task, ClassificationTask)
+        assert isinstance(task, ClassificationTask) and isinstance(model, MeMViT | MViT)
         samples, held_out = task.train_set.samples, task.test_set.samples
         training, test = f"{len(samples)} samples", f"{len(held_out)} samples"
         missing = [*_missing_samples(samples), *_missing_samples(held_out)]
-        preprocessing, side = task.preprocessing, model.config.crop
+        memory = footprint(model, task.preprocessing, model.config.crop, recipe)
     return DryRun(
         model=recipe.model.name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -96,7 +103,7 @@ def dry_run(recipe: Recipe, workers: int) -> DryRun:
         accumulate=recipe.run.accumulate,
         steps_per_epoch=trainer.steps_per_epoch,
         epochs=recipe.schedule.epochs,
-        memory=footprint(model, preprocessing, side, recipe),
+        memory=memory,
         out=recipe.run.out,
         beginning=_beginning(recipe),
     )
@@ -127,6 +134,15 @@ def _missing_footage(task: ActionTask) -> list[str]:
             except MemvitError as error:
                 found[video.name] = str(error)
     return list(found.values())
+
+
+def _pictures(pictures: CocoPictures, ids: list[int]) -> str:
+    return f"{len(ids)} pictures, {sum(len(pictures.rows[number]) for number in ids)} objects"
+
+
+def _missing_pictures(pictures: CocoPictures) -> list[str]:
+    paths = (pictures.path(number) for number in pictures.ids)
+    return [f"{path}: there is no such file" for path in paths if not path.exists()]
 
 
 def _missing_samples(samples: Samples) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,8 +26,9 @@ from memvit.models import (
 )
 from memvit.training.actions import ActionTask
 from memvit.training.classification import ClassificationTask
+from memvit.training.detection import DetectionTask
 from memvit.training.loop import Started, Trainer, TrainingEvent, TrainingTask
-from memvit.training.recipe import ActionRecipe, ModelChoice, Recipe
+from memvit.training.recipe import ActionRecipe, ClassificationRecipe, DetectionRecipe, ModelChoice, Recipe
 from memvit.training.recipe_file import recipe_yaml
 from memvit.training.run_state import RunState
 from memvit.training.world import World
@@ -34,6 +36,7 @@ from memvit.types import MemvitError
 from pipelines.stopping import stop_requested
 
 from .data_paths import check_data_paths
+from .detection import detection_task, export_detector
 
 BOX_DROPOUTS = ("box_attention_dropout", "box_qkv_dropout", "box_dropout")
 
@@ -83,6 +86,8 @@ def adjusted(config: MViTConfig, choice: ModelChoice) -> MViTConfig:
 def build_task(recipe: Recipe, world: World) -> tuple[TrainingTask, str]:
     """The task of a recipe, and a sentence that says which weights were loaded."""
     torch.manual_seed(recipe.run.seed)  # new weights are the same in every process and every start
+    if isinstance(recipe, DetectionRecipe):
+        return detection_task(recipe, world)
     model, entry, report = open_model(recipe.model)
     note = str(report) if report else "weights are new"
     if isinstance(recipe, ActionRecipe):
@@ -110,7 +115,7 @@ def train(
     if device.type == "cuda" and device.index is not None:  # torch refuses `cuda` here, which is the current device
         torch.cuda.set_device(device)  # the device of CUDA calls that name none
     task, note = build_task(recipe, world)
-    labels = class_names(recipe, task.model)  # a missing file must be reported before the run, not after it
+    finish = exporter(recipe, task)  # a missing file must be reported before the run, not after it
 
     def report(event: TrainingEvent) -> None:
         if isinstance(event, Started):
@@ -123,12 +128,20 @@ def train(
     is_done = state.epoch >= recipe.schedule.epochs
     if is_done and world.is_first:
         path = Path(recipe.run.out) / "model.safetensors"
-        export(recipe, task.model, labels, state, path)
+        finish(state, path)
         on_note(f"the model: {path}")
     return state, not is_done
 
 
-def class_names(recipe: Recipe, model: nn.Module) -> Labels:
+def exporter(recipe: Recipe, task: TrainingTask) -> Callable[[RunState, Path], None]:
+    """What writes the trained model. MemvitError if the names of its classes cannot be read."""
+    if isinstance(recipe, DetectionRecipe):
+        assert isinstance(task, DetectionTask)
+        return partial(export_detector, recipe, task)
+    return partial(export, recipe, task.model, class_names(recipe, task.model))
+
+
+def class_names(recipe: ClassificationRecipe | ActionRecipe, model: nn.Module) -> Labels:
     """The names of a recipe's classes, or numbers if nothing names them. MemvitError if a file is malformed."""
     assert isinstance(model, MeMViT | MViT)
     entry, classes = model_entry(recipe.model.name), model.config.head.num_classes
@@ -138,7 +151,9 @@ def class_names(recipe: Recipe, model: nn.Module) -> Labels:
     return labels if len(labels) == classes else labels_for(classes, None)
 
 
-def export(recipe: Recipe, model: nn.Module, labels: Labels, state: RunState, path: Path) -> None:
+def export(
+    recipe: ClassificationRecipe | ActionRecipe, model: nn.Module, labels: Labels, state: RunState, path: Path
+) -> None:
     """Write the trained model as a checkpoint that describes itself."""
     assert isinstance(model, MeMViT | MViT)
     entry = model_entry(recipe.model.name)

@@ -14,13 +14,14 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
+from memvit.datasets.pictures import read_picture
 from memvit.detection import Detections
 from memvit.detection.masks import PackedMasks
 from memvit.labels import labels_for
 from memvit.results.colours import person_colour
 from pipelines.cli.app import app
 from pipelines.detect.draw import draw_detections
-from pipelines.detect.pictures import find_pictures, read_picture
+from pipelines.detect.pictures import find_pictures
 from tests.golden.fill_detection import image
 
 SMALL = ("--model", "mask_rcnn_mvitv2_tiny", "--short-side", "64", "--device", "cpu")

@@ -68,7 +68,7 @@ def test_a_dry_run_prints_json(data: Path, tmp_path: Path) -> None:
     [
         ("data.train_boxes=[nowhere.csv]", "nowhere.csv"),
         ("run.accumulate=9", "run.accumulate=9 is more than the 4 batches of an epoch"),
-        ("data.videos=nowhere", "missing 4 videos, the first: nowhere"),
+        ("data.videos=nowhere", "missing 4 files, the first: nowhere"),
     ],
 )
 def test_a_dry_run_fails_where_the_run_would_fail(change: str, message: str, data: Path, tmp_path: Path) -> None:
