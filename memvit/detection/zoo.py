@@ -86,6 +86,9 @@ DETECTORS: dict[str, DetectorEntry] = {
         "h", "in21k", "cascade_mask_rcnn_mvitv2_h_in12k_lsj_3x/f309013744/model_final_30d36b", (56.1, 48.5), 3084, 718
     ),
     "mask_rcnn_mvitv2_tiny": DetectorEntry("mvitv2_tiny", TINY, "", None, short_side=128, long_side=256),
+    "cascade_mask_rcnn_mvitv2_tiny": DetectorEntry(
+        "mvitv2_tiny", replace(TINY, cascade=True), "", None, short_side=128, long_side=256
+    ),
 }
 
 

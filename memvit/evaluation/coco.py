@@ -23,7 +23,7 @@ def evaluate(instances: str | Path | Instances, results: str | Path | list[Row])
     truth = instances if isinstance(instances, Instances) else read_instances(Path(instances))
     rows = results if isinstance(results, list) else read_results(Path(results), truth)
     kinds: list[Kind] = ["bbox"]
-    if truth.has_masks and rows and all("segmentation" in row for row in rows):
+    if truth.has_masks and all("segmentation" in row for row in rows):
         kinds.append("segm")
     return {kind: _figures(truth, rows, kind) for kind in kinds}
 

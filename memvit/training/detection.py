@@ -135,7 +135,8 @@ class DetectionTask:
     def evaluate(self) -> dict[str, float]:
         """Box AP and mask AP in percent. Every process tests its share of the pictures."""
         ids = self.test_set.ids[self.world.rank :: self.world.size]
-        found = list(rows_of_pictures(self.detector(), self.test_set, ids, *test_sides(self.recipe, self.entry)))
+        sides = test_sides(self.recipe, self.entry)
+        found = list(rows_of_pictures(self.detector(), self.test_set, ids, *sides, masks=self.learns_masks))
         shares = self.world.gather(found)
         metrics = self._metrics([picture for share in shares for picture in share]) if shares else None
         return self.world.broadcast(metrics)

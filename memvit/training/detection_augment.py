@@ -46,7 +46,7 @@ class Canvas:
         height, width = self.size
         factor = np.array([size[1] / width, size[0] / height])
         self.pixels = resized(self.pixels, size)
-        self.masks = [F.interpolate(mask[None, None], size, mode="nearest")[0, 0] for mask in self.masks]
+        self.masks = [F.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0] for mask in self.masks]
         self.scale, self.offset = self.scale * factor, self.offset * factor
 
     def crop(self, x: int, y: int, size: Size) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from memvit.training.loop import Trainer
-from memvit.training.recipe import ActionRecipe, ClassificationRecipe
+from memvit.training.recipe import Recipe
 from memvit.training.run_state import last_run
 from memvit.training.world import World
 from pipelines.train.run import build_task
 
 
-def trainer_of(recipe: ActionRecipe | ClassificationRecipe) -> Trainer:
+def trainer_of(recipe: Recipe) -> Trainer:
     task, _ = build_task(recipe, World())
     return Trainer(task, recipe, device=torch.device("cpu"))
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from ..rle import decoded
+
 Polygons = tuple[NDArray[np.float64], ...]
 """The parts of one mask: each x, y, x, y … in pixels."""
 Mask = Polygons | Tensor
@@ -50,8 +52,8 @@ def drawn_polygons(polygons: Polygons, size: tuple[int, int]) -> Tensor:
     """(height, width) bool: the pixels of a mask that is given by polygons."""
     from pycocotools import mask as coco_mask
 
-    runs = coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size)
-    return torch.from_numpy(coco_mask.decode(coco_mask.merge(runs)).astype(bool))
+    parts = coco_mask.frPyObjects([polygon.tolist() for polygon in polygons], *size)
+    return torch.from_numpy(decoded(coco_mask.merge(parts)["counts"].decode("ascii"), size))
 
 
 def _drawn_in_box(polygons: Polygons, box: Tensor, side: int) -> Tensor:
