@@ -85,6 +85,8 @@ class Clip:
     """`time.monotonic()` when the last frame of the clip arrived."""
     ready_at: float = 0.0
     """`time.monotonic()` when the clip was complete."""
+    captured_unix: float | None = None
+    """Unix time of the centre by the source's own clock, where it tells it."""
 
 
 NO_PERSON = -1

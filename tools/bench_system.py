@@ -53,6 +53,7 @@ class MadeFrame:
         self._image, self.index, self.pts_seconds = image, index, pts_seconds
         self.height, self.width = image.shape[:2]
         self.received_at = time.monotonic()
+        self.container_seconds = self.captured_unix = None
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """As it is."""

@@ -40,6 +40,16 @@ class TimedFrame:
         """`time.monotonic()` when the frame arrived."""
         return self.frame.received_at
 
+    @property
+    def container_seconds(self) -> float | None:
+        """The time that the frame's packet has in its container."""
+        return self.frame.container_seconds
+
+    @property
+    def captured_unix(self) -> float | None:
+        """Unix time at which the frame was taken, where the container tells it."""
+        return self.frame.captured_unix
+
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """(height, width, 3) RGB, resized if a size is given."""
         return self.frame.rgb(width, height)

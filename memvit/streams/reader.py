@@ -19,6 +19,7 @@ from memvit.streams.queue import EventQueue
 from memvit.streams.session import Resumption, SessionSampler
 from memvit.types import Clip, MemvitError, SourceError
 from memvit.video.clips.sampler import ClipSampler
+from memvit.video.packets import PacketRing
 from memvit.video.sources.source import Frame, ReadCounts, Source, SourceInfo
 
 SETTLED_SECONDS = 10.0
@@ -57,6 +58,7 @@ class LiveReader:
         retry_initial: bool | None = None,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
+        packets: PacketRing | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -66,7 +68,7 @@ class LiveReader:
         `rng` are for tests.
         """
         self.stream_id, self.policy = stream_id, policy
-        self._connect = connect
+        self._connect, self._packets = connect, packets
         self._until_seconds, self._clock, self._rng = until_seconds, clock, rng or random.Random()
         self.is_live, self._retry_initial = is_live, is_live if retry_initial is None else retry_initial
         self.changed = threading.Condition()
@@ -277,6 +279,8 @@ class LiveReader:
             if self._connection is not connection:
                 return False
             events = self._sessions.take(frame, is_live=self.is_live)
+            if self._packets is not None:
+                self._packets.place(frame.container_seconds, self._sessions.position_seconds)
         return all(self._offer(connection, event) for event in events)
 
     def _offer(self, connection: _Connection, event: Clip | SessionBegan) -> bool:

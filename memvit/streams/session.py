@@ -49,6 +49,8 @@ class SessionSampler:
         """Whether clips carry preview frames, if the sampler makes them."""
         self._resumed_seconds = resumption.last_centre_seconds if resumption else None
         self._resumed_size = resumption.size if resumption else None
+        self._unix_offset: float | None = None
+        """Unix time by the source's clock, less the time of the stream; None where the source tells none."""
         start = resumption.last_centre_seconds + resumption.passed_seconds if resumption else 0.0
         self._stream_clock = StreamClock(start_seconds=start, now=clock() if resumption else None)
 
@@ -90,6 +92,8 @@ class SessionSampler:
         elif is_live and gap_seconds > self._memory_timeout_seconds:
             events.append(self._new_session(f"nothing came for {gap_seconds:.0f} s"))
         self._sampler.shows_preview = self.wants_preview
+        captured = frame.captured_unix
+        self._unix_offset = None if captured is None else captured - timed.pts_seconds
         return events + self._with_times_and_quality(self._sampler.push(timed), frame.received_at)
 
     def finish(self, received_at: float) -> list[Clip | SessionBegan]:
@@ -110,6 +114,7 @@ class SessionSampler:
                 quality=quality_of(clip.frames),
                 received_at=received_at,
                 ready_at=self._clock(),
+                captured_unix=None if self._unix_offset is None else self._unix_offset + clip.centre_seconds,
             )
             for clip in clips
         ]

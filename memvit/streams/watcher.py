@@ -28,12 +28,15 @@ from memvit.types import Clip
 from memvit.video.clips.sampler import ClipSampler
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.packets import PacketRing
 from memvit.video.sources.location import is_always_live
 from memvit.video.sources.open import open_source
 from memvit.video.sources.source import Source
 
 POLL_SECONDS = 0.2
 """The longest time that a step waits while nothing is ready; connections are checked at this interval."""
+MAX_CLOCK_ERROR_SECONDS = 120.0
+"""A source whose clock is off by more than this was never set."""
 NO_FRAMES = np.zeros((0, 1, 1, 3), np.uint8)
 
 
@@ -98,11 +101,13 @@ class Watcher:
         retry_initial: bool | None = None,
         until_seconds: float | None = None,
         resumption: Resumption | None = None,
+        packets: PacketRing | None = None,
     ) -> LiveReader:
         """Start to watch a stream. ValueError if there is one with this name.
 
         `connect` opens the source; by default `location` is opened with the policy's time-outs. `retry_initial`:
         whether a source that cannot be opened at first is tried again; by default only one that is always live.
+        `packets`, if `connect` lets the source fill them, are told their times in the stream.
         """
         if stream_id in self._readers:
             raise ValueError(f"there is a stream {stream_id} already; remove it first, or choose another name")
@@ -116,6 +121,7 @@ class Watcher:
             retry_initial=retry_initial,
             until_seconds=until_seconds,
             resumption=resumption,
+            packets=packets,
         )
         self._readers[stream_id] = reader
         self._group.add(reader)
@@ -246,11 +252,16 @@ class Watcher:
         ]
 
     def _unix(self, clip: Clip) -> float | None:
-        """Unix time of a clip's centre, by the arrival of its last frame; None for a file."""
+        """Unix time of a clip's centre: by the source's own clock, or by the arrival of its last frame; None for a
+        file.
+        """
         if not self._readers[clip.stream_id].is_live:
             return None
         arrived_unix = time.time() - (time.monotonic() - clip.received_at)
-        return arrived_unix - (clip.end_seconds - clip.centre_seconds)
+        by_arrival = arrived_unix - (clip.end_seconds - clip.centre_seconds)
+        captured = clip.captured_unix
+        is_near = captured is not None and abs(captured - by_arrival) <= MAX_CLOCK_ERROR_SECONDS
+        return captured if is_near else by_arrival
 
     def _sampler(self, stream_id: str) -> ClipSampler:
         return ClipSampler.for_model(

@@ -25,18 +25,25 @@ class Orientation(NamedTuple):
     flip_columns: bool = False
 
 
-def orientation(frame: VideoFrame) -> Orientation:
-    """The orientation that the frame's display matrix asks for: one of the eight quarter turns and mirror images."""
+def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    """The numbers of the frame's display matrix, if it has one."""
     # `frame.side_data` is not used, because it creates a reference cycle: every frame, with its pixels, would stay in
     # memory until a full garbage collection, which is rare in a process that has loaded torch.
     side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
-    if side_data is None:
-        return Orientation()
-    matrix = np.frombuffer(side_data, np.int32)
-    if matrix.size < 5:
+    return None if side_data is None else tuple(np.frombuffer(side_data, np.int32).tolist())
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """The orientation that the frame's display matrix asks for."""
+    return orientation_of(display_matrix(frame))
+
+
+def orientation_of(matrix: tuple[int, ...] | None) -> Orientation:
+    """The orientation that a display matrix asks for: one of the eight quarter turns and mirror images."""
+    if matrix is None or len(matrix) < 5:
         return Orientation()
     # The matrix maps a pixel (x, y) to (a x + c y, b x + d y).
-    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    a, b, c, d = (matrix[i] for i in (0, 1, 3, 4))
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
     return Orientation(flip_rows=d < 0, flip_columns=a < 0)
@@ -70,7 +77,11 @@ def to_rgb(frame: VideoFrame, width: int | None = None, height: int | None = Non
     if turn.transpose:
         width, height = height, width
     converted = _shrunk_or_converted(frame, width, height)
-    image: Image = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+    return upright(np.asarray(converted.to_ndarray(), dtype=np.uint8), turn)
+
+
+def upright(image: Image, turn: Orientation) -> Image:
+    """The image, (height, width, 3), turned upright; contiguous."""
     if turn.transpose:
         image = image.transpose(1, 0, 2)
     if turn.flip_rows:

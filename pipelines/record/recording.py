@@ -33,8 +33,10 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class RecordingStopped:
-    """Nothing can be recorded at present; a `Recording` that follows says that it goes on."""
+class RecorderStatus:
+    """Nothing can be recorded at present, or it can be again."""
 
     stream_id: str
-    reason: str
+    """Of a stream that it was noticed with."""
+    reason: str | None
+    """Why nothing can be recorded; None once it can."""

@@ -15,6 +15,8 @@ from typing import Literal
 from memvit.types import MemvitError
 from pipelines.database import as_os_error
 
+from .mp4 import read_about
+from .picture import read_picture_about
 from .recording import Recording
 
 Kind = Literal["video", "picture"]
@@ -22,7 +24,8 @@ SUFFIXES: dict[Kind, str] = {"video": ".mp4", "picture": ".jpg"}
 EVENT_ID = re.compile("[0-9a-f]{16}")
 UNFINISHED = "unfinished"
 """Name of the folder of files that are being written."""
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
+DAYS = "????-??-??"
+"""Shell pattern of the folders of days."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS recordings (
     event_id TEXT PRIMARY KEY, stream_id TEXT NOT NULL, at_unix REAL NOT NULL, video_bytes INTEGER NOT NULL,
@@ -50,8 +53,8 @@ class RecordingStore:
     """An index in SQLite beside the files. All methods may be called from any thread."""
 
     def __init__(self, folder: Path, days: float, gigabytes: float) -> None:
-        """MemvitError if the folder cannot be used. Files without an entry in the index, and entries without their
-        files, are deleted: what a power cut may leave.
+        """MemvitError if the folder cannot be used. A power cut may leave files without an entry in the index: they get
+        one, or are deleted if they are not whole.
         """
         self.folder, self.days, self.gigabytes = folder, days, gigabytes
         self._lock = threading.Lock()
@@ -74,9 +77,8 @@ class RecordingStore:
 
     def add(self, recording: Recording) -> None:
         """Note a recording whose files are in their places, and make room. OSError if the index cannot be written."""
-        values = tuple(vars(recording).values())
         with self._lock, as_os_error():
-            self._database.execute(f"INSERT OR REPLACE INTO recordings VALUES ({', '.join('?' * len(values))})", values)
+            self._insert(recording)
         self.stopped_reason = None
         self.prune()
 
@@ -148,9 +150,34 @@ class RecordingStore:
             if all(path.is_file() for path in paths):
                 known |= set(paths)
             else:
-                self._delete(recording)
-        for day in self.folder.iterdir():
-            if DAY.fullmatch(day.name) and day.is_dir():
-                for path in day.iterdir():
-                    if path not in known and path.suffix in SUFFIXES.values() and EVENT_ID.fullmatch(path.stem):
-                        path.unlink(missing_ok=True)
+                self._database.execute("DELETE FROM recordings WHERE event_id = ?", (recording.event_id,))
+        for day in self.folder.glob(DAYS):
+            unknown = {path.stem for path in day.iterdir() if path not in known and path.suffix in SUFFIXES.values()}
+            for event_id in filter(EVENT_ID.fullmatch, unknown):
+                self._adopt(day, event_id)
+
+    def _adopt(self, day: Path, event_id: str) -> None:
+        """Give files an entry by what they say about themselves, or delete them."""
+        video, picture = (day / f"{event_id}{SUFFIXES[kind]}" for kind in ("video", "picture"))
+        found = read_about(video) if video.is_file() else None
+        shown = read_picture_about(picture) if picture.is_file() else None
+        try:
+            values = dict((found or shown or {})["recording"])
+            values["video_bytes"] = video.stat().st_size if found else 0
+            values["picture_bytes"] = picture.stat().st_size if shown else 0
+            recording = Recording(**values)
+            is_placed = (
+                recording.event_id == event_id
+                and day == file_of(self.folder, event_id, recording.at_unix, "video").parent
+            )
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            is_placed = False
+        if is_placed:
+            self._insert(recording)
+        for path, is_whole in ((video, found), (picture, shown)):
+            if not is_placed or not is_whole:
+                path.unlink(missing_ok=True)
+
+    def _insert(self, recording: Recording) -> None:
+        values = tuple(vars(recording).values())
+        self._database.execute(f"INSERT OR REPLACE INTO recordings VALUES ({', '.join('?' * len(values))})", values)

@@ -13,13 +13,13 @@ from memvit.streams.watcher import StreamEvent
 from memvit.types import MemvitError
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
-from pipelines.record.recording import Recording, RecordingStopped
+from pipelines.record.recording import RecorderStatus, Recording
 
 from .addresses import AddressRules
 from .resume import ResumeState
 from .worker_events import EventSettings
 
-WorkerEvent: TypeAlias = StreamEvent | Event | Recording | RecordingStopped
+WorkerEvent: TypeAlias = StreamEvent | Event | Recording | RecorderStatus
 """What a worker reports: what happened to a stream, its results, the events of the rules, and their recordings."""
 OnEvents: TypeAlias = Callable[[Sequence[WorkerEvent]], None]
 HUNG_SECONDS = 120.0

@@ -22,7 +22,7 @@ from memvit.streams.events import SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult
 from memvit.types import Clip, PreviewFrame
-from pipelines.record.recording import Recording, RecordingStopped
+from pipelines.record.recording import RecorderStatus, Recording
 
 from .handle import WorkerEvent
 
@@ -111,7 +111,7 @@ class EventHub:
 
     def publish(self, event: WorkerEvent) -> None:
         """Send an event of a stream to its subscribers."""
-        if isinstance(event, RecordingStopped):
+        if isinstance(event, RecorderStatus):
             return
         with self._lock:
             if isinstance(event, Recording):

@@ -11,7 +11,7 @@ from typing import Any
 from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.result import Result
-from pipelines.record.recording import Recording, RecordingStopped
+from pipelines.record.recording import RecorderStatus, Recording
 from pipelines.record.store import Kind, RecordingStore
 
 from .event_history import EventHistory
@@ -96,7 +96,7 @@ class ToldEvents:
         if self.recordings is None:
             return
         for event in events:
-            if isinstance(event, RecordingStopped):
+            if isinstance(event, RecorderStatus):
                 self.recordings.stopped_reason = event.reason
             elif isinstance(event, Recording):
                 self._keep("recordings", partial(self.recordings.add, event))

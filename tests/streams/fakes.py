@@ -40,6 +40,8 @@ class Frame:
         self, index: int, pts_seconds: float, received_at: float, size: tuple[int, int], level: int | None
     ) -> None:
         self.index, self.pts_seconds, self.received_at = index, pts_seconds, received_at
+        self.container_seconds: float | None = None
+        self.captured_unix: float | None = None
         self.width, self.height = size
         self._level = level
 

@@ -18,6 +18,8 @@ class DecodedFrame:
     index: int
     decoded: VideoFrame
     received_at: float
+    container_seconds: float | None = None
+    captured_unix: float | None = None
 
     @property
     def width(self) -> int:

@@ -43,6 +43,7 @@ class ImageFrame:
     def __init__(self, folder: FrameFolder, index: int, pts_seconds: float) -> None:
         self._folder, self._decoded = folder, None if index else folder.first_decoded
         self.index, self.pts_seconds, self.received_at = index, pts_seconds, time.monotonic()
+        self.container_seconds = self.captured_unix = None
 
     @property
     def width(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from memvit.types import SourceError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.packets import PacketSink
 from memvit.video.sources.folder import FrameFolder
 from memvit.video.sources.local_file import is_folder
 from memvit.video.sources.location import is_camera, is_url
@@ -32,6 +33,7 @@ def open_source(
     decoder_threads: int | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     options: dict[str, str] | None = None,
+    packets: PacketSink | None = None,
 ) -> Source:
     """Open a video and decode its first frame.
 
@@ -51,6 +53,7 @@ def open_source(
         decoder_threads: Threads that decode a file, by default 8. One thread decodes a live source.
         limits: A larger video is refused before memory is allocated for it.
         options: FFmpeg options for the format and protocol. They take precedence over those that this function sets.
+        packets: Gets every packet before it is decoded; not those of a folder or an AVI.
 
     Raises:
         SourceError: It cannot be opened, holds no video, nothing in it can be decoded, or it is too large.
@@ -78,4 +81,5 @@ def open_source(
         decoder_threads=decoder_threads or DECODER_THREADS,
         limits=limits,
         options=options or {},
+        packets=packets,
     )

@@ -14,7 +14,9 @@ from av.error import EOFError as DecoderEndError
 from av.error import FFmpegError, InvalidDataError
 
 from memvit.types import SourceError
+from memvit.video.convert import display_matrix
 from memvit.video.limits import VideoLimits
+from memvit.video.packets import PacketSink
 from memvit.video.sources.container import (
     average_rate,
     choose_stream,
@@ -24,6 +26,7 @@ from memvit.video.sources.container import (
     packets_from,
     prepare_decoder,
 )
+from memvit.video.sources.container_clock import ContainerClock
 from memvit.video.sources.decoded_frame import DecodedFrame
 from memvit.video.sources.errors import why_not_read
 from memvit.video.sources.location import is_camera, is_url, redact, source_name
@@ -55,6 +58,7 @@ class StreamSource(Source):
         decoder_threads: int,
         limits: VideoLimits,
         options: dict[str, str],
+        packets: PacketSink | None = None,
     ) -> None:
         """Open the location and decode its first frame. `open_source` explains the arguments and the error."""
         self.counts = ReadCounts()
@@ -72,6 +76,7 @@ class StreamSource(Source):
         """Message and kind of the error that ended reading. The error itself would keep this source alive through its
         traceback."""
         self._location, self._options = location, options
+        self._packet_sink = packets
         self._timeouts_seconds = open_timeout_seconds, read_timeout_seconds
         # A URL can be read only once: frames lost by several threads at damaged data could not be fetched again.
         self._open_at(from_seconds, 1 if is_url(location) else decoder_threads)
@@ -99,6 +104,10 @@ class StreamSource(Source):
             self._stream.codec_context.options = {"max_pixels": str(limits.pixels)}
             self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
             self._avi_timestamps = AviTimestamps() if self._container.format.name == "avi" else None
+            self._clock = ContainerClock(self._container) if is_live else None
+            # The packets of an AVI have no presentation times, so they cannot be copied.
+            has_times = self._packet_sink is not None and self._avi_timestamps is None
+            self._packet_input = self._packet_sink.begin(self._stream) if self._packet_sink and has_times else None
             origin_seconds = container_start_seconds(self._container)
             self._timeline = Timeline(
                 frame_seconds=1 / (average_rate(self._stream) or FALLBACK_FRAMES_PER_SECOND),
@@ -201,6 +210,10 @@ class StreamSource(Source):
             try:
                 packet = next(self._packets)
                 self._received_at = time.monotonic()
+                if self._packet_input is not None:
+                    self._packet_input.add(packet)
+                if self._clock is not None:
+                    self._clock.read(packet)
                 return packet
             except StopIteration:
                 self._is_flushed = True
@@ -265,18 +278,21 @@ class StreamSource(Source):
         if size != self._checked_size:  # the size may change from frame to frame
             self._limits.check_frame(self._shown, *size)
             self._checked_size = size
+            if self._packet_input is not None:
+                self._packet_input.turn(display_matrix(decoded))
         pts = decoded.pts if self._avi_timestamps is None else self._avi_timestamps.next(decoded.dts)
         time_base = decoded.time_base or self._stream.time_base
         raw_seconds = None if pts is None or time_base is None else float(pts * time_base)
         pts_seconds = self._timeline.place(raw_seconds)
         if pts_seconds is None:
             return
+        captured = self._clock.unix_of(raw_seconds) if self._clock is not None else None
         if pts_seconds < self._from_seconds:
-            self._last_before_start = DecodedFrame(pts_seconds, 0, decoded, self._received_at)
+            self._last_before_start = DecodedFrame(pts_seconds, 0, decoded, self._received_at, raw_seconds, captured)
             return
         self.counts.corrupt_frames += decoded.is_corrupt
         index = self.counts.frames + len(self._pending)
-        self._pending.append(DecodedFrame(pts_seconds, index, decoded, self._received_at))
+        self._pending.append(DecodedFrame(pts_seconds, index, decoded, self._received_at, raw_seconds, captured))
         self._last_pts_seconds = pts_seconds
         frame_seconds = 1 / (average_rate(self._stream) or FALLBACK_FRAMES_PER_SECOND)
         # The last frame may be shown for longer than the others.

@@ -21,6 +21,7 @@ class RealtimeFrame:
         self.pts_seconds, self.index = pts_seconds, index
         self.width, self.height = frame.width, frame.height
         self.received_at = time.monotonic()
+        self.container_seconds, self.captured_unix = frame.container_seconds, None
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """The upright image, as `Frame.rgb` describes it."""

@@ -39,6 +39,14 @@ class Frame(Protocol):
     def received_at(self) -> float:
         """`time.monotonic()` when the data arrived from which this frame was decoded."""
 
+    @property
+    def container_seconds(self) -> float | None:
+        """The time that the frame's packet has in its container; None for a source without packets."""
+
+    @property
+    def captured_unix(self) -> float | None:
+        """Unix time at which the frame was taken, where the container tells it."""
+
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
         """The upright image, (height, width, 3) uint8, resized (bilinear) in the same pass.
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from memvit.streams.events import StreamLost
 from pipelines.record.options import RecordOptions
-from pipelines.record.recording import Recording, RecordingStopped
+from pipelines.record.recording import RecorderStatus, Recording
 from pipelines.record.store import files_of
 from pipelines.serve.app import make_app
 from pipelines.serve.event_options import EventOptions
@@ -86,7 +86,7 @@ def test_recordings_need_the_token(service: Service) -> None:
 def test_a_server_says_that_it_cannot_record_and_that_it_can_again(service: Service) -> None:
     with TestClient(make_app(service), base_url="http://127.0.0.1") as client:
         assert client.get("/api/info").json()["recording"] == {"is_recording": True, "reason": None}
-        service._publish([RecordingStopped("cam", "there is no room")])
+        service._publish([RecorderStatus("cam", "there is no room")])
         assert client.get("/api/info").json()["recording"] == {"is_recording": False, "reason": "there is no room"}
         assert "memvit_recording_up 0.0" in client.get("/metrics").text
         assert client.get("/health").status_code == 200

@@ -22,6 +22,7 @@ class FakeFrame:
     def __init__(self, index: int, pts_seconds: float, width: int = 8, height: int = 6) -> None:
         self.index, self.pts_seconds, self.width, self.height = index, pts_seconds, width, height
         self.received_at = 0.0
+        self.container_seconds = self.captured_unix = None
         self.asked: list[tuple[int, int]] = []
 
     def rgb(self, width: int | None = None, height: int | None = None) -> Image:
