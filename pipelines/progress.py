@@ -132,6 +132,10 @@ class WatchProgress:
                 self._console.print(f"  {path}", markup=False, soft_wrap=True)
         if summary.events is not None:
             self._console.print(f"events: {summary.events}", markup=False, soft_wrap=True)
+        if summary.recordings:
+            self._console.print(f"recordings: {summary.recordings} in {summary.record_folder}", markup=False, soft_wrap=True)
+        if summary.record_failure is not None:
+            self._console.print(f"[bold red]failed:[/] {escape(summary.record_failure)}", soft_wrap=True)
         state = "stopped" if summary.interrupted else "done"
         self._console.print(
             f"{state} in {summary.wall_seconds:.1f} s, {summary.real_time_factor:.2f}× real time"

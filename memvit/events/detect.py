@@ -108,6 +108,11 @@ class StreamEvents:
         """End every event, because the stream has ended."""
         return [ended for key in list(self._open) for ended in self._end(key)]
 
+    @property
+    def open_ids(self) -> list[str]:
+        """Ids of the events that have begun and not ended."""
+        return [event.id for event in self._open.values()]
+
     def state(self) -> dict[str, Any]:
         """All that must be kept over a restart, as a value that can be written as JSON."""
         events = [{"key": list(key), **asdict(event)} for key, event in self._open.items()]

@@ -64,8 +64,8 @@ class LiveReader:
     ) -> None:
         """`connect` opens the source and may block. If `is_live` is False, the source says whether it is live once it
         is open. `retry_initial`: whether a source that cannot be opened at first is tried again, or has failed; by
-        default only a live one is tried again. `until_seconds` ends the stream at that time of its own. `clock` and
-        `rng` are for tests.
+        default only a live one is tried again. `until_seconds` ends the stream at that time of its own. `packets`
+        are told their times; `connect` gives them to the source. `clock` and `rng` are for tests.
         """
         self.stream_id, self.policy = stream_id, policy
         self._connect, self._packets = connect, packets
@@ -75,8 +75,7 @@ class LiveReader:
         self._sampler_lock = threading.Lock()
         self._connection: _Connection | None = None
         self._thread: threading.Thread | None = None
-        self._hung: list[threading.Thread] = []
-        self._failed_attempts = 0
+        self._hung, self._failed_attempts = list[threading.Thread](), 0
         self.retry_at = self._heard_at = clock()
         self.finished = False
         self.state: State = "connecting"

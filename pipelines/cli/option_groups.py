@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
@@ -22,11 +22,17 @@ from .options import (
     OverflowOption,
     Precision,
     RandomWeights,
+    RecordAfter,
+    RecordBefore,
+    RecordDays,
+    RecordFolder,
+    RecordGigabytes,
 )
 
 if TYPE_CHECKING:
     from memvit.engine.settings import ModelSettings
     from memvit.streams.policy import LivePolicy, Overflow
+    from pipelines.record.options import RecordOptions
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,42 @@ class LiveOptions:
         )
 
 
-GROUPS = (ModelOptions, LiveOptions)
+@dataclass(frozen=True)
+class RecordingOptions:
+    """Where events are recorded, how long their videos are, and how much is kept."""
+
+    record: RecordFolder = None
+    record_before: RecordBefore = None
+    record_after: RecordAfter = None
+    record_days: RecordDays = None
+    record_gigabytes: RecordGigabytes = None
+
+    def options(self, configured: RecordOptions | None = None) -> RecordOptions | None:
+        """What the configuration says, and what the command line says instead; None records nothing. MemvitError if
+        there is no folder for what is asked.
+        """
+        from memvit.types import MemvitError
+        from pipelines.record.options import RecordOptions
+
+        named = {
+            "before_seconds": self.record_before,
+            "after_seconds": self.record_after,
+            "days": self.record_days,
+            "gigabytes": self.record_gigabytes,
+        }
+        given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        if self.record is not None:
+            given["folder"] = self.record.absolute()
+        if configured is not None:
+            return replace(configured, **given)
+        if "folder" in given:
+            return RecordOptions(**given)
+        if given:
+            raise MemvitError("name a folder for recordings with --record; without it, nothing is recorded")
+        return None
+
+
+GROUPS = (ModelOptions, LiveOptions, RecordingOptions)
 
 
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:

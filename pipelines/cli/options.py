@@ -109,6 +109,29 @@ RulesFile: TypeAlias = Annotated[
         rich_help_panel="Events",
     ),
 ]
+_RECORDING = "Recordings"
+RecordFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--record",
+        metavar="FOLDER",
+        help="Record a video and a picture of each event of the rules there, as the stream came, not encoded again.",
+        rich_help_panel=_RECORDING,
+    ),
+]
+RecordBefore: TypeAlias = Annotated[
+    float | None, typer.Option(min=0, help="Seconds of video before an event; 5.", rich_help_panel=_RECORDING)
+]
+RecordAfter: TypeAlias = Annotated[
+    float | None, typer.Option(min=0, help="Seconds of video after an event; 5.", rich_help_panel=_RECORDING)
+]
+RecordDays: TypeAlias = Annotated[
+    float | None, typer.Option(min=0, help="Days after which recordings are deleted; 30.", rich_help_panel=_RECORDING)
+]
+RecordGigabytes: TypeAlias = Annotated[
+    float | None,
+    typer.Option(min=0, help="Room for recordings; the oldest are deleted to keep it; 10.", rich_help_panel=_RECORDING),
+]
 TrackRate: TypeAlias = Annotated[
     float,
     typer.Option(

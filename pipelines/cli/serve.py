@@ -12,7 +12,7 @@ from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import console, one_sentence
 
-from .option_groups import LiveOptions, ModelOptions, with_option_groups
+from .option_groups import LiveOptions, ModelOptions, RecordingOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
     HeadFiles,
@@ -113,10 +113,11 @@ def serve_command(
         float | None,
         typer.Option(min=0, help="Days after which events are deleted there; 30.", rich_help_panel="Events"),
     ] = None,
+    recording_options: RecordingOptions,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="A YAML file of streams, rules, zones, sinks and history; see docs/events.md.",
+            help="A YAML file of streams, rules, zones, sinks, history and recordings; see docs/events.md.",
             rich_help_panel="Events",
         ),
     ] = None,
@@ -147,9 +148,12 @@ def serve_command(
 
         def read() -> tuple[ServerConfig, EventOptions]:
             found = load_config(config) if config is not None else ServerConfig()
-            return found, event_options(found, rules, history, history_days, state)
+            record = recording_options.options(found.record)
+            return found, event_options(found, rules, history, history_days, state, record)
 
         configuration, events = read()
+        if events.record is not None and events.rules is None and config is None:
+            raise MemvitError("without rules there are no events to record; name some with --rules")
         settings = replace(model_options.settings(), heads=(*configuration.heads, *(head or ())))
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,

@@ -15,7 +15,7 @@ from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS
 from pipelines.terminal import INTERRUPTED, console, one_sentence
 
-from .option_groups import LiveOptions, ModelOptions, with_option_groups
+from .option_groups import LiveOptions, ModelOptions, RecordingOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
     FramesPerSecond,
@@ -104,6 +104,7 @@ def watch_command(
         bool, typer.Option("--all-scores", help="Write the scores of all classes instead.", rich_help_panel="Results")
     ] = False,
     rules: RulesFile = None,
+    recording_options: RecordingOptions,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON Lines to standard output, too.", rich_help_panel="Results")
     ] = False,
@@ -112,6 +113,7 @@ def watch_command(
     from memvit.events.rules_file import check_actions, load_rules
     from memvit.results.jsonl import to_json
     from memvit.streams.watcher import ClipResult
+    from memvit.types import MemvitError
     from memvit.video.sources.location import unique_names
     from memvit.video.sources.preflight import check_sources
     from pipelines.outputs import check_folder
@@ -139,7 +141,10 @@ def watch_command(
             policy=live_options.policy(),
             realtime=realtime,
             rules=load_rules(rules) if rules is not None else None,
+            record=recording_options.options(),
         )
+        if options.record is not None and rules is None:
+            raise MemvitError("without rules there are no events to record; name some with --rules")
         check_folder(out)
         check_sources(sources, partial(open_location, options=options))
         settings.check_boxes(unique_names(sources))
@@ -160,5 +165,5 @@ def watch_command(
     print_seen(summary, names, console if as_json else Console(highlight=False))
     if summary.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if summary.failed:
+    if summary.failed or summary.record_failure is not None:
         raise typer.Exit(1)

@@ -28,6 +28,11 @@ class RecordOptions:
     buffer_seconds: float = 120.0
     """Packets of each stream that are held in memory, at most so many seconds: an event is known only some time after
     its start."""
-    buffer_bytes: int = 64 * 2**20
-    """And at most so many bytes of each stream."""
+    buffer_megabytes: float = 32.0
+    """And at most so many megabytes (10^6 bytes) of each stream."""
     min_free_bytes: int = MIN_FREE_BYTES
+
+    @property
+    def buffer_bytes(self) -> int:
+        """`buffer_megabytes` in bytes."""
+        return round(self.buffer_megabytes * 1e6)

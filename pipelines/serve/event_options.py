@@ -33,7 +33,12 @@ NO_EVENTS = EventOptions()
 
 
 def event_options(
-    config: ServerConfig, rules: Path | None, history: Path | None, history_days: float | None, state: Path | None
+    config: ServerConfig,
+    rules: Path | None,
+    history: Path | None,
+    history_days: float | None,
+    state: Path | None,
+    record: RecordOptions | None = None,
 ) -> EventOptions:
     """What the configuration says, and what the command line says instead. MemvitError if they do not fit together."""
     if rules is not None and config.rules is not None:
@@ -49,4 +54,5 @@ def event_options(
         30.0 if days is None else days,
         config.sinks,
         folder / "outbox.sqlite" if folder is not None else None,
+        record or config.record,
     )

@@ -39,6 +39,8 @@ class Reloader:
                 raise MemvitError("the folder and days of the history change with a restart only")
             if config.heads != self._heads:
                 raise MemvitError("heads change with a restart only")
+            if len({one.record and one.record.folder for one in (before, options)}) > 1:
+                raise MemvitError("whether events are recorded, and in which folder, changes with a restart only")
             self._service.change_events(options)
             added, removed = self._change_streams(config.streams)
         rules = len(options.rules.rules) if options.rules is not None else 0

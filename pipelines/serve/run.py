@@ -105,7 +105,7 @@ def make_service(
     engine, labels, boxes = settings.build()
     if events.rules is not None:
         check_actions(events.rules, labels)
-    event_settings = EventSettings(events.rules or Rules(), labels)
+    event_settings = EventSettings(events.rules or Rules(), labels, events.record)
     worker_settings = WorkerSettings(hop_seconds, track_rate, limits, events=event_settings)
     digest = state_digest(engine.model.state_dict())[:12]
     preprocessing = engine.preprocessing

@@ -14,12 +14,13 @@ from memvit.events.event import EventState
 from memvit.events.rules import Rules
 from memvit.events.rules_file import RulesReader, read_rules_text
 from memvit.types import MemvitError
+from pipelines.record.options import RecordOptions
 
 from .ids import is_id
 from .sinks.delivery import RetryPolicy
 from .sinks.sink import SinkFilter
 
-SECTIONS = ("streams", "heads", "rules", "zones", "sinks", "history")
+SECTIONS = ("streams", "heads", "rules", "zones", "sinks", "history", "record")
 COMMON_KEYS = ("name", "rules", "streams", "states", "timeout_seconds", "give_up_seconds")
 KIND_KEYS = {
     "webhook": ("secret_env",),
@@ -27,6 +28,16 @@ KIND_KEYS = {
     "file": (),
 }
 """Kinds of sinks; each is named by a key that says where it is, and has keys of its own."""
+RECORD_KEYS = {
+    "before_seconds": 0.0,
+    "after_seconds": 0.0,
+    "max_seconds": 1.0,
+    "days": 0.0,
+    "gigabytes": 0.0,
+    "buffer_seconds": 1.0,
+    "buffer_megabytes": 1.0,
+}
+"""Keys of `record` besides its folder, and the smallest value of each."""
 STATES = ("new", "update", "end")
 
 
@@ -73,6 +84,7 @@ class ServerConfig:
     history_days: float | None = None
     heads: tuple[Path, ...] = ()
     """Files of taught actions."""
+    record: RecordOptions | None = None
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
@@ -106,7 +118,17 @@ class _ConfigReader(RulesReader):
             Path(self.text(history["folder"], "folder")) if "folder" in history else None,
             self.number(history["days"], "days", 0, math.inf) if "days" in history else None,
             tuple(Path(self.text(node, "head")) for node in self.values(top.get("heads"))),
+            self._record(top["record"]) if "record" in top else None,
         )
+
+    def _record(self, node: Any) -> RecordOptions:
+        content = self.mapping(node, ("folder", *RECORD_KEYS), "record")
+        if "folder" not in content:
+            self.fail(node, "record needs a `folder`")
+        values: dict[str, Any] = {
+            key: self.number(content[key], key, least, math.inf) for key, least in RECORD_KEYS.items() if key in content
+        }
+        return RecordOptions(Path(self.text(content["folder"], "folder")).absolute(), **values)
 
     def _stream(self, node: Any) -> StreamConfig:
         if node.id == "scalar":

@@ -100,7 +100,7 @@ class Service:
         rules = options.rules or Rules()
         self.told.change(options)
         for worker in self._workers:
-            worker.change_rules(EventSettings(rules, self.labels))
+            worker.change_rules(EventSettings(rules, self.labels, options.record))
         info = self.options.info.model_copy(update={"rules": [rule.name for rule in rules.rules]})
         self.options = replace(self.options, events=options, info=info)
 
@@ -153,6 +153,7 @@ class Service:
             if request.source not in known:
                 self._add(request, request.source)
         self._saver.start()
+        self.told.finish_leftovers(self.stream_ids, self.options.worker.limits, lambda news: self._publish([news]))
 
     def close(self) -> None:
         """Save the streams and stop. A second call does nothing."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError, SourceError
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.packets import PacketSink
 from memvit.video.sources.location import is_always_live, is_camera
 from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
@@ -83,11 +84,12 @@ def open_checked(
     limits: VideoLimits = DEFAULT_LIMITS,
     addresses: AddressRules | None = None,
     proxy: CheckingProxy | None = None,
+    packets: PacketSink | None = None,
 ) -> Source:
     """Open what `SourceRules.check` returned. `realtime` plays a file at its own speed, again and again.
 
     `addresses` are checked again at every opening: a name may lead elsewhere now. Where there is a `proxy`, it checks
-    them instead, at every connection.
+    them instead, at every connection. `packets` gets every packet before it is decoded.
     """
     open_once = partial(
         open_source,
@@ -97,6 +99,7 @@ def open_checked(
         decoder_threads=1,  # the other cores have other streams
         limits=limits,
         options=proxy.ffmpeg_options(location) if proxy is not None else None,
+        packets=packets,
     )
     if addresses is not None and proxy is None:
         addresses.check(location)

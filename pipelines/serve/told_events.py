@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 from memvit.events.event import Event
 from memvit.labels import Labels
 from memvit.results.result import Result
+from memvit.video.limits import VideoLimits
+from pipelines.record.recorder import News, finish_leftovers
 from pipelines.record.recording import RecorderStatus, Recording
 from pipelines.record.store import Kind, RecordingStore
 
@@ -34,7 +38,7 @@ class ToldEvents:
         """MemvitError if the history or the outbox cannot be used."""
         self.history = EventHistory(options.history, options.history_days)
         self._results = ResultLog(options.history, labels, options.history_days) if options.history else None
-        record = options.record
+        record = self._record = options.record
         self.recordings = RecordingStore(record.folder, record.days, record.gigabytes) if record is not None else None
         self.deliveries: Deliveries | None = None
         self._metrics = metrics
@@ -47,7 +51,8 @@ class ToldEvents:
 
     def _open_deliveries(self, options: EventOptions) -> Deliveries:
         assert options.outbox is not None
-        self.deliveries = Deliveries(options.outbox, options.sinks, self._metrics.delivered)
+        body_of = body_with_links if self.recordings is not None else Event.to_json
+        self.deliveries = Deliveries(options.outbox, options.sinks, self._metrics.delivered, body_of)
         self._metrics.watch_outbox(self.deliveries.outbox.counts)
         return self.deliveries
 
@@ -57,6 +62,14 @@ class ToldEvents:
             self.deliveries.change(options.sinks)
         elif options.sinks:
             self._open_deliveries(options).start()
+        if self.recordings is not None and options.record is not None:
+            self.recordings.change_limits(options.record.days, options.record.gigabytes)
+
+    def finish_leftovers(self, known: Collection[str], limits: VideoLimits, on_news: Callable[[News], None]) -> None:
+        """Finish, in a thread, recordings that an earlier run has left of streams that are not `known`."""
+        if self._record is not None:
+            finish = partial(finish_leftovers, self._record, known, on_news, limits)
+            threading.Thread(target=finish, name="leftovers", daemon=True).start()
 
     def start(self) -> None:
         """Start to send what waits."""
@@ -130,3 +143,9 @@ class ToldEvents:
             self.recordings.close()
         if self._results is not None:
             self._results.close()
+
+
+def body_with_links(event: Event) -> str:
+    """An event as sinks get it where events are recorded: with the paths of its recording on this server."""
+    links = {kind: f"/api/history/{event.id}/{kind}" for kind in ("video", "picture")}
+    return json.dumps(event.to_record() | links, ensure_ascii=False, allow_nan=False)

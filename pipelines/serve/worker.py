@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar, cast
 
 from memvit.boxes import BoxSource
 from memvit.engine.engine import Engine
+from memvit.events.event import Event
 from memvit.streams.events import ReaderStatus
 from memvit.streams.group import StreamFailed
 from memvit.streams.reader import LiveReader
-from memvit.streams.watcher import ClipResult, Watcher
+from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_always_live, is_url
+from pipelines.record.recorder import Recorder
 
 from .commands import CommandQueue
 from .handle import HUNG_SECONDS, EngineDown, OnEvents, WatchRequest, WorkerSettings
@@ -58,6 +60,7 @@ class EngineWorker:
         self._resumed_from: dict[str, ResumeState] = {}
         """Where an earlier run left each resumed stream."""
         self._events = WorkerEvents(settings.events, settings.hop_seconds)
+        self._recorder = self._new_recorder()
         self._on_events: OnEvents = lambda events: None
         self._commands = CommandQueue()
         self._stopping = threading.Event()
@@ -76,6 +79,8 @@ class EngineWorker:
         """Warm the model up, and start the thread."""
         self._on_events = on_events
         self._watcher.warm_up()
+        if self._recorder is not None:
+            self._recorder.start()
         self._last_step_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
@@ -87,6 +92,8 @@ class EngineWorker:
             self._thread.join(timeout=30)
             if self._thread.is_alive():  # it hangs in a batch
                 return {}
+        if self._recorder is not None:
+            self._recorder.close()
         if self.failure is not None:  # memory cannot be read from a failed device; what was saved earlier stands
             return {}
         resume_states = {stream_id: self._resume_state(stream_id) for stream_id in self._readers}
@@ -134,7 +141,24 @@ class EngineWorker:
                 return cast("Returned", done.result(timeout=HUNG_SECONDS))
             raise EngineDown(HUNG) from None
 
+    def _new_recorder(self) -> Recorder | None:
+        events = self._settings.events
+        if events is None or events.record is None:
+            return None
+        return Recorder(
+            events.record,
+            lambda news: self._on_events([news]),
+            rules=events.rules,
+            hop_seconds=self._settings.hop_seconds,
+            limits=self._settings.limits,
+        )
+
     # The thread of the engine calls what follows.
+
+    def _tell(self, told: Sequence[StreamEvent | Event]) -> None:
+        self._on_events(told)
+        if self._recorder is not None:
+            self._recorder.tell(told)
 
     def _run(self) -> None:
         try:
@@ -145,7 +169,7 @@ class EngineWorker:
                     if isinstance(event, ClipResult):
                         self._last_answered[event.stream_id] = event.result.session, event.result.centre_seconds
                 if events:
-                    self._on_events(self._events.with_consequences(events, self.status))
+                    self._tell(self._events.with_consequences(events, self.status))
                 self._last_step_at = time.monotonic()
             self._commands.run_all()
         except Exception as error:
@@ -160,13 +184,14 @@ class EngineWorker:
         self._close_proxies()
         for stream_id in failed:
             self._readers[stream_id].fail(self.failure)
-        self._on_events([StreamFailed(stream_id, self.failure) for stream_id in failed])
+        self._tell([StreamFailed(stream_id, self.failure) for stream_id in failed])
         self._commands.refuse_all(EngineDown(self.failure))
 
     def _add(self, request: WatchRequest) -> None:
         stream_id, location, policy = request.stream_id, request.location, request.policy
         self._events.begin(stream_id, request.resume_state)
         from_seconds = self._restore(request)
+        packets = self._recorder.add(stream_id, self._events.open_ids(stream_id)) if self._recorder else None
         proxy = None
         if request.addresses is not None:
             proxy = proxy_for(location, request.addresses, policy.open_timeout_seconds)
@@ -179,6 +204,7 @@ class EngineWorker:
             limits=self._settings.limits,
             addresses=request.addresses,
             proxy=proxy,
+            packets=packets,
         )
         reader = self._watcher.add(
             stream_id,
@@ -188,6 +214,7 @@ class EngineWorker:
             is_live=is_always_live(location),
             retry_initial=is_url(location) or is_always_live(location),
             resumption=request.resume_state.resumption() if request.resume_state is not None else None,
+            packets=packets,
         )
         reader.wants_preview = False
         self._readers[stream_id] = reader
@@ -211,8 +238,10 @@ class EngineWorker:
 
     def _remove(self, stream_id: str) -> None:
         if ended := self._events.end(stream_id):
-            self._on_events(ended)
+            self._tell(ended)
         self._watcher.remove(stream_id)
+        if self._recorder is not None:
+            self._recorder.remove(stream_id)
         self._readers.pop(stream_id, None)
         self._last_answered.pop(stream_id, None)
         self._resumed_from.pop(stream_id, None)
@@ -221,7 +250,9 @@ class EngineWorker:
 
     def _change_rules(self, settings: EventSettings) -> None:
         if ended := self._events.change(settings):
-            self._on_events(ended)
+            self._tell(ended)
+        if self._recorder is not None and settings.record is not None:
+            self._recorder.change(settings.record, settings.rules)
 
     def _close_proxies(self) -> None:
         for proxy in self._proxies.values():

@@ -14,6 +14,7 @@ from memvit.labels import Labels
 from memvit.streams.events import ReaderStatus, SessionBegan, StreamLost, StreamStalled
 from memvit.streams.group import StreamEnded, StreamFailed
 from memvit.streams.watcher import ClipResult, StreamEvent
+from pipelines.record.options import RecordOptions
 
 from .resume import ResumeState
 
@@ -26,6 +27,8 @@ class EventSettings:
 
     rules: Rules
     labels: Labels
+    record: RecordOptions | None = None
+    """How events are recorded; None records nothing."""
 
 
 class WorkerEvents:
@@ -78,6 +81,10 @@ class WorkerEvents:
             return []
         self._settings = settings
         return self._events.change_rules(settings.rules)
+
+    def open_ids(self, stream_id: str) -> list[str]:
+        """Ids of the events of a stream that go on."""
+        return self._events.stream(stream_id).open_ids if self._events is not None else []
 
     def end(self, stream_id: str) -> list[Event]:
         """A stream is removed: its events end, and it is forgotten."""

@@ -28,13 +28,16 @@ from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip, MemvitError
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from memvit.video.packets import PacketSink
 from memvit.video.sources.location import is_camera, is_retried_at_first, is_url, redact, unique_names
 from memvit.video.sources.open import DECODER_THREADS, open_source
 from memvit.video.sources.realtime import RealtimeSource
 from memvit.video.sources.source import Source
+from pipelines.record.options import RecordOptions
 from pipelines.stopping import stop_requested
 
 from .event_file import EventFile, check_names
+from .recorded_events import RecordedEvents
 from .seen import Seen
 
 LIVE_TIMELINE_CLIPS = 21_600
@@ -72,6 +75,8 @@ class WatchOptions:
     """Play files at their own speed, again and again, as if they were cameras."""
     rules: Rules | None = None
     """Rules of events, which are written to one file for all streams."""
+    record: RecordOptions | None = None
+    """How these events are recorded; None records nothing."""
 
 
 @dataclass
@@ -104,6 +109,11 @@ class WatchSummary:
     interrupted: bool
     events: Path | None = None
     """The file of events, if there are rules."""
+    recordings: int = 0
+    """How many events were recorded."""
+    record_folder: Path | None = None
+    record_failure: str | None = None
+    """Why not all of them were."""
 
     @property
     def failed(self) -> list[StreamSummary]:
@@ -210,21 +220,28 @@ def watch(
         is_live = options.realtime or any(is_url(location) or is_camera(location) for location in locations)
         if is_live:
             watcher.warm_up()
-        event_file = None
+        event_file, recorded = None, None
         if options.rules is not None:
             check_names(list(summaries))
+            if options.record is not None:
+                recorded = RecordedEvents(options.record, options.rules, options.hop_seconds, options.limits)
+                stack.callback(recorded.close)
+            tell = recorded.telling(on_told) if recorded is not None else on_told
             event_file = EventFile(
-                options.out, options.rules, labels, options.hop_seconds, is_live=is_live, on_told=on_told
+                options.out, options.rules, labels, options.hop_seconds, is_live=is_live, on_told=tell
             )
             stack.callback(event_file.close)
         for stream_id, location in zip(summaries, locations, strict=True):
+            packets = recorded.recorder.add(stream_id) if recorded is not None else None
+            threads = max(1, DECODER_THREADS // len(locations))
             reader = watcher.add(
                 stream_id,
                 location,
                 policy=options.policy,
-                connect=partial(open_location, location, options, max(1, DECODER_THREADS // len(locations))),
+                connect=partial(open_location, location, options, threads, packets),
                 retry_initial=is_retried_at_first(location),
                 until_seconds=options.until_seconds,
+                packets=packets,
             )
             summaries[stream_id].stats = reader.stats
         for event in watcher.events(stopping):
@@ -246,13 +263,20 @@ def watch(
             on_event(summary, shown)
             if event_file is not None:
                 event_file.add(shown)
+            if recorded is not None:
+                recorded.add(shown)
         interrupted = stopping.is_set()
     path = event_file.path if event_file is not None else None
-    return WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted, path)
+    summary_of = WatchSummary(tuple(summaries.values()), time.perf_counter() - began, interrupted, path)
+    if recorded is None:
+        return summary_of
+    return replace(
+        summary_of, recordings=recorded.count, record_folder=recorded.folder, record_failure=recorded.failure
+    )
 
 
-def open_location(location: str, options: WatchOptions, threads: int = 1) -> Source:
-    """Open a source as `watch` does."""
+def open_location(location: str, options: WatchOptions, threads: int = 1, packets: PacketSink | None = None) -> Source:
+    """Open a source as `watch` does; `packets` gets its packets."""
     open_again = partial(
         open_source,
         location,
@@ -262,6 +286,7 @@ def open_location(location: str, options: WatchOptions, threads: int = 1) -> Sou
         start_seconds=options.start_seconds,
         open_timeout_seconds=options.policy.open_timeout_seconds,
         read_timeout_seconds=options.policy.read_timeout_seconds,
+        packets=packets,
     )
     source = open_again()
     return source if not options.realtime or source.info.is_live else RealtimeSource(source, open_again)

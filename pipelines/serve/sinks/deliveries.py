@@ -28,9 +28,15 @@ MAX_UNKEPT = 10_000
 class Deliveries:
     """Events go to the outbox, and from there to each sink in a thread of its own."""
 
-    def __init__(self, path: Path, sinks: Sequence[SinkConfig], on_outcome: Callable[[str, str], None]) -> None:
-        """MemvitError if the outbox cannot be used, or a package is missing."""
-        self.outbox = Outbox(path)
+    def __init__(
+        self,
+        path: Path,
+        sinks: Sequence[SinkConfig],
+        on_outcome: Callable[[str, str], None],
+        body_of: Callable[[Event], str] = Event.to_json,
+    ) -> None:
+        """`body_of` an event is what is sent. MemvitError if the outbox cannot be used, or a package is missing."""
+        self.outbox = Outbox(path, body_of)
         self._on_outcome = on_outcome
         self._unkept: deque[Event] = deque(maxlen=MAX_UNKEPT)
         self._filters = {sink.name: sink.wanted for sink in sinks}

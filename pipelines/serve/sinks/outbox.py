@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,9 @@ class DeadLetter:
 class Outbox:
     """All methods may be called from any thread; errors of the disk are `OSError`."""
 
-    def __init__(self, path: Path) -> None:
-        """MemvitError if the file cannot be used."""
+    def __init__(self, path: Path, body_of: Callable[[Event], str] = Event.to_json) -> None:
+        """`body_of` an event is what is sent. MemvitError if the file cannot be used."""
+        self._body_of = body_of
         self._lock = threading.Lock()
         self.changed = threading.Condition(self._lock)
         """Notified when there are new messages, or older ones may be sent again."""
@@ -75,7 +76,7 @@ class Outbox:
         """Keep a message for each sink that wants an event and was not sent it before. They are on disk on return."""
         now = time.time()
         rows = [
-            (sink, event.stream_id, event.rule, key_of(event), event.to_json(), now, sink, key_of(event))
+            (sink, event.stream_id, event.rule, key_of(event), self._body_of(event), now, sink, key_of(event))
             for event in events
             for sink, wanted in filters.items()
             if wanted.wants(event)

@@ -38,7 +38,7 @@ def make_service(
     engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
     labels = labels_for(80, "ava")
     events = options.get("events", NO_EVENTS)
-    event_settings = EventSettings(events.rules, labels) if events.rules is not None else None
+    event_settings = EventSettings(events.rules, labels, events.record) if events.rules is not None else None
     info = ServerInfo(
         version="0", model=model, classes=list(labels.names), hop_seconds=1.0, clip_seconds=1.0, engines=1,
         max_streams=max_streams, memory_reads=[2, 4],
