@@ -133,7 +133,8 @@ class WatchProgress:
         if summary.events is not None:
             self._console.print(f"events: {summary.events}", markup=False, soft_wrap=True)
         if summary.recordings:
-            self._console.print(f"recordings: {summary.recordings} in {summary.record_folder}", markup=False, soft_wrap=True)
+            recordings = f"recordings: {summary.recordings} in {summary.record_folder}"
+            self._console.print(recordings, markup=False, soft_wrap=True)
         if summary.record_failure is not None:
             self._console.print(f"[bold red]failed:[/] {escape(summary.record_failure)}", soft_wrap=True)
         state = "stopped" if summary.interrupted else "done"
