@@ -69,7 +69,10 @@ def scores_of_one_read(network: MeMViT | Runner, config: Any, golden: str, prefi
 
 @pytest.mark.parametrize(
     ("golden", "prefix", "size", "clips"),
-    [("memvit_16_ava", "memvit_16", (224, 224), 10), ("memvit_16_ava_wide", "memvit_16_wide", (224, 320), 4)],
+    [
+        pytest.param("memvit_16_ava", "memvit_16", (224, 224), 10, marks=pytest.mark.slow),
+        ("memvit_16_ava_wide", "memvit_16_wide", (224, 320), 4),
+    ],
 )
 def test_memvit_16(memvit_16: MeMViT, golden: str, prefix: str, size: tuple[int, int], clips: int) -> None:
     """Square and wide frames, a video boundary, one to five boxes a clip."""
@@ -106,7 +109,7 @@ def test_memvit_24() -> None:
     [
         ("mvitv2_s_16x4.k400", "mvitv2_s_16x4_k400", True),
         ("mvitv2_s_16x4.ssv2", "mvitv2_s_16x4_ssv2", False),
-        ("mvitv2_b_32x3.k400", "mvitv2_b_32x3_k400", False),
+        pytest.param("mvitv2_b_32x3.k400", "mvitv2_b_32x3_k400", False, marks=pytest.mark.slow),
         ("mvitv2_t.in1k", "mvitv2_t_in1k", True),
         ("mvitv2_s.in1k", "mvitv2_s_in1k", False),
         pytest.param("mvitv2_l.in1k", "mvitv2_l_in1k", False, marks=pytest.mark.slow),

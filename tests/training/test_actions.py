@@ -69,7 +69,7 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("stop_after", [3, 20])
+@pytest.mark.parametrize("stop_after", [pytest.param(3, marks=pytest.mark.slow), 20])
 def test_resumed_with_its_memory_is_uninterrupted(
     stop_after: int, data: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -291,9 +291,9 @@ def test_memory_does_not_grow_with_the_archive(tiny_file: Path, tmp_path: Path) 
     short = small_video(folders["few"] / "0.mp4", seconds=8)
     for index in range(1, 4):
         shutil.copy(short, folders["few"] / f"{index}.mp4")
-    for index in range(24):
+    for index in range(16):
         shutil.copy(short, folders["many"] / f"{index}.mp4")
-    small_video(folders["long"] / "0.mp4", seconds=150, rate=6)
+    small_video(folders["long"] / "0.mp4", seconds=100, rate=6)
     peaks = {}
     for name, folder in folders.items():
         report = tmp_path / f"{name}.json"

@@ -72,7 +72,7 @@ def test_evaluation_gives_the_accuracy_of_the_training_run(trained: Path, data: 
 
 def test_a_killed_evaluation_resumes(trained: Path, motion: Path, data: list[str], tmp_path: Path) -> None:
     few = motion / "val" / "few.txt"
-    few.write_text("".join((motion / "val" / "list.txt").read_text().splitlines(keepends=True)[:12]))
+    few.write_text("".join((motion / "val" / "list.txt").read_text().splitlines(keepends=True)[:8]))
     views = [f"data.val={few}", "data.temporal_views=2", "data.spatial_crops=3", "run.batch_size=3"]
     words = ["evaluate", CONFIG, *data, *views, "--checkpoint", trained]
     command = Command([*words, "--out", tmp_path / "killed"])
@@ -80,12 +80,12 @@ def test_a_killed_evaluation_resumes(trained: Path, motion: Path, data: list[str
     wait_for(lambda: predictions.exists() and predictions.read_text().count("\n") > 2)
     command.kill()
     before = predictions.read_text().count("\n") - 1
-    assert 0 < before < 12
+    assert 0 < before < 8
     with predictions.open("a") as file:
         file.write('{"name": "cut o')
     for folder in ("killed", "whole"):
-        code, output = Command([*words, "--out", tmp_path / folder]).finish(300)
-        assert code == 0, output
+        result = CliRunner().invoke(app, [str(word) for word in [*words, "--out", tmp_path / folder]])
+        assert result.exit_code == 0, result.output
     killed, whole = (sorted((tmp_path / f / "predictions.jsonl").read_text().splitlines()) for f in ("killed", "whole"))
     assert killed == whole
     assert (tmp_path / "killed" / "metrics.json").read_text() == (tmp_path / "whole" / "metrics.json").read_text()

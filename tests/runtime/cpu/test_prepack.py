@@ -69,6 +69,7 @@ def test_lower_precisions_are_near(tiny: nn.Module, int8: bool, dtype: torch.dty
     assert 0 < differences.mean() < mean and differences.max() < most
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_pack(int8=True), reason="no 8-bit products")
 def test_golden_scores_in_8_bits(memvit_16: MeMViT) -> None:
     """These weights are made to move every path as far as they can; trained ones are more forgiving."""
@@ -79,7 +80,7 @@ def test_golden_scores_in_8_bits(memvit_16: MeMViT) -> None:
 
 def test_what_was_shown_is_remembered_in_every_precision(tmp_path: Path) -> None:
     """The trained demo model on LongCue: mAP within 0.01 of float32's."""
-    write_held_out(tmp_path, videos=2)
+    write_held_out(tmp_path, videos=1)
     scores = {}
     for precision in PRECISIONS:
         with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
