@@ -20,7 +20,7 @@ from pipelines.record.recording import Recording
 from pipelines.record.store import files_of
 from pipelines.serve.event_options import event_options
 from pipelines.serve.reloading import Reloader
-from pipelines.serve.server_config import load_config
+from pipelines.serve.server_config import ServerConfig, load_config
 from pipelines.serve.zones import zone_file
 from tests.pipelines.serve.browsing import errors, needs_browser, on_a_phone, opened, picture_of, wait_for
 from tests.pipelines.serve.serving import make_service, state_of
@@ -67,9 +67,8 @@ class House:
         self.file = folder / "server.yaml"
         self.file.write_text(CONFIG)
         write_video(Scene(seed=4, seconds=8, width=320, height=180, frames_per_second=10), folder / "door.mp4")
-        events = replace(self._read()[1], record=RecordOptions(folder / "recordings"))
-        self.service = make_service(tiny, folder, events=events)
-        self.service.reload = Reloader(self.service, (), self._read)
+        self.service = make_service(tiny, folder, events=self._read()[1])
+        self.service.reload = Reloader(self.service, ServerConfig(), self._read)
         self.service.zone_file = zone_file(None, self.file, self.service.reload)
         info = self.service.options.info.model_copy(update={"rules": ["waving", "there"]})
         self.service.options = replace(self.service.options, info=info)
@@ -83,7 +82,8 @@ class House:
 
     def _read(self) -> Any:
         config = load_config(self.file, {})
-        return config, event_options(config, None, None, None, None)
+        options = event_options(config, None, None, None, None)
+        return config, replace(options, record=RecordOptions(self.folder / "recordings"))
 
     def record(self, event: Event, *, has_video: bool = True) -> None:
         """Make the files of a recording, and tell of it."""

@@ -14,7 +14,7 @@ from torch import nn
 from memvit.datasets.long_cue import Scene, write_video
 from pipelines.serve.event_options import event_options
 from pipelines.serve.reloading import Reloader
-from pipelines.serve.server_config import load_config
+from pipelines.serve.server_config import ServerConfig, load_config
 from pipelines.serve.zones import zone_file
 from tests.pipelines.serve.serving import added, client_of, fail_with, make_service, state_of
 from tests.processes import wait_for
@@ -39,7 +39,7 @@ class House:
         self.file.write_text(CONFIG)
         write_video(Scene(seed=0, seconds=4, width=96, height=64, frames_per_second=12), folder / "a.mp4")
         self.service = make_service(tiny, folder, events=self._read()[1])
-        self.service.reload = Reloader(self.service, (), self._read)
+        self.service.reload = Reloader(self.service, ServerConfig(), self._read)
         self.service.zone_file = zone_file(None, self.file, self.service.reload)
         self.client: TestClient = client_of(self.service)
 
