@@ -1,0 +1,149 @@
+// Search by action, and by example: results as short loops, best first.
+
+import { search } from "./archive_api.js";
+import { address, clock, counted, element, filmAddress, nameOf } from "./dom.js";
+import { actionChoice } from "./films.js";
+import { labelButtons } from "./labels.js";
+import { loop } from "./loops.js";
+
+const LIMIT = 60;
+
+export function showSearch(view, info, parameters, signal) {
+  const value = (name, otherwise = "") => parameters.get(name) ?? otherwise;
+  const number = (name, otherwise, more) =>
+    element("input", { type: "number", name, value: value(name, otherwise), ...more });
+  const form = element("form", {
+    className: "filter", "aria-label": "What to look for",
+    onsubmit: (event) => {
+      event.preventDefault();
+      location.hash = address("search", Object.fromEntries(new FormData(form)));
+    },
+    onchange: () => form.requestSubmit(),
+  },
+    element("label", {}, "Action", actionChoice(info, value("action"), "choose one", { name: "action", "data-taught": "yes" })),
+    element("label", {}, "Least score", number("min_score", "0.5", { min: "0", max: "1", step: "0.05" })),
+    element("label", {}, "Least seconds", number("min_seconds", "0", { min: "0", step: "any" })),
+    element("label", {}, "Merge seconds", number("merge_seconds", "0", { min: "0", step: "any" })),
+    info.has_people ? element("label", {}, "Person", number("person", "", { min: "0", step: "1", placeholder: "all" })) : null,
+    element("label", {}, "Film", element("input", { type: "text", name: "text", value: value("text"), maxLength: 200, placeholder: "all" })),
+    element("button", { type: "submit", className: "main" }, "Search"));
+  const results = new Results(info, signal);
+  view.replaceChildren(form, results.root);
+  const chosen = value("action");
+  if (!chosen) {
+    results.say("Choose an action.");
+    return;
+  }
+  const isTaught = chosen.startsWith("taught:");
+  const asked = {
+    [isTaught ? "taught" : "action"]: isTaught ? chosen.slice("taught:".length) : chosen,
+    ...Object.fromEntries(["min_score", "min_seconds", "merge_seconds", "person", "text"].map((name) => [name, value(name)])),
+  };
+  results.run("find", asked, "peak_score", (one) => intervalCard(one, info, Number(value("merge_seconds", "0"))));
+}
+
+export function showSimilar(view, info, parameters, signal) {
+  const film = parameters.get("film") ?? "";
+  const seconds = Number(parameters.get("seconds")) || 0;
+  const person = parameters.get("person");
+  const people = parameters.get("people") === "true";
+  const results = new Results(info, signal);
+  const who = person === null ? "" : `, person ${person}`;
+  view.replaceChildren(
+    element("section", { className: "example" },
+      element("a", { href: filmAddress(film, seconds) }, loop(film, seconds)),
+      element("div", {},
+        element("h2", {}, people ? "People who look like this one" : "Moments that look like this one"),
+        element("p", { className: "quiet" }, nameOf(film), ` at ${clock(seconds)}${who}`))),
+    results.root);
+  results.run("similar", { film, seconds, person, people }, "similarity", (one) => momentCard(one, people));
+}
+
+/** The results of a search, which are shown while it goes on. */
+class Results {
+  #note = element("p", { className: "quiet", role: "status" });
+  #list = element("ul", { className: "results" });
+  #cards = new Map();
+  #info;
+  #signal;
+
+  constructor(info, signal) {
+    this.#info = info;
+    this.#signal = signal;
+    const moving = element("input", {
+      type: "checkbox", checked: localStorage.getItem("moving") !== "no",
+      onchange: () => {
+        localStorage.setItem("moving", moving.checked ? "yes" : "no");
+        this.#list.classList.toggle("is-still", !moving.checked);
+      },
+    });
+    this.#list.classList.toggle("is-still", !moving.checked);
+    this.root = element("section", { "aria-label": "Results" },
+      element("div", { className: "results-top" }, this.#note, element("label", { className: "check" }, moving, "Move pictures")),
+      this.#list);
+  }
+
+  say(words) {
+    this.#note.textContent = words;
+  }
+
+  async run(kind, asked, rank, makeCard) {
+    this.say("Searching …");
+    try {
+      await search(kind, asked, LIMIT, rank, this.#signal, (all) => {
+        this.#show(all.results, makeCard);
+        this.say(this.#words(all));
+      });
+    } catch (error) {
+      if (error.name !== "AbortError") this.say(error.message);
+    }
+  }
+
+  #words({ results, found, searched, damaged, isComplete }) {
+    const shown = found > results.length ? ` The best ${results.length} are shown.` : "";
+    const broken = damaged.length ? ` ${counted(damaged.length, "damaged film")} not searched.` : "";
+    if (!isComplete) return `Searched ${searched.toLocaleString("en")} of ${counted(this.#info.films, "film")} …`;
+    if (!results.length) return `Nothing was found in ${counted(searched, "film")}.${broken}`;
+    return `${counted(found, "result")} in ${counted(searched, "film")}.${shown}${broken}`;
+  }
+
+  /** A card stays the same while others come before it, so that its loop goes on. */
+  #show(results, makeCard) {
+    const keep = new Map();
+    for (const one of results) {
+      const key = JSON.stringify(one);
+      keep.set(key, this.#cards.get(key) ?? makeCard(one));
+    }
+    this.#cards = keep;
+    const wanted = [...keep.values()];
+    wanted.forEach((card, place) => {
+      if (this.#list.children[place] !== card) this.#list.insertBefore(card, this.#list.children[place] ?? null);
+    });
+    while (this.#list.children.length > wanted.length) this.#list.lastChild.remove();
+  }
+}
+
+function intervalCard(one, info, mergeSeconds) {
+  const { video, person, start_seconds: start, end_seconds: end } = one;
+  // The middle of consecutive clips is a clip; between merged ones there may be none.
+  const steps = mergeSeconds > 0 ? 0 : Math.floor((end - start) / info.hop_seconds / 2 + 1e-6);
+  const seconds = start + steps * info.hop_seconds;
+  const when = end > start ? `${clock(start)} to ${clock(end)}` : clock(start);
+  return card({ video, person, seconds, playFrom: Math.max(0, start - 1), when, score: one.peak_score, people: person !== null });
+}
+
+const momentCard = ({ video, person, seconds, similarity }, people) =>
+  card({ video, person, seconds, playFrom: Math.max(0, seconds - 1), when: clock(seconds), score: similarity, people });
+
+function card({ video, person, seconds, playFrom, when, score, people }) {
+  const who = person === null ? "" : `person ${person}`;
+  const subject = `${video}, ${when}${who && `, ${who}`}`;
+  const made = element("li", { className: "result", "data-film": video },
+    element("a", { className: "result-picture", href: filmAddress(video, playFrom), "aria-label": `Play ${subject}` }, loop(video, seconds)),
+    element("p", { className: "result-film", title: video }, nameOf(video)),
+    element("p", { className: "result-facts" }, element("span", {}, [when, who].filter(Boolean).join(" · ")), element("b", {}, score.toFixed(2))),
+    element("div", { className: "result-actions" },
+      labelButtons({ video, seconds, person }, subject, () => made.classList.toggle("is-skipped")),
+      element("a", { href: address("like", { film: video, seconds, person, people: people ? "true" : "" }) }, "More like this")));
+  return made;
+}
