@@ -21,7 +21,8 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${end}` : `${minutes}:${end}`;
 }
 
-export const counted = (count, name) => `${count.toLocaleString("en")} ${name}${count === 1 ? "" : "s"}`;
+export const counted = (count, name, several = `${name}s`) =>
+  `${count.toLocaleString("en")} ${count === 1 ? name : several}`;
 
 /** A name between marks that keep its writing direction to itself. */
 export const nameOf = (text) => element("bdi", {}, text);

@@ -43,7 +43,7 @@ class Film {
     this.#film = film;
     this.#signal = signal;
     this.#seconds = begin;
-    const facts = [film.seconds === null ? null : clock(film.seconds), film.persons === null ? null : counted(film.persons, "person")];
+    const facts = [film.seconds === null ? null : clock(film.seconds), film.persons === null ? null : counted(film.persons, "person", "people")];
     const stripBox = element("div", { className: "film-strip" });
     const makeStrip = (action) => {
       this.#strip = new Strip(film.id, { parts: STRIP.parts, rows: action ? 1 : STRIP.rows, action }, (seconds) => this.play(seconds));
@@ -156,6 +156,7 @@ class Film {
       actions ? actionList(actions) : null ?? "",
       isEmpty ? element("p", { className: "quiet" }, "Nobody is there.") : list,
       element("div", { className: "moment-whole" },
+        people === null ? null : element("span", { className: "quiet" }, "The whole clip"),
         labelButtons({ ...here, person: null }, `the moment ${clock(seconds)}`),
         like(null, false, "More like this moment")));
     this.#boxes.replaceChildren(...(people ?? []).map(({ person, box }) => {

@@ -84,7 +84,7 @@ function filmLine(film, action) {
   const name = isDone ? element("a", { href: filmAddress(film.id) }, nameOf(film.name)) : nameOf(film.name);
   const facts = [
     film.seconds === null ? null : clock(film.seconds),
-    film.persons === null ? null : counted(film.persons, "person"),
+    film.persons === null ? null : counted(film.persons, "person", "people"),
     isDone ? null : `${counted(film.clips, "clip")} so far`,
   ].filter(Boolean);
   const line = element("li", { className: "film", "data-film": film.id },

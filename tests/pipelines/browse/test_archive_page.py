@@ -1,0 +1,156 @@
+"""The archive's page in a real browser: films, search, play, label; hostile names stay texts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="memvit browse needs the serve extra")
+pytest.importorskip("selenium", reason="the page is tested with selenium")
+import uvicorn
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from pipelines.browse.app import make_guarded_app
+from pipelines.browse.library import BrowseOptions, FilmLibrary
+from pipelines.web.listening import listening
+
+from .stores import HOSTILE
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("labels") / "labels.csv"
+
+
+@pytest.fixture(scope="module")
+def address(store: Path, labels: Path) -> Iterator[str]:
+    """A server in a thread of this process."""
+    app = make_guarded_app(FilmLibrary(BrowseOptions(str(store), labels)))
+    with listening("127.0.0.1", 0) as (listener, address):
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield address
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[WebDriver]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def texts(browser: WebDriver, selector: str) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText.trim())"
+    return list(browser.execute_script(script, selector))
+
+
+def value(browser: WebDriver, expression: str) -> Any:
+    return browser.execute_script(f"return {expression}")
+
+
+def picture_of(browser: WebDriver, folder: Path, name: str) -> None:
+    folder = Path(os.environ.get("MEMVIT_ARTIFACTS", folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    assert browser.save_screenshot(str(folder / name))
+
+
+def complaints(browser: WebDriver) -> list[str]:
+    """What the console has complained of, without the pictures of the film that is gone."""
+    found = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    return [message for message in found if "gone-3/pictures" not in message]
+
+
+def test_films_have_strips_and_names_are_texts(browser: WebDriver, address: str, tmp_path: Path) -> None:
+    browser.get(f"{address}/")
+    wait_for(lambda: len(texts(browser, ".film-name")) == 5)
+    assert HOSTILE in texts(browser, ".film-name") and value(browser, "document.title") == "a.zarr · memvit archive"
+    assert value(browser, "document.querySelectorAll('main img[src=\"x\"]').length") == 0
+    wait_for(lambda: texts(browser, ".strip-names li")[:2] == ["stand", "wave"])
+    wait_for(lambda: value(browser, "document.querySelectorAll('.loop img').length") == 2)
+    assert "moved or deleted" in texts(browser, "[data-film='gone-3']")[0]
+    assert {"unfinished", "failed"} == set(texts(browser, ".badge"))
+    picture_of(browser, tmp_path, "archive_films.png")
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    for view in ("films", "search?action=wave", "film?id=b-2"):
+        browser.get(f"{address}/#/{view}")
+        wait_for(lambda: value(browser, "document.querySelector('main').innerText.includes('Reading') === false"))
+        assert value(browser, "document.documentElement.scrollWidth") == 390
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert complaints(browser) == []
+
+
+def test_a_result_is_labelled_and_played(browser: WebDriver, address: str, labels: Path, tmp_path: Path) -> None:
+    browser.get(f"{address}/#/search")
+    wait_for(lambda: texts(browser, ".filter select"))
+    browser.execute_script("""const choice = document.querySelector('.filter select');
+        choice.value = 'wave'; choice.dispatchEvent(new Event('change', { bubbles: true }));""")
+    wait_for(lambda: texts(browser, ".results-top p") == ["3 results in 5 films."])
+    assert texts(browser, ".result-film") == ["gone-3", "b-2", "a-1"], "the best one first"
+    browser.find_element(By.CSS_SELECTOR, "[data-film='a-1'] .yes").click()
+    browser.find_element(By.CSS_SELECTOR, "[data-film='b-2'] .no").click()
+    wait_for(lambda: texts(browser, "#labels-note") == ["1 yes, 1 no · Labels CSV"])
+    assert labels.read_text().splitlines() == ["video,seconds,person,label", "a-1,3.000,1,1", "b-2,3.000,1,0"]
+    browser.find_element(By.CSS_SELECTOR, "[data-film='b-2'] .no").click()
+    wait_for(lambda: labels.read_text().splitlines()[1:] == ["a-1,3.000,1,1"])
+    picture_of(browser, tmp_path, "archive_search.png")
+    browser.find_element(By.CSS_SELECTOR, "[data-film='a-1'] .result-picture").click()
+    wait_for(lambda: (value(browser, "document.querySelector('video')?.currentTime") or 0) > 1.2)
+    wait_for(lambda: texts(browser, ".box") == ["1", "2"])
+    picture_of(browser, tmp_path, "archive_film.png")
+    assert complaints(browser) == []
+
+
+def test_a_strip_plays_from_a_click_and_from_the_keyboard(browser: WebDriver, address: str) -> None:
+    browser.get(f"{address}/#/film?id=a-1")
+    wait_for(lambda: value(browser, "document.querySelector('video')?.readyState >= 1"))
+    assert value(browser, "document.querySelector('video').paused")
+    wait_for(lambda: texts(browser, ".strip-names li"))
+    strip = browser.find_element(By.CSS_SELECTOR, ".strip-canvas")
+    strip.send_keys("\ue011", "\ue014", "\ue014", "\ue014")  # Home, three times right
+    assert (strip.get_attribute("aria-valuetext") or "").startswith("0:03 · wave 0.8")
+    strip.send_keys("\ue007")  # Enter
+    wait_for(lambda: value(browser, "document.querySelector('video').currentTime") > 2.9)
+    wait_for(lambda: "wave" in "".join(texts(browser, ".moment-actions li")[:1]))
+    browser.find_element(By.LINK_TEXT, "More like this moment").click()
+    wait_for(lambda: texts(browser, ".example h2") == ["Moments that look like this one"])
+    wait_for(lambda: len(texts(browser, ".result")) > 3)
+    assert complaints(browser) == []
+
+
+def test_a_film_that_is_gone_says_so_and_shows_its_actions(browser: WebDriver, address: str) -> None:
+    browser.get(f"{address}/#/film?id=gone-3&t=3")
+    wait_for(lambda: "moved or deleted" in "".join(texts(browser, ".film-note")))
+    wait_for(lambda: texts(browser, ".strip-names li") == ["stand", "wave"])
+    assert texts(browser, ".moment h3") == ["At 0:03"]
+    browser.get(f"{address}/#/film?id=none")
+    wait_for(lambda: texts(browser, ".empty") == ["there is no such film in the archive"])
