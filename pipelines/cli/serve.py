@@ -121,6 +121,16 @@ def serve_command(
             rich_help_panel="Events",
         ),
     ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE", help="An archive to show under /archive, as `memvit browse` does.", rich_help_panel=_SERVER
+        ),
+    ] = None,
+    archive_labels: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file for labels that are given there.", rich_help_panel=_SERVER),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
@@ -134,6 +144,7 @@ def serve_command(
 
     with one_sentence():
         try:
+            from pipelines.browse.library import BrowseOptions, FilmLibrary
             from pipelines.serve.addresses import address_rules
             from pipelines.serve.event_options import EventOptions, event_options
             from pipelines.serve.reloading import Reloader
@@ -154,7 +165,13 @@ def serve_command(
         configuration, events = read()
         if events.record is not None and events.rules is None and config is None:
             raise MemvitError("without rules there are no events to record; name some with --rules")
-        settings = replace(model_options.settings(), heads=(*configuration.heads, *(head or ())))
+        shown = archive or configuration.archive
+        if archive_labels is not None and shown is None:
+            raise MemvitError("--archive-labels goes with --archive")
+        heads = (*configuration.heads, *(head or ()))
+        labels = archive_labels or configuration.archive_labels
+        library = FilmLibrary(BrowseOptions(shown, labels, heads)) if shown is not None else None
+        settings = replace(model_options.settings(), heads=heads)
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,
             folders=tuple(allow_folder or ()),
@@ -180,4 +197,4 @@ def serve_command(
             service.reload = Reloader(service, configuration, read)
             service.zone_file = zone_file(rules, config, service.reload)
         service.add_initial_streams(sources or (), realtime=realtime, configured=configuration.streams)
-        serve(service, host, port, token, console)
+        serve(service, host, port, token, console, library)

@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 import memvit
 from memvit.events.zone_text import ZoneInUse
 from memvit.types import MemvitError
+from pipelines.browse.app import make_app as make_archive_app
+from pipelines.browse.library import FilmLibrary
 from pipelines.web.auth import AuthMiddleware
 from pipelines.web.headers import SecurityHeaders
 from pipelines.web.pages import invalid_request
@@ -88,8 +90,10 @@ class EndlessResponse(StreamingResponse):
             self._on_end()
 
 
-def make_app(service: Service, *, token: str | None = None, is_local: bool = True) -> FastAPI:
-    """The application of a service; it starts and closes the service."""
+def make_app(
+    service: Service, *, token: str | None = None, is_local: bool = True, archive: FilmLibrary | None = None
+) -> FastAPI:
+    """The application of a service; it starts and closes the service. `archive` is shown under /archive."""
     renderer = Renderer(service.labels, service.options.info.min_score)
 
     @asynccontextmanager
@@ -112,13 +116,15 @@ def make_app(service: Service, *, token: str | None = None, is_local: bool = Tru
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
-    _add_streams(app, service, renderer)
+    _add_streams(app, service, renderer, has_archive=archive is not None)
     _add_events(app, service)
     _add_pictures(app, service, renderer)
     add_history(app, service)
     add_zones(app, service)
     _add_health(app, service)
     add_pages(app)
+    if archive is not None:
+        app.mount("/archive", make_archive_app(archive))
     return app
 
 
@@ -129,7 +135,7 @@ def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response
     return answer
 
 
-def _add_streams(app: FastAPI, service: Service, renderer: Renderer) -> None:
+def _add_streams(app: FastAPI, service: Service, renderer: Renderer, *, has_archive: bool) -> None:
     @app.get("/api/streams", responses=error_responses())
     def list_streams() -> StreamList:
         """The status of every stream."""
@@ -160,7 +166,8 @@ def _add_streams(app: FastAPI, service: Service, renderer: Renderer) -> None:
     @app.get("/api/info", responses=error_responses())
     def get_info() -> ServerInfo:
         """The model, and settings of the server."""
-        return service.options.info.model_copy(update={"recording": service.told.recording_status})
+        more = {"recording": service.told.recording_status, "archive": has_archive}
+        return service.options.info.model_copy(update=more)
 
 
 def _add_events(app: FastAPI, service: Service) -> None:

@@ -25,6 +25,7 @@ class Reloader:
     ) -> None:
         self._service, self._read = service, read
         self._streams, self._heads = begun_with.streams, begun_with.heads
+        self._archive = begun_with.archive, begun_with.archive_labels
         self._lock = threading.Lock()
 
     def __call__(self) -> str:
@@ -39,6 +40,8 @@ class Reloader:
                 raise MemvitError("the folder and days of the history change with a restart only")
             if config.heads != self._heads:
                 raise MemvitError("heads change with a restart only")
+            if (config.archive, config.archive_labels) != self._archive:
+                raise MemvitError("the archive and its labels change with a restart only")
             if len({one.record and one.record.folder for one in (before, options)}) > 1:
                 raise MemvitError("whether events are recorded, and in which folder, changes with a restart only")
             self._service.change_events(options)

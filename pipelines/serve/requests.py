@@ -116,6 +116,7 @@ class ServerInfo(BaseModel):
     engines: int
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
     rules: Annotated[list[str], Field(description="Names of the rules of events.")] = []
+    archive: Annotated[bool, Field(description="Whether an archive is shown under /archive.")] = False
     min_score: Annotated[float, Field(description="Actions with a lower score are not shown.")] = 0.3
     recording: Annotated[RecordingStatus | None, Field(description="Null where events are not recorded.")] = None
 

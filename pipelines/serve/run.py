@@ -26,6 +26,7 @@ from memvit.types import MemvitError
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
+from pipelines.browse.library import FilmLibrary
 from pipelines.web.auth import is_loopback
 from pipelines.web.connections import connection_options
 from pipelines.web.listening import check_address, listening
@@ -143,10 +144,10 @@ def make_service(
     return Service(workers, labels, options)
 
 
-def server_config(service: Service, host: str, token: str | None) -> uvicorn.Config:
+def server_config(service: Service, host: str, token: str | None, archive: FilmLibrary | None = None) -> uvicorn.Config:
     """Configuration of uvicorn: the application, and the limits on connections."""
     return uvicorn.Config(
-        make_app(service, token=token, is_local=is_loopback(host)),
+        make_app(service, token=token, is_local=is_loopback(host), archive=archive),
         log_level="warning",
         access_log=False,  # it would print tokens
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -155,13 +156,19 @@ def server_config(service: Service, host: str, token: str | None) -> uvicorn.Con
     )
 
 
-def serve(service: Service, host: str, port: int, token: str | None, console: Console) -> None:
-    """Serve until Ctrl-C or SIGTERM, and save the streams then. MemvitError if the address cannot be used."""
+def serve(
+    service: Service, host: str, port: int, token: str | None, console: Console, archive: FilmLibrary | None = None
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, and save the streams then. MemvitError if the address cannot be used.
+
+    `archive` is shown under /archive.
+    """
     check_address(host, token)
+    shown = ", archive: /archive" if archive is not None else ""
     with listening(host, port) as (listener, address):
-        greeting = f"memvit serves at {address} (API: /docs, metrics: /metrics); Ctrl-C ends it"
+        greeting = f"memvit serves at {address} (API: /docs, metrics: /metrics{shown}); Ctrl-C ends it"
         try:
             service.start()  # here, so that a failure ends the command with a sentence
-            _Server(server_config(service, host, token), service, greeting, console).run(sockets=[listener])
+            _Server(server_config(service, host, token, archive), service, greeting, console).run(sockets=[listener])
         finally:
             service.close()

@@ -20,7 +20,7 @@ from .ids import is_id
 from .sinks.delivery import RetryPolicy
 from .sinks.sink import SinkFilter
 
-SECTIONS = ("streams", "heads", "rules", "zones", "sinks", "history", "record")
+SECTIONS = ("streams", "heads", "rules", "zones", "sinks", "history", "record", "archive")
 COMMON_KEYS = ("name", "rules", "streams", "states", "timeout_seconds", "give_up_seconds")
 KIND_KEYS = {
     "webhook": ("secret_env",),
@@ -85,6 +85,9 @@ class ServerConfig:
     heads: tuple[Path, ...] = ()
     """Files of taught actions."""
     record: RecordOptions | None = None
+    archive: str | None = None
+    """An archive that is shown under /archive: a path or a URL."""
+    archive_labels: Path | None = None
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
@@ -119,7 +122,17 @@ class _ConfigReader(RulesReader):
             self.number(history["days"], "days", 0, math.inf) if "days" in history else None,
             tuple(Path(self.text(node, "head")) for node in self.values(top.get("heads"))),
             self._record(top["record"]) if "record" in top else None,
+            *(self._archive(top["archive"]) if "archive" in top else ()),
         )
+
+    def _archive(self, node: Any) -> tuple[str, Path | None]:
+        if node.id == "scalar":
+            return self.text(node, "archive"), None
+        content = self.mapping(node, ("store", "labels"), "archive")
+        if "store" not in content:
+            self.fail(node, "the archive has no `store`")
+        labels = Path(self.text(content["labels"], "labels")) if "labels" in content else None
+        return self.text(content["store"], "store"), labels
 
     def _record(self, node: Any) -> RecordOptions:
         content = self.mapping(node, ("folder", *RECORD_KEYS), "record")

@@ -183,6 +183,7 @@ function showCount() {
 
 function showInfo(info) {
   hop = info.hop_seconds;
+  byId("archive-link").hidden = !info.archive;
   const [model, digest] = info.model.split(" ");
   byId("model").textContent = model;
   byId("model").title = `${digest ? `weights ${digest}, ` : ""}${info.classes.length} actions, memvit ${info.version}`;

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 import memvit.store
 from memvit.store import Archive, fingerprint
@@ -27,6 +28,9 @@ from pipelines.browse.film_file import FilmFiles, FilmMissing
 from pipelines.browse.library import BrowseOptions, FilmLibrary
 from pipelines.browse.pictures import SIZES, PictureMaker, TooManyDecoders
 from pipelines.browse.search import search_actions
+from pipelines.serve.app import make_app as make_live_app
+from pipelines.serve.server_config import parse_config
+from tests.pipelines.serve.serving import make_service
 
 from .stores import CLASSES, HOSTILE, SECONDS, add_film, rows
 
@@ -270,3 +274,31 @@ def test_the_guards_are_those_of_the_live_page(store: Path, client: TestClient) 
     headers = {"Authorization": "Bearer long-enough"}
     assert guarded.get("/api/films/a-1/video", headers=headers).status_code == 200
     assert client.get("/page/../app.py").status_code == 404 and client.get("/page/%2e%2e%2fapp.py").status_code == 404
+
+
+def test_serve_shows_an_archive_under_its_own_path(store: Path, tiny: nn.Module, tmp_path: Path) -> None:
+    app = make_live_app(
+        make_service(tiny, tmp_path), archive=FilmLibrary(BrowseOptions(str(store))), token="long-enough"
+    )
+    with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": "Bearer long-enough"}) as client:
+        assert client.get("/api/info").json()["archive"] is True
+        page = client.get("/archive")
+        assert page.url.path == "/archive/" and 'href="page/base.css"' in page.text, "addresses are relative"
+        assert "media-src 'self'" in page.headers["content-security-policy"]
+        assert client.get("/archive/page/archive.js").status_code == 200
+        assert client.get("/archive/api/find", params={"action": "wave"}).json()["found"] == 3
+        part = client.get("/archive/api/films/a-1/video", headers={"Range": "bytes=0-9"})
+        assert part.status_code == 206 and len(part.content) == 10
+        assert client.get("/archive/api/films/none").json()["detail"] == "there is no such film in the archive"
+        opened = client.get("/archive/", params={"token": "long-enough"}, headers={"Authorization": ""})
+        assert opened.history[0].status_code == 303 and opened.url.path == "/archive/"
+    with TestClient(app, base_url="http://127.0.0.1") as stranger:
+        assert stranger.get("/archive/api/info").status_code == 401
+
+
+def test_the_configuration_names_an_archive() -> None:
+    assert parse_config("archive: films.zarr", "c").archive == "films.zarr"
+    found = parse_config("archive: {store: s3://films.zarr, labels: l.csv}", "c")
+    assert (found.archive, found.archive_labels) == ("s3://films.zarr", Path("l.csv"))
+    with pytest.raises(MemvitError, match="no `store`"):
+        parse_config("archive: {labels: l.csv}", "c")
