@@ -28,15 +28,13 @@ class ExportableStep(nn.Module):
         super().__init__()
         if not isinstance(model, MeMViT) or model.config.memory is None:
             raise ValueError("this model has no memory: torch.export takes it as it is")
-        if model.config.memory.kind == "slots":
-            raise ValueError("memory in slots cannot be exported yet; export a model that reads clips")
         self.model = model
         self._size = height, width
         self._grids = tuple(model.memory_grids(height, width))
 
     @property
     def plan(self) -> MemoryConfig:
-        """Which past clips are read."""
+        """Which past clips or slots are read."""
         assert self.model.config.memory is not None
         return self.model.config.memory
 
@@ -44,14 +42,19 @@ class ExportableStep(nn.Module):
         """One clip (1, 3, T, H, W) of a stream, with boxes (N, 4) in pixels and what it reads of its past.
 
         `valid_mask` is (1, R); `past` holds keys and values of every memory layer, (1, R, tokens, C), then those of the
-        box blocks, (1, R, slots, C); zeros where nothing is valid. Returns logits (N, classes), features (1, C), for a
-        network that classifies people box features (N, C), and what to remember of this clip, in the order of `past`
-        and without its R.
+        box blocks, (1, R, slots, C); zeros where nothing is valid. Where memory is in slots, R is their number, a block
+        has (1, R, rows, C), and `past` ends with a mask of the rows that are read, (1, R, rows) bool.
+
+        Returns logits (N, classes), features (1, C), for a network that classifies people box features (N, C), and what
+        to remember of this clip, in the order of `past` and without its R. Where memory is in slots, scores follow: (1,
+        tokens) of each layer, (1, slots, 1 + Q) of each block; `memvit.models.slots` merges clips by them.
         """
         layers = tuple(
             MemoryKV(past[2 * place], past[2 * place + 1], grid, valid_mask) for place, grid in enumerate(self._grids)
         )
-        view = MemoryView(layers, tuple(past[2 * len(self._grids) :]), valid_mask)
+        of_boxes = past[2 * len(self._grids) :]
+        box_mask = of_boxes.pop() if self._in_slots and of_boxes else None
+        view = MemoryView(layers, tuple(of_boxes), valid_mask, box_mask)
         people = [boxes] if self.model.config.head.kind == "action" else None
         return self._layout().flat_outputs(*self.model.step(clips, people, view))
 
@@ -67,7 +70,8 @@ class ExportableStep(nn.Module):
             _, _, valid_mask, past = self.example()
             return valid_mask, past
         layers = [part for layer in memory.layers for part in (layer.keys, layer.values)]
-        return memory.valid_mask, [*layers, *memory.boxes]
+        mask = [] if memory.box_mask is None else [memory.box_mask]
+        return memory.valid_mask, [*layers, *memory.boxes, *mask]
 
     def example(self, people: int = 1) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Arguments of the right shapes: a stream that has seen nothing yet."""
@@ -78,16 +82,22 @@ class ExportableStep(nn.Module):
         past = []
         for index, grid in zip(plan.layers, self._grids, strict=True):
             tokens = math.prod(grid) + int(config.cls_token)
-            past += [like.new_zeros(1, len(plan.reads), tokens, dims[index]) for _ in range(2)]
-        slots = (1, len(plan.reads), config.head.box_slots, config.out_dim)
-        past += [like.new_zeros(*slots) for _ in range(config.head.box_blocks)]
+            past += [like.new_zeros(1, plan.read_count, tokens, dims[index]) for _ in range(2)]
+        rows = config.head.box_slots + (plan.box_queries if self._in_slots else 0)
+        past += [like.new_zeros(1, plan.read_count, rows, config.out_dim) for _ in range(config.head.box_blocks)]
+        if self._in_slots and config.head.box_blocks:
+            past.append(torch.zeros(1, plan.read_count, rows, dtype=torch.bool, device=like.device))
         box = torch.tensor([[0.0, 0.0, width, height]], device=like.device).repeat(people, 1)
-        valid_mask = torch.zeros(1, len(plan.reads), dtype=torch.bool, device=like.device)
+        valid_mask = torch.zeros(1, plan.read_count, dtype=torch.bool, device=like.device)
         return like.new_zeros(1, 3, config.frames, height, width), box, valid_mask, past
 
     def _layout(self) -> StepLayout:
         queries = 1 if self.model.config.head.kind == "action" else None
-        return StepLayout(queries, self._grids, self._grids)
+        return StepLayout(queries, self._grids, self._grids, self._in_slots)
+
+    @property
+    def _in_slots(self) -> bool:
+        return self.plan.kind == "slots"
 
 
 def export_step(model: MeMViT, path: str | Path, *, height: int, width: int, people: int = 1) -> ExportableStep:

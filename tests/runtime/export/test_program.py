@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from memvit.models import MeMViT, MViTConfig, create_model
+from memvit.models.box_rows import memory_numbers
 from memvit.runtime.export.program import export_step
 from memvit.runtime.memory_pool import MemoryPool
+from memvit.runtime.pools import memory_pool
 from tests.conftest import filled
 
 SCRIPT = """
@@ -61,6 +63,28 @@ def test_an_exported_step_carries_memory_as_the_model_does(small: MeMViT, tmp_pa
     words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
     subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_an_exported_step_with_slots_carries_memory_as_the_model_does(small: MeMViT, tmp_path: Path) -> None:
+    """Slots are merged outside of the program, by the scores that it returns."""
+    assert small.config.memory is not None
+    plan = replace(small.config.memory, kind="slots", reads=(), slots=4)
+    model = filled(MeMViT(replace(small.config, memory=plan)))
+    assert isinstance(model, MeMViT)
+    step = export_step(model, tmp_path / "step.pt2", height=64, width=96, people=2)
+    program = torch.export.load(str(tmp_path / "step.pt2")).module()
+    boxes, numbers = torch.tensor([[4.0, 4, 60, 50], [10, 20, 40, 64]]), [[3, -1]]
+    pool, memory = memory_pool(plan), None
+    for index in range(9):
+        clip = torch.randn(1, 3, 8, 64, 96, generator=torch.Generator().manual_seed(index))
+        expected, memory = model(clip, [boxes], memory, persons=numbers)
+        valid_mask, past = step.past(pool.view(["a"]))
+        output, update = step.outputs(program(clip, boxes, valid_mask, past))
+        pool.write(["a"], update, [memory_numbers(2, numbers[0])])
+        torch.testing.assert_close(output.logits, expected, atol=1e-4, rtol=1e-4)
+    alone, _ = model(clip, [boxes], None, persons=numbers)
+    assert (alone - expected).abs().max() > 1e-3
 
 
 @torch.inference_mode()
