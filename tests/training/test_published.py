@@ -248,6 +248,8 @@ PUBLISHED: dict[str, list[Row]] = {
     "imagenet/mvitv2_l.yaml": imagenet(0.5),
 }
 
+OURS = {"ava/memvit_16_slots.yaml"}
+"""Recipes that nobody has published."""
 DIFFERENT = {
     "ava": {"augment.once": "video", "run.precision": "bfloat16"},
     "kinetics": {"run.precision": "bfloat16"},
@@ -274,7 +276,7 @@ def value_of(name: str, key: str) -> Any:
 
 def test_every_published_recipe_is_here() -> None:
     files = {str(path.relative_to(CONFIGS)) for folder in DIFFERENT for path in (CONFIGS / folder).glob("*.yaml")}
-    assert files == PUBLISHED.keys()
+    assert files == PUBLISHED.keys() | OURS
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

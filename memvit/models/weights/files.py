@@ -102,7 +102,8 @@ def load_checkpoint(
     """Copy `state` (as `read_checkpoint` returned it) into `model`.
 
     With `new_head`, head parameters, and memory parameters of a file that has none at all, may stay as they are, and a
-    memory of another number of reads takes over what there is. Any other difference raises CheckpointError.
+    memory of another number of reads takes over what there is. Memory in slots takes over what there is of memory that
+    reads clips; each slot is then the mean of its clips. Any other difference raises CheckpointError.
     """
     own = model.state_dict()
     if layout == "OpenMMLab" and CLS_TOKEN not in own:
@@ -123,6 +124,7 @@ def load_checkpoint(
         new = {name for name in missing | (misfits & heads) if name.startswith("head.")}
         if not has_memory(state):
             new |= {name for name in missing if is_memory_parameter(name)}
+        new |= {name for name in missing if is_slot_score(name)}
         dropped, misfits = heads, misfits - heads
         missing, unexpected = missing - new, unexpected - heads
     if missing or unexpected or misfits:
@@ -130,6 +132,7 @@ def load_checkpoint(
     state = as_weights({name: value for name, value in state.items() if name not in dropped}, own, path)
     # A model on the meta device has no storage yet and takes over the file's tensors.
     model.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
+    _start_as_mean({name: parameter for name, parameter in model.named_parameters() if name in new})
     return LoadReport(layout, tuple(name for name in own if name in new), tuple(sorted(dropped)))
 
 
@@ -174,6 +177,19 @@ def _other_reads(name: str, value: Tensor, own: State) -> Tensor:
 def is_memory_parameter(name: str) -> bool:
     """Whether a parameter exists only for memory."""
     return "compress" in name or "rel_pos_mem" in name
+
+
+def is_slot_score(name: str) -> bool:
+    """Whether a parameter weighs the clips in a slot."""
+    return name.startswith(("layer_scores.", "box_scores."))
+
+
+def _start_as_mean(new: Mapping[str, nn.Parameter]) -> None:
+    """New scores weigh all clips alike. Those that pool boxes without numbers stay different from each other."""
+    with torch.no_grad():
+        for name, parameter in new.items():
+            if is_slot_score(name):
+                parameter[:1] = 0
 
 
 def has_memory(names: Iterable[str]) -> bool:
