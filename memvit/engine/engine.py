@@ -249,6 +249,7 @@ class Engine:
             box_features=output.box_features,
             memory_clips=_clips_held(plan, clip.index),
             memory_offsets_seconds=tuple(clip.centre_seconds - centre for centre in past),
+            memory_in_slots=plan is not None and plan.kind == "slots",
             memory_reach_seconds=clip.centre_seconds - centres[0] if past else 0.0,
             session=clip.session,
             missed_clips=clip.missed_clips,

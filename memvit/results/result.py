@@ -74,6 +74,9 @@ class Result:
     there is one; the keyframe is among them. Empty if the people of the keyframe only were looked for."""
     labels: Labels | None = None
     """Names of the classes, where whoever made the result knew them."""
+    memory_in_slots: bool = False
+    """Whether memory is in slots: then the ages are those of the newest clip in each slot, and no clip between them is
+    left out."""
 
     def actions(self, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """The best (name, score) of every person, in the order of `boxes`; of the whole clip for a clip classifier.

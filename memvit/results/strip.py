@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -91,20 +93,35 @@ class Strip:
         for age in range(step, int(span) + 1, step):
             draw.line((x(age), top, x(age), bottom), fill=mixed(PAPER, 0.3))
 
-        def block(age_seconds: float, colour: Colour) -> None:
-            # One pixel narrower at the left, so that a gap separates clips that touch.
-            first, last = x(age_seconds + clip_seconds / 2) + 1, x(age_seconds - clip_seconds / 2)
+        def block(age_seconds: float, oldest_seconds: float, colour: Colour) -> None:
+            # Narrower at the left, so that a gap separates clips and slots that touch.
+            gap = 2 if oldest_seconds > age_seconds else 1
+            first, last = x(oldest_seconds + clip_seconds / 2) + gap, x(age_seconds - clip_seconds / 2)
             draw.rectangle((first, top, max(first, last), bottom), fill=colour)
 
-        for offset in result.memory_offsets_seconds:
-            block(offset, MEMORY)
-        block(0.0, PRESENT)
+        for offset, oldest in zip(result.memory_offsets_seconds, oldest_of_blocks(result), strict=True):
+            block(offset, oldest, MEMORY)
+        block(0.0, 0.0, PRESENT)
+
+
+def oldest_of_blocks(result: Result) -> tuple[float, ...]:
+    """Age of the oldest clip in each block of the lane: a slot ends where the next one begins."""
+    offsets = result.memory_offsets_seconds
+    if not result.memory_in_slots or not offsets:
+        return offsets
+    clip_seconds = max(result.end_seconds - result.start_seconds, 0.2)
+    ends = [max(age, older - clip_seconds) for age, older in itertools.pairwise(offsets)]
+    return (*ends, max(offsets[-1], result.memory_reach_seconds))
 
 
 def memory_texts(result: Result) -> list[str]:
     """What memory did, in words; each text is shorter than the one before."""
     if not result.memory_offsets_seconds:
         return ["no memory yet" if result.memory_clips else "no memory"]
+    if result.memory_in_slots:
+        newest, oldest = age_text(result.memory_offsets_seconds[0]), age_text(result.memory_reach_seconds)
+        span = newest if newest == oldest else f"{newest} … {oldest}"
+        return [f"memory: reads {span} ago", f"memory: {span} ago", f"memory: {oldest}", "memory"]
     ages = ", ".join(f"{offset:g}" for offset in result.memory_offsets_seconds)
     reach = f"{result.memory_reach_seconds:g}"
     return [
@@ -114,6 +131,13 @@ def memory_texts(result: Result) -> list[str]:
         f"memory: reaches {reach} s",
         "memory",
     ]
+
+
+def age_text(seconds: float) -> str:
+    """An age in seconds below two minutes, then in minutes, then in hours."""
+    if seconds < 119.5:
+        return f"{round(seconds, 1):g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 - 30 else f"{seconds / 3600:.1f} h"
 
 
 def fitting_memory_text(result: Result, size: int, width: float) -> str:

@@ -115,6 +115,7 @@ class ServerInfo(BaseModel):
     max_streams: int
     engines: int
     memory_reads: Annotated[list[int], Field(description="How many clips back the memory is read.")]
+    memory_slots: Annotated[int, Field(description="In how many slots all clips before are remembered, or 0.")] = 0
     rules: Annotated[list[str], Field(description="Names of the rules of events.")] = []
     archive: Annotated[bool, Field(description="Whether an archive is shown under /archive.")] = False
     min_score: Annotated[float, Field(description="Actions with a lower score are not shown.")] = 0.3

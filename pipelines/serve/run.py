@@ -118,6 +118,7 @@ def make_service(
         clip_seconds=preprocessing.num_frames * preprocessing.frame_interval / TRAINED_FRAMES_PER_SECOND,
         max_streams=max_streams,
         memory_reads=list(engine.plan.reads) if engine.plan else [],
+        memory_slots=engine.plan.slots if engine.plan else 0,
         engines=engines,
         min_score=min_score,
         rules=[rule.name for rule in events.rules.rules] if events.rules is not None else [],

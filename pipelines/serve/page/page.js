@@ -191,11 +191,15 @@ function showInfo(info) {
   setMinScore(info.min_score);
   byId("scale").style.background = scoreGradient;
   byId("min-score").textContent = `score ${info.min_score}`;
-  const reads = info.memory_reads;
-  byId("reads").textContent = reads.length ? `${reads.join(", ")} clips back` : "none";
+  byId("reads").textContent = memoryText(info);
   byId("facts").hidden = false;
   events.setInfo(info);
   hasInfo = true;
+}
+
+function memoryText({ memory_reads: reads, memory_slots: slots }) {
+  if (slots) return `all clips before, in ${slots} slots`;
+  return reads.length ? `${reads.join(", ")} clips back` : "none";
 }
 
 /** `sentence` says why there is nothing new; empty when all is well. */
