@@ -8,9 +8,14 @@ from pathlib import Path
 from memvit.datasets.long_cue import Scene, write_long_cue
 
 
-def training_seconds(number: int, long: int) -> float:
-    """The length of a training video: the first `long` have 24 to 64 s, the others 8 to 10."""
-    return 24.0 + 40.0 * number / max(long - 1, 1) if number < long else 8.0 + number % 3
+SHORTEST_LONG_SECONDS = 24.0
+
+
+def training_seconds(number: int, long: int, longest_seconds: float) -> float:
+    """The length of a training video: the first `long` have 24 s to the longest, the others 8 to 10."""
+    if number >= long:
+        return 8.0 + number % 3
+    return SHORTEST_LONG_SECONDS + (longest_seconds - SHORTEST_LONG_SECONDS) * number / max(long - 1, 1)
 
 
 def main() -> None:
@@ -18,7 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--train", type=int, default=320, help="training videos")
-    parser.add_argument("--long", type=int, default=0, help="how many of the training videos have 24 to 64 s")
+    parser.add_argument("--long", type=int, default=0, help="how many of the training videos are long")
+    parser.add_argument("--longest", type=float, default=64.0, help="seconds of the longest of these; others from 24")
     parser.add_argument("--val", type=int, default=24, help="held-out videos")
     parser.add_argument("--seconds", type=float, default=36.0, help="of the test videos; training videos have 8 to 10")
     parser.add_argument("--actors", type=int, default=3)
@@ -32,7 +38,7 @@ def main() -> None:
                 options.actors,
                 # Of different lengths, so that the lanes of a batch are not all at the same age of their cues. Short:
                 # a read works alike from any distance, and what is learned from near cues holds for far ones.
-                options.seconds if part == "val" else training_seconds(number, options.long),
+                options.seconds if part == "val" else training_seconds(number, options.long, options.longest),
             )
             for number in range(count)
         ]
