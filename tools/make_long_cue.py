@@ -7,7 +7,6 @@ from pathlib import Path
 
 from memvit.datasets.long_cue import Scene, write_long_cue
 
-
 SHORTEST_LONG_SECONDS = 24.0
 
 
