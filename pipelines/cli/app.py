@@ -18,7 +18,7 @@ from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
 from .archive import export_command, extract_command, info_command
-from .browse import browse_command
+from .browse import browse_command, sheet_command
 from .coco_map import coco_map_command
 from .detect import detect_command
 from .evaluate_events import evaluate_events_command
@@ -104,6 +104,7 @@ app.command("similar")(similar_command)
 app.command("list")(list_command)
 app.command("teach")(teach_command)
 app.command("browse")(browse_command)
+app.command("sheet")(sheet_command)
 app.command("export", cls=CommandWithRenamedOptions)(export_command)
 
 

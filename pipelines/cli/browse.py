@@ -41,3 +41,27 @@ def browse_command(
         except ImportError as error:
             raise MemvitError(f"browsing needs {error.name}: pip install 'memvit[serve]'") from error
         browse(BrowseOptions(store, labels, tuple(head or ())), host, port, token, console)
+
+
+def sheet_command(
+    store: Store,
+    out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("sheet.html"),
+    films: Annotated[int, typer.Option(min=1, help="Largest number of films.")] = 100,
+    moments: Annotated[int, typer.Option(min=0, max=50, help="Pictures of each film.")] = 4,
+    rows: Annotated[int, typer.Option(min=1, max=50, help="Actions of each film.")] = 5,
+    action: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An action to show, by name or id; those that last longest by default."),
+    ] = None,
+    video: Annotated[str, typer.Option(metavar="TEXT", help="Only films with this in their name.")] = "",
+    max_megabytes: Annotated[float, typer.Option(min=0.1, help="The file is at most about so large.")] = 20.0,
+) -> None:
+    """Make a contact sheet of an archive: one HTML file with films, actions over time and best moments."""
+    from pipelines.browse.sheet import SheetOptions, write_sheet
+    from pipelines.outputs import check_file
+
+    with one_sentence(out):
+        check_file(out)
+        size = int(max_megabytes * (1 << 20))
+        counts = write_sheet(store, out, SheetOptions(films, moments, rows, tuple(action or ()), video, size))
+    console.print(f"{out}: {counts.sentence()}", markup=False, soft_wrap=True)
