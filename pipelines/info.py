@@ -18,11 +18,14 @@ MAX_VALUE_LETTERS = 60
 CHECKPOINTS = (".safetensors", ".pyth", ".pth", ".pt", ".bin")
 
 
-def describe_path(path: str, *, verify: bool = False) -> dict[str, Any]:
-    """The description as plain values, for `info_text` and JSON. MemvitError if the path is neither of the two."""
+def describe_path(path: str, *, verify: bool = False, search: Path | None = None) -> dict[str, Any]:
+    """The description as plain values, for `info_text` and JSON. MemvitError if the path is neither of the two.
+
+    Below the folder `search`, missing files of videos are looked for.
+    """
     if not is_url(path) and Path(path).is_file():
         return _checkpoint(Path(path))
-    return _archive(path, verify)
+    return _archive(path, verify, search)
 
 
 def info_text(content: dict[str, Any]) -> str:
@@ -30,9 +33,10 @@ def info_text(content: dict[str, Any]) -> str:
     return _checkpoint_text(content) if content["kind"] == "checkpoint" else _archive_text(content)
 
 
-def _archive(path: str, verify: bool) -> dict[str, Any]:
+def _archive(path: str, verify: bool, search: Path | None) -> dict[str, Any]:
     from memvit.store import Archive
     from memvit.store.lock import writer_of
+    from memvit.store.relocate import found_below, is_missing
 
     archive = Archive.open(path)
     videos = list(archive.videos())
@@ -41,6 +45,11 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
     damaged = {state.id: names for state in checked if (names := archive.damaged(state))}
     if names := archive.damaged_groups() if verify else []:
         damaged["archive"] = names
+    missing = [state for state in videos if is_missing(state)]
+    if search is not None and not search.is_dir():
+        raise MemvitError(f"{search}: there is no such folder; name the one to search with --search")
+    moved = {move.state.id: move.location for move in found_below(missing, search.absolute())} if search else {}
+    known = {state.id for state in videos}
     return {
         "kind": "archive",
         "path": path,
@@ -69,6 +78,10 @@ def _archive(path: str, verify: bool) -> dict[str, Any]:
             }
             for state in videos
         ],
+        "missing": [state.id for state in missing if state.id not in moved],
+        "moved": moved,
+        "half_removed": [video for video in archive.video_ids() if video not in known and archive.half_removed(video)],
+        "beside": archive.archives_beside(),
         "damaged": damaged,
         "verified": verify,
     }
@@ -101,6 +114,7 @@ def _archive_text(content: dict[str, Any]) -> str:
             lines.append(f"{state:10} {len(by_state[state])} videos{hint}")
         for video in by_state[state][:MAX_LINES]:
             lines.append(f"  {video['id']}: {_about(video)}")
+    lines += _kept(content)
     for video_id, names in content["damaged"].items():
         lines.append(f"damaged    {video_id}: {', '.join(names)}; `memvit extract … --verify` repairs it")
     if content["verified"] and not content["damaged"]:
@@ -110,6 +124,28 @@ def _archive_text(content: dict[str, Any]) -> str:
 
 def _reach(clips: int | None) -> str:
     return "all clips before" if clips is None else f"{clips} clips"
+
+
+def _kept(content: dict[str, Any]) -> list[str]:
+    """Lines about files that are not where they were, removals that were killed, and archives of other models."""
+    lines, locations = [], {video["id"]: video["location"] for video in content["videos"]}
+    path = content["path"]
+    if content["moved"]:
+        lines.append(f"moved      {len(content['moved'])} videos; `memvit relocate {path} OLD NEW` notes it")
+        lines += [f"  {video}: {locations[video]} → {new}" for video, new in content["moved"].items()][:MAX_LINES]
+    if content["missing"]:
+        hint = "their results stay valid; --search FOLDER looks for them"
+        lines.append(f"missing    {len(content['missing'])} videos whose file is not there any more; {hint}")
+        lines += [f"  {video}: {locations[video]}" for video in content["missing"][:MAX_LINES]]
+    if content["half_removed"]:
+        names = " ".join(content["half_removed"][:MAX_LINES])
+        lines.append(
+            f"removed    {len(content['half_removed'])} videos, but not their files; finish it with: "
+            f"memvit remove {path} {names}"
+        )
+    if content["beside"]:
+        lines.append("models     " + ", ".join(f"{path.rstrip('/')}/models/{name}" for name in content["beside"]))
+    return lines
 
 
 def _people(content: dict[str, Any], done: list[dict[str, Any]]) -> str:

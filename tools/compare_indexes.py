@@ -77,7 +77,7 @@ def lance_search(vectors: np.ndarray, folder: Path, kind: str) -> Callable[[np.n
 
     def search(question: np.ndarray) -> np.ndarray:
         asked = table.search(question).distance_type("cosine").nprobes(32).limit(20 * TOP)
-        return asked.select(["row"]).to_arrow()["row"].to_numpy()  # type: ignore[no-any-return]
+        return asked.select(["row"]).to_arrow()["row"].to_numpy()
 
     return search
 
@@ -112,7 +112,7 @@ def main() -> None:
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(
         f"{chosen.engine} {chosen.kind} {chosen.vectors}×{chosen.channels}: built in {built:.1f} s, +{more:.0f} MB, "
-        f"{size / 1e6:.0f} MB on disk, {1000 * asked:.1f} ms a question, recall@10 {plain:.3f}, ranked again {ranked:.3f}"
+        f"{size / 1e6:.0f} MB on disk, {1000 * asked:.1f} ms each, recall@10 {plain:.3f}, ranked again {ranked:.3f}"
     )
 
 

@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import zarr
+from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 import memvit
+from memvit.store.beside import archives_beside
 from memvit.store.copying import copy_arrays, remove_arrays
 from memvit.store.documents import (
     DOCUMENT,
@@ -49,6 +51,8 @@ from memvit.store.states import VideoState, from_attributes, to_attributes
 from memvit.store.work import SegmentWork
 from memvit.video.sources.location import is_url, redact, source_name
 
+BESIDE = ("models", "index")
+"""What else may be in the folder of an archive: those of other models, and an index."""
 SMALL_ROWS = 1 << 14
 """The arrays of a video with at most so many clips and people together are built in memory, in less than 100 MB."""
 MAX_NAME = 80
@@ -79,7 +83,7 @@ class Archive:
             raise StoreError(f"{shown}: this is something else than an archive; name another place")
         with store_errors(shown):
             store = open_store(location, read_only=False)
-            inside = [name for name in child_names(store, "") if not name.endswith(UNFINISHED)]
+            inside = [name for name in child_names(store, "") if not name.endswith(UNFINISHED) and name not in BESIDE]
             is_ours = "videos" in inside and set(inside) <= {"videos", "work"}
             try:
                 content = read_description(store, shown)
@@ -107,21 +111,26 @@ class Archive:
         return archive
 
     @classmethod
-    def open(cls, location: str) -> Self:
-        """Open an archive for reading. Raises StoreError if there is none, or if its description is damaged."""
+    def open(cls, location: str, *, writable: bool = False) -> Self:
+        """Open an archive that exists, for reading unless `writable`.
+
+        Raises StoreError if there is none, or if its description is damaged.
+        """
         shown = redact(location)
         if not is_url(location) and not Path(location).exists():
             raise StoreError(f"{shown}: there is no such archive; check the path")
         with store_errors(shown):
             try:
-                store = open_store(location, read_only=True)
+                store = open_store(location, read_only=not writable)
                 content = read_description(store, shown)
                 if content is None and child_names(store, "videos"):
                     raise DamagedDocument(f"{DOCUMENT} is missing")
                 if content is None:
-                    raise StoreError(f"{shown}: this is not an archive made by `memvit extract`")
+                    others = "".join(f"; name {shown}/models/{name}" for name in archives_beside(store)[:1])
+                    raise StoreError(f"{shown}: this is not an archive made by `memvit extract`{others}")
                 layout = layout_of(shown, content)
-                archive = cls(zarr.open_group(store, mode="r"), location, provenance_from(content), layout)
+                mode: Literal["r", "r+"] = "r+" if writable else "r"
+                archive = cls(zarr.open_group(store, mode=mode), location, provenance_from(content), layout)
             except DamagedDocument as error:
                 raise StoreError(f"{shown}: {error}; `memvit extract … --verify` repairs it") from error
             except (KeyError, TypeError, ValueError) as error:
@@ -185,10 +194,37 @@ class Archive:
             return SegmentWork.open(self.root, f"work/{video_id}/{segment}")
 
     def forget(self, video_id: str) -> None:
-        """Remove a video with its results and its parts."""
+        """Remove a video with its results and its parts.
+
+        The first write marks it as removed. Killed after that, the video is not there any more, and `forget` removes
+        what is left of it.
+        """
         with store_errors(self.location):
-            for path in (f"work/{video_id}", f"videos/{video_id}"):
-                remove_group(self.root.store, path)
+            store, path = self.root.store, f"videos/{video_id}"
+            write_group(store, path, to_attributes(VideoState(video_id, "", "removed")))
+            remove_group(store, f"work/{video_id}")
+            remove_arrays(zarr.open_group(store, path=path, mode="r+"))
+            remove_group(store, path)
+
+    def half_removed(self, video_id: str) -> bool:
+        """Whether the removal of a video was killed before its end."""
+        with store_errors(self.location):
+            try:
+                content = read_attributes(self.root.store, f"videos/{video_id}")
+                return content is not None and from_attributes(video_id, content).state == "removed"
+            except ValueError:  # It is damaged, which is another matter.
+                return False
+
+    def object_bytes(self, video_id: str) -> int:
+        """Return how much a video takes in the store, in bytes."""
+        with store_errors(self.location):
+            paths = (f"videos/{video_id}/", f"work/{video_id}/")
+            return sum(sync(self.root.store.getsize_prefix(path)) for path in paths)
+
+    def archives_beside(self) -> list[str]:
+        """Return the names of the archives of other models in this store (`memvit extract --as`)."""
+        with store_errors(self.location):
+            return archives_beside(self.root.store)
 
     def finish(
         self, state: VideoState, parts: Iterable[Rows], clips: int, people: int, frames: int = 0, sightings: int = 0
@@ -276,7 +312,8 @@ class Archive:
                     inside = child_names(self.root.store, path) if path.startswith("videos/") else []
                     is_missing = any(not name.endswith(UNFINISHED) for name in inside)
                     return _damaged(video_id, f"{key} is missing") if is_missing else None
-                return from_attributes(video_id, content)
+                state = from_attributes(video_id, content)
+                return state if state.state != "removed" else None
             except DamagedDocument as error:
                 return _damaged(video_id, str(error))
             except ValueError as error:
@@ -293,8 +330,12 @@ def _damaged(video_id: str, reason: str) -> VideoState:
     return VideoState(video_id, "", "damaged", reason)
 
 
-def video_id(location: str) -> str:
-    """Return a unique and readable name for a location: the stem of its file and a hash of its whole path or URL."""
+def video_id(location: str, number: int = 0) -> str:
+    """Return a unique and readable name for a location: the stem of its file and a hash of its whole path or URL.
+
+    `number` makes another one, where a video that was there before and has moved has the first.
+    """
     whole = location if is_url(location) else str(Path(location).absolute())
+    whole += f"#{number}" if number else ""
     stem = re.sub(r"[^\w.-]+", "_", source_name(location))[:MAX_NAME]
     return f"{stem}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -8,9 +8,12 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+COPIES = 16
+"""So many objects, of 16 MiB at most, are copied at a time."""
+
 
 def copy_arrays(source: zarr.Group, target: zarr.Group) -> None:
-    """Copy all arrays of a group into another one, all objects in parallel; the attributes of both stay the same."""
+    """Copy all arrays of a group into another one, many objects in parallel; the attributes of both stay the same."""
     sync(_copy(source, target))
 
 
@@ -22,13 +25,16 @@ def remove_arrays(group: zarr.Group) -> None:
 async def _copy(source: zarr.Group, target: zarr.Group) -> None:
     prototype = default_buffer_prototype()
 
-    async def send(key: str) -> None:
-        content = await source.store.get(key, prototype)
-        if content is not None:
-            await target.store.set(f"{target.path}/{key}", content)
+    above, limit = f"{source.path}/" if source.path else "", asyncio.Semaphore(COPIES)
 
-    keys = [key async for key in source.store.list() if key != "zarr.json"]
-    await asyncio.gather(*(send(key) for key in keys))
+    async def send(key: str) -> None:
+        async with limit:
+            content = await source.store.get(key, prototype)
+            if content is not None:
+                await target.store.set(f"{target.path}/{key.removeprefix(above)}", content)
+
+    keys = [key async for key in source.store.list_prefix(above)]
+    await asyncio.gather(*(send(key) for key in keys if key != f"{above}zarr.json" and not key.endswith(".partial")))
 
 
 async def _remove(group: zarr.Group) -> None:

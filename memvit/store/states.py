@@ -9,7 +9,8 @@ from typing import Any
 from memvit.store.documents import is_intact, with_checksum
 from memvit.store.fingerprint import Fingerprint
 
-STATES = ("running", "done", "failed")
+STATES = ("running", "done", "failed", "removed")
+"""Of these, `removed` marks what a killed removal has left; an archive shows no such video."""
 
 
 @dataclass(frozen=True)

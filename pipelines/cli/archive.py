@@ -83,6 +83,15 @@ def extract_command(
             "--verify", help="Read finished videos back, and do damaged ones again.", rich_help_panel="Archive"
         ),
     ] = False,
+    as_name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Keep these results beside those of other models, as OUT/models/NAME.",
+            rich_help_panel="Archive",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for another job on this archive.", rich_help_panel="Archive")
     ] = False,
@@ -91,6 +100,7 @@ def extract_command(
     ] = None,
 ) -> None:
     """Write features and actions of many videos into one Zarr store. Run it again after interruptions: it continues."""
+    from memvit.store.beside import beside
     from memvit.video.sources.location import is_url, source_name
     from pipelines.extract.inputs import find_videos
     from pipelines.extract.progress import ExtractProgress
@@ -101,6 +111,7 @@ def extract_command(
     with one_sentence(out):
         if not is_url(out):
             check_folder(Path(out))
+        out = beside(out, as_name) if as_name is not None else out
         if report is not None:
             check_file(report, "--report")
         locations = find_videos(inputs, lambda note: console.print(f"note: {note}", markup=False, soft_wrap=True))
@@ -144,13 +155,16 @@ def info_command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all finished videos back and compare them with their digests.")
     ] = False,
+    search: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Search below this folder for videos whose file is missing.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Say what is in an archive, how far it is and what failed; or what a checkpoint is of."""
+    """Say what is in an archive, what is unfinished, missing, moved or failed; or what a checkpoint is of."""
     from pipelines.info import describe_path, info_text
 
     with one_sentence():
-        content = describe_path(path, verify=verify)
+        content = describe_path(path, verify=verify, search=search)
         if as_json:
             typer.echo(json_text(content, indent=1))
         else:

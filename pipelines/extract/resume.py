@@ -12,12 +12,12 @@ from functools import partial
 
 from memvit.os_errors import sentence_of
 from memvit.store import Archive, VideoState, fingerprint
-from memvit.store.archive import video_id
 from memvit.types import MemvitError
 from memvit.video.sources.location import redact
 
 from .apart import ProcessDied, in_own_process
 from .inputs import refuse_special
+from .moved import KnownVideos
 from .reading import ProbedVideo, probe
 from .tasks import ExtractOptions, ExtractTask
 
@@ -60,6 +60,7 @@ class Planner:
     ) -> None:
         self._archive, self._locations = archive, locations
         self._options, self._policy = options, policy
+        self._known_videos = KnownVideos(archive)
         self._plans: queue.Queue[VideoPlan | BaseException | None] = queue.Queue(AHEAD_VIDEOS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
@@ -115,7 +116,13 @@ class Planner:
 
     def plan(self, location: str) -> VideoPlan:
         """Return what is left to do of one video. Raises StoreError if the archive cannot be written."""
-        identity = video_id(location)
+        identity, before = self._known_videos.id_of(location)
+        plan = self._plan(identity, location)
+        if before and plan.state.state == "done":
+            plan.state = replace(plan.state, note=f"moved here from {before}; it is not extracted again")
+        return plan
+
+    def _plan(self, identity: str, location: str) -> VideoPlan:
         known = self._archive.video(identity)
         if known is not None and known.state == "failed" and not self._policy.retry_failed:
             return VideoPlan(known, location)
