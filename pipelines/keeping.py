@@ -1,17 +1,21 @@
-"""Removes videos from an archive, notes where their files have moved to, and merges archives; each with its lock."""
+"""Removes videos from an archive, notes where their files have moved to, and merges archives; each with its lock.
+
+Also makes and updates the index of an archive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from memvit.store import Archive, VideoState, writer_lock
 from memvit.store.errors import StoreError
+from memvit.store.index import Updated, update_index
 from memvit.store.merge import Merged, check_alike, merge
 from memvit.store.named import named_videos
 from memvit.store.relocate import Move, moves_into, note_move
 from memvit.store.videos import is_chosen
+from memvit.teaching.head import Reads
 from memvit.video.sources.location import is_url
 
 
@@ -132,3 +136,15 @@ def merge_archives(
         done = merge(sources, absolute(out), on_video)
         held.check()
     return done
+
+
+def index(store: str, reads: str | None, *, rebuild: bool = False) -> Iterator[tuple[Reads, Updated]]:
+    """Make or update the index of clips, of people, or of both. Raises StoreError if faiss is missing."""
+    store = absolute(store)
+    kinds: tuple[Reads, ...] = ("clips", "people") if Archive.open(store).provenance.boxes else ("clips",)
+    with writer_lock(store) as held:
+        archive = Archive.open(store, writable=True)
+        for kind in kinds:
+            if reads in (None, kind):
+                yield kind, update_index(archive, kind, rebuild=rebuild)
+                held.check()

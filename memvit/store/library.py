@@ -13,6 +13,7 @@ from memvit.store.archive import Archive
 from memvit.store.errors import StoreError
 from memvit.store.examples import Question, Taught, suggest, teach
 from memvit.store.find import Interval, Query, find
+from memvit.store.indexed import chooser
 from memvit.store.similar import Example, Moment, example_of, similar
 from memvit.teaching.head import Head, Reads
 from memvit.teaching.moments import read_moments
@@ -66,14 +67,17 @@ class Library(Archive):
         top: int = 10,
         every: bool = False,
         video: str | None = None,
+        exact: bool = False,
     ) -> list[Moment]:
         """Return the clips, or with `people` the people, that are most like an example, best first.
 
         `what` is VIDEO@SECONDS of this archive, or a vector of features; `person` says who of several people is meant.
-        See `memvit.store.similar.similar` for the others. Raises StoreError if there is no such example, or if a video
+        With an index (`memvit index`) only videos that it chooses are read, unless `exact` or a `video` is named. See
+        `memvit.store.similar.similar` for the others. Raises StoreError if there is no such example, or if a video
         is damaged.
         """
         example = example_of(self, what, people=people, person=person) if isinstance(what, str) else Example(what)
         if example is None:
             raise StoreError(f"{what}: there is no such video in the archive")
-        return similar(self, example, people=people, top=top, every=every, video=video)
+        choose = None if exact or video is not None else chooser(self, "people" if people else "clips", top)
+        return similar(self, example, people=people, top=top, every=every, video=video, choose=choose)

@@ -1,6 +1,7 @@
 """Finds what looks like a moment: clips or people whose features point in about the same direction.
 
-The search is exact: it reads all features, block by block, and keeps the similarities of a video and the best answers.
+The search reads all features, block by block, and keeps the similarities of a video and the best answers. With a
+`choose`, which an index has (`memvit.store.index`), it reads only the videos that this chooses.
 """
 
 from __future__ import annotations
@@ -123,11 +124,13 @@ def similar(
     every: bool = False,
     video: str | None = None,
     on_damaged: Callable[[VideoState], None] | None = None,
+    choose: Callable[[NDArray[np.float32]], set[str]] | None = None,
 ) -> list[Moment]:
     """Return the clips, or with `people` the people, that are most like an example, best first.
 
     Neighbouring clips of one video (of one person, where people are compared) are one answer, the best of them, unless
-    `every`. `video` is a shell pattern of the videos that are searched. A video whose arrays cannot be read is passed
+    `every`. `video` is a shell pattern of the videos that are searched; `choose` returns the ids of those that are, for
+    the direction of the example. A video whose arrays cannot be read is passed
     to `on_damaged`. Raises StoreError if that is None, or if there are no features of this kind and length.
     """
     length = float(np.linalg.norm(example.vector))
@@ -143,7 +146,8 @@ def similar(
         return rows.moments(state, example, hop_seconds, top, every=every)
 
     best: list[Moment] = []
-    for found in read_videos(archive, search, video, on_damaged):
+    only = choose(direction) if choose is not None else None
+    for found in read_videos(archive, search, video, on_damaged, only):
         # The merge is stable, so of equal answers the one of the earlier video comes first.
         best = list(heapq.merge(best, found, key=lambda moment: -moment.similarity))[:top]
     return best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,8 +23,11 @@ def read_videos(
     read: Callable[[VideoState], Found],
     pattern: str | None = None,
     on_damaged: Callable[[VideoState], None] | None = None,
+    only: Collection[str] | None = None,
 ) -> Iterator[Found]:
     """Yield what `read` returns for each finished video, in the order of their ids; see `is_chosen` for `pattern`.
+
+    Of all videos, or of those with the ids `only`.
 
     `read` is called in several threads. A video that it cannot read is passed to `on_damaged`. Raises StoreError if
     that is None, or if the store cannot be read.
@@ -42,7 +45,7 @@ def read_videos(
         except Exception:  # A damaged document or chunk leads to exceptions of many types.
             return state, None
 
-    for outcome in in_order(attempt, archive.video_ids()):
+    for outcome in in_order(attempt, archive.video_ids() if only is None else sorted(only)):
         if outcome is None:
             continue
         state, found = outcome

@@ -24,7 +24,7 @@ from .detect import detect_command
 from .evaluate_events import evaluate_events_command
 from .events import events_command
 from .find import find_command, list_command, similar_command
-from .keeping import merge_command, relocate_command, remove_command
+from .keeping import index_command, merge_command, relocate_command, remove_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand
 from .serve import serve_command
 from .teach import teach_command
@@ -109,6 +109,7 @@ app.command("sheet")(sheet_command)
 app.command("remove")(remove_command)
 app.command("relocate")(relocate_command)
 app.command("merge")(merge_command)
+app.command("index")(index_command)
 app.command("export", cls=CommandWithRenamedOptions)(export_command)
 
 

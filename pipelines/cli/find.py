@@ -115,6 +115,7 @@ def similar_command(
         bool, typer.Option("--every", help="Count neighbouring seconds of a video as answers of their own.")
     ] = False,
     video: Video = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Read all features, even if there is an index.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -123,6 +124,7 @@ def similar_command(
     A file that is not in the archive is read with the archive's model, which the options name.
     """
     from memvit.store import Archive
+    from memvit.store.indexed import chooser
     from memvit.store.similar import similar
     from pipelines.find import Printer, damaged_sentence
     from pipelines.similar import find_example, moment_text
@@ -135,14 +137,20 @@ def similar_command(
         archive = Archive.open(store)
         example = find_example(archive, what, model_options.settings(), people=people, person=person)
         printer = Printer(moment_text, as_json=as_json, as_csv=as_csv)
-        for moment in similar(
-            archive, example, people=people, top=top, every=every, video=video, on_damaged=damaged.append
-        ):
+        choose = None
+        if not exact and video is None:
+            choose = chooser(archive, "people" if people else "clips", top, _note)
+        more = {"every": every, "video": video, "on_damaged": damaged.append, "choose": choose}
+        for moment in similar(archive, example, people=people, top=top, **more):  # type: ignore[arg-type]
             printer.print(moment, moment.to_record(people=people))
     for state in damaged:
         console.print(damaged_sentence(state), markup=False, soft_wrap=True)
     if damaged:
         raise typer.Exit(1)
+
+
+def _note(sentence: str) -> None:
+    console.print(f"note: {sentence}", markup=False, soft_wrap=True)
 
 
 def list_command(

@@ -1,4 +1,4 @@
-"""`memvit remove`, `memvit relocate`, `memvit merge`: keeping archives."""
+"""`memvit remove`, `memvit relocate`, `memvit merge`, `memvit index`: keeping archives."""
 
 from __future__ import annotations
 
@@ -77,3 +77,21 @@ def merge_command(
         console.print(f"left out: {reason}", markup=False, soft_wrap=True)
     present = f", {done.present} were there before" if done.present else ""
     console.print(f"{counted(done.copied, 'video')} copied{present} → {out}", markup=False, soft_wrap=True)
+
+
+def index_command(
+    store: Store,
+    reads: Annotated[
+        str | None, typer.Option(help="clips or people; by default clips, and people if there are any.")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index anew.")] = False,
+) -> None:
+    """Make or update the index with which `memvit similar` answers without reading all features."""
+    from pipelines.keeping import index
+
+    if reads not in (None, "clips", "people"):
+        raise typer.BadParameter(f"--reads {reads}: use clips or people")
+    with one_sentence(store):
+        for kind, done in index(store, reads, rebuild=rebuild):
+            what = "made anew" if done.rebuilt else f"{done.added} videos added, {done.gone} gone"
+            console.print(f"{kind}: {what}; {done.rows:,} rows, {done.bytes / 1e6:.1f} MB", markup=False)
