@@ -78,6 +78,7 @@ class Manifest:
     trained_rows: int
     """Rows of the archive when the lists were chosen."""
     parts: list[Part] = field(default_factory=list)
+    """The first has no videos: it is the empty index from which the others are made."""
 
     def videos(self) -> dict[str, str]:
         """The videos in the index: id → digest of the features."""
@@ -158,12 +159,11 @@ def update_index(
         new = [video for video in sorted(states) if video not in known]
         if new:
             base = _read(archive, manifest, manifest.parts[0], faiss)
-            base = faiss.clone_index(base)
-            base.reset()
     else:
         channels = int(archive.array(next(iter(sorted(states))), array).shape[1])
         manifest, new = Manifest(kind, channels, total), sorted(states)
         base = _trained(archive, states, array, total, faiss)
+        manifest.parts.append(_write(archive, kind, base, [], faiss))
     for group in _groups(new, counts):
         index = faiss.clone_index(base)
         for video in group:
@@ -195,7 +195,7 @@ class IndexSearch:
     def __init__(self, archive: Archive, manifest: Manifest) -> None:
         """Raises StoreError if faiss is missing, or if a file is damaged."""
         faiss = _faiss()
-        self._parts = [(part, _read(archive, manifest, part, faiss)) for part in manifest.parts]
+        self._parts = [(part, _read(archive, manifest, part, faiss)) for part in manifest.parts if part.videos]
         self._owners = [
             np.repeat(np.arange(len(part.videos)), [row[2] for row in part.videos]) for part, _ in self._parts
         ]
@@ -314,7 +314,8 @@ def _read(archive: Archive, manifest: Manifest, part: Part, faiss: Any) -> Any:
                 path = Path(archive.location) / "index" / manifest.kind / part.name
                 if not path.exists() or path.stat().st_size != part.bytes:
                     raise ValueError(f"{part.name} is missing or cut off")
-                index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+                flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if part.videos else 0
+                index = faiss.read_index(str(path), flags)
             if index.ntotal != part.rows or index.d != manifest.channels:
                 raise ValueError(f"{part.name} has another size")
         except (RuntimeError, ValueError) as error:
