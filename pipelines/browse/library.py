@@ -104,7 +104,7 @@ class FilmLibrary:
         chosen = [
             found
             for found in in_order(self.archive.video, ids)
-            if found is not None and _shown_state(found, writer) == state
+            if found is not None and shown_state(found, writer) == state
         ]
         return {
             "films": [self._film(one, writer) for one in chosen[offset : offset + limit]],
@@ -186,7 +186,7 @@ class FilmLibrary:
     def _done(self, film_id: str) -> VideoState:
         state = self.state(film_id)
         if state.state != "done":
-            raise MemvitError(f"this film is {_shown_state(state, None)} in the archive")
+            raise MemvitError(f"this film is {shown_state(state, None)} in the archive")
         return state
 
     def _film(self, state: VideoState, writer: str | None) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class FilmLibrary:
             "id": state.id,
             "name": film_name(state),
             "location": redact(state.location),
-            "state": _shown_state(state, writer),
+            "state": shown_state(state, writer),
             "seconds": state.duration_seconds,
             "clips": state.clips,
             "persons": state.persons,
@@ -213,7 +213,8 @@ class FilmLibrary:
             self._searches.release()
 
 
-def _shown_state(state: VideoState, writer: str | None) -> str:
+def shown_state(state: VideoState, writer: str | None) -> str:
+    """The state that is shown; `writer` is who writes to the archive, if anybody does."""
     return "unfinished" if state.state == "running" and writer is None else state.state
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from memvit.results.colours import GROUND, score_colour, to_hex
 from memvit.store import Archive, VideoState
 from memvit.store.find import columns_of
+from memvit.store.lock import writer_of
 from memvit.types import MemvitError
 from memvit.video.sources.location import redact, source_name
 from pipelines.find import counted
 from pipelines.progress import clock
 
 from .film_file import FilmFiles, FilmMissing, film_name
+from .library import shown_state
 from .pictures import SIZES, frames_of, to_jpeg
 from .strips import Strip, StripRow, strip_of
 
@@ -119,7 +121,8 @@ def _film(
     facts += [] if not state.persons else [f"{state.persons} {'person' if state.persons == 1 else 'people'}"]
     title = f'<h2 title="{escape(redact(state.location))}"><bdi>{escape(film_name(state))}</bdi></h2>'
     if state.state != "done":
-        about = f"{state.state}: {state.reason}" if state.reason else state.state
+        words = shown_state(state, writer_of(archive.location))
+        about = f"{words}: {state.reason}" if state.reason else words
         return f'<section>{title}<p class="problem">{escape(about)}</p></section>\n'
     try:
         strip = strip_of(archive, state, parts=PARTS, rows=options.rows, columns=columns)

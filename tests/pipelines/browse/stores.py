@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
-from memvit.datasets.long_cue import Scene, write_video
+from memvit.datasets.long_cue import Scene, render, write_video
 from memvit.store import Archive, Rows, VideoState, fingerprint
 from tests.store.test_store import MADE_WITH
 
 CLASSES = ("stand", "sit", "wave")
 SECONDS = 8
-HOSTILE = "<img src=x onerror=document.title='bad'>.mp4"
+HOSTILE = "<img src=x onerror=document.title='bad'>.avi"
 """A file may have this name."""
 
 
@@ -57,12 +58,25 @@ def add_film(archive: Archive, name: str, location: Path, part: Rows) -> None:
     archive.put(replace(state, state="done", duration_seconds=float(len(part)), digests=digests, **about))
 
 
+def write_avi(scene: Scene, path: Path) -> None:
+    """A film that browsers cannot play."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=int(scene.frames_per_second))
+        stream.width, stream.height, stream.pix_fmt = scene.width, scene.height, "yuv420p"
+        for number in range(round(scene.seconds * scene.frames_per_second)):
+            image = render(scene, number / scene.frames_per_second)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
 def make_store(folder: Path) -> Path:
-    """Films a (H.264), b (with a hostile name), gone (its file is deleted), and one of each other state."""
+    """Films a (H.264), b (MPEG-4 in AVI, with a hostile name), gone (its file is deleted), and one of each other
+    state.
+    """
     films = folder / "films"
     films.mkdir(parents=True)
     write_video(Scene(seed=1, seconds=SECONDS, width=192, height=108, frames_per_second=10), films / "a.mp4")
-    write_video(Scene(seed=2, seconds=SECONDS, width=96, height=96, frames_per_second=10), films / HOSTILE)
+    write_avi(Scene(seed=2, seconds=SECONDS, width=96, height=96, frames_per_second=10), films / HOSTILE)
     (films / "gone.mp4").write_bytes(b"it was here")
     archive = Archive.create(str(folder / "a.zarr"), replace(MADE_WITH, classes=CLASSES, boxes="full"))
     add_film(archive, "a-1", films / "a.mp4", rows(1))

@@ -154,3 +154,10 @@ def test_a_film_that_is_gone_says_so_and_shows_its_actions(browser: WebDriver, a
     assert texts(browser, ".moment h3") == ["At 0:03"]
     browser.get(f"{address}/#/film?id=none")
     wait_for(lambda: texts(browser, ".empty") == ["there is no such film in the archive"])
+
+
+def test_a_film_that_the_browser_cannot_play_is_shown_as_pictures(browser: WebDriver, address: str) -> None:
+    browser.get(f"{address}/#/film?id=b-2&t=2")
+    wait_for(lambda: "cannot play this film" in "".join(texts(browser, ".film-note")))
+    wait_for(lambda: value(browser, "document.querySelectorAll('.loop.large img').length") == 1)
+    wait_for(lambda: texts(browser, ".moment h3") == ["At 0:02"])
