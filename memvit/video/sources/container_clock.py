@@ -12,8 +12,8 @@ REFERENCE_TIME = struct.Struct("=q")
 
 
 class ContainerClock:
-    """Reads the clock of the other side: from the sender reports of RTP (RTSP), and from reference times in fragments
-    of MP4. Files, HLS playlists and plain transport streams have none that FFmpeg passes on.
+    """Reads the clock of the other side, from the sender reports of RTP (RTSP). HLS playlists, transport streams and
+    files have none that FFmpeg passes on.
     """
 
     def __init__(self, container: InputContainer) -> None:
