@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from memvit.streams.group import ReaderGroup, StreamEnded, StreamFailed
 from memvit.streams.policy import LivePolicy
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import Clip
+from memvit.video.sources.decoded_frame import DecodedFrame
 from memvit.video.sources.open import open_source
 from memvit.video.sources.realtime import RealtimeSource
-from memvit.video.sources.source import Source
+from memvit.video.sources.source import Frame, Source
 from tests.processes import wait_for
 from tests.streams.fakes import Clock, Hang, Script, Video
 
@@ -318,6 +320,39 @@ def test_live_results_have_the_time_of_day_of_their_centre_and_those_of_files_ha
         assert result.centre_unix is not None
         arrived = result.centre_unix + (result.end_seconds - result.centre_seconds)
         assert began <= arrived <= time.time()
+
+
+@pytest.mark.parametrize(("ahead_seconds", "is_used"), [(30.0, True), (-5000.0, False)])
+def test_the_clock_of_a_live_source_is_used_if_it_is_set(
+    videos: list[Path], ahead_seconds: float, is_used: bool
+) -> None:
+    class Clocked(Source):
+        """A camera whose frames say when they were taken."""
+
+        def __init__(self) -> None:
+            self._source = open_source(videos[0])
+            self.info, self.counts, self.close = self._source.info, self._source.counts, self._source.close
+            self._began = time.time() + ahead_seconds
+
+        def __next__(self) -> Frame:
+            frame = next(self._source)
+            assert isinstance(frame, DecodedFrame)
+            return replace(frame, captured_unix=self._began + frame.pts_seconds)
+
+    sources: list[Clocked] = []
+
+    def connect() -> Source:
+        sources.append(Clocked())
+        return sources[-1]
+
+    made = Watcher(Stub())  # type: ignore[arg-type]
+    made.add("live", "", connect=connect, is_live=True, policy=LivePolicy(overflow="wait"))
+    result = next(item.result for item in made.events() if isinstance(item, ClipResult))
+    made.close()
+    assert result.centre_unix is not None
+    captured = sources[0]._began + result.centre_seconds
+    assert (result.centre_unix == pytest.approx(captured, abs=0.01)) is is_used
+    assert is_used or abs(result.centre_unix - time.time()) < 60
 
 
 def test_ended_streams_leave_no_state_behind() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 from fastapi.testclient import TestClient
 from torch import nn
 
+from memvit.datasets.long_cue import Scene, write_video
+from memvit.events.rules_file import parse_rules
 from memvit.streams.events import StreamLost
 from pipelines.record.options import RecordOptions
 from pipelines.record.recording import RecorderStatus, Recording
@@ -18,8 +22,10 @@ from pipelines.record.store import files_of
 from pipelines.serve.app import make_app
 from pipelines.serve.event_options import EventOptions
 from pipelines.serve.service import Service
-from tests.pipelines.serve.serving import make_service
+from pipelines.serve.told_events import body_with_links
+from tests.pipelines.serve.serving import added, client_of, make_service
 from tests.pipelines.serve.test_event_history import events_over_api, told
+from tests.processes import wait_for
 
 CONTENT = bytes(range(256)) * 40
 
@@ -71,6 +77,32 @@ def test_clients_are_told_when_a_recording_is_ready(service: Service) -> None:
     data = json.loads(event.data)
     assert event.kind == "recording" and data["stream"] == "cam" and data["id"] == made.event_id
     assert data["recording"] == made.to_record()
+
+
+def test_events_are_recorded_and_limits_are_taken_over(tiny: nn.Module, tmp_path: Path) -> None:
+    """The whole way: a file that is played like a camera, rules, a video that can be decoded, and its end."""
+    write_video(Scene(seed=1, seconds=6, width=96, height=64, frames_per_second=12), tmp_path / "street.mp4")
+    record = RecordOptions(tmp_path / "recordings", before_seconds=1, after_seconds=1)
+    rules = parse_rules("rules: [{name: there, dwell_seconds: 1}]")
+    service = make_service(tiny, tmp_path, events=EventOptions(rules, record=record))
+    with client_of(service) as client:
+        added(client, tmp_path / "street.mp4", id="a")
+        wait_for(lambda: bool(events_over_api(client)) and events_over_api(client)[0]["recording"] is not None, 30)
+        (event,) = events_over_api(client)
+        assert event["recording"]["seconds"] == pytest.approx(6.0, abs=0.1)
+        with av.open(io.BytesIO(client.get(f"/api/history/{event['id']}/video").content)) as video:
+            assert sum(1 for _ in video.decode(video=0)) == 72
+        assert client.get(f"/api/history/{event['id']}/picture").content[:2] == b"\xff\xd8"
+        (sent,) = [one for one in service.hub._histories["a"].events if one.kind == "recording"]
+        assert json.loads(sent.data)["recording"] == event["recording"]
+        service.change_events(EventOptions(rules, record=replace(record, gigabytes=0.0)))
+        assert events_over_api(client)[0]["recording"] is None
+        assert client.get(f"/api/history/{event['id']}/video").status_code == 404
+
+
+def test_sinks_get_the_paths_of_recordings() -> None:
+    body = json.loads(body_with_links(told(1)))
+    assert body["video"] == f"/api/history/{1:016x}/video" and body["rule"] == "wave"
 
 
 def test_recordings_need_the_token(service: Service) -> None:

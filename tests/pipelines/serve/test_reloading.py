@@ -106,6 +106,20 @@ def test_a_mistake_changes_nothing(running: Running) -> None:
         assert set(running.events().values()) <= {"new", "update"}
 
 
+def test_places_change_with_a_restart_only(running: Running) -> None:
+    running.write(FIRST)
+    path = running._folder / "server.yaml"
+    whole = path.read_text()
+    for text, words in (
+        (whole.replace("/history'", "/elsewhere'"), "the folder and days of the history change with a restart only"),
+        (whole + f"record: {{folder: '{running._folder}/recordings'}}\n", "changes with a restart only"),
+    ):
+        path.write_text(text)
+        answer = running.client.post("/api/reload")
+        assert answer.status_code == 400 and words in answer.json()["detail"]
+    assert not (running._folder / "elsewhere").exists() and set(running.events()) == {"there", "gone"}
+
+
 def test_a_server_without_a_configuration_has_nothing_to_reload(tiny: nn.Module, tmp_path: Path) -> None:
     service = make_service(tiny, tmp_path)
     with pytest.raises(MemvitError, match="started without --config"):

@@ -12,6 +12,7 @@ from torch import nn
 from memvit.datasets.long_cue import Scene, write_video
 from memvit.events.rules_file import parse_rules
 from memvit.types import MemvitError
+from pipelines.record.options import RecordOptions
 from pipelines.serve.event_options import EventOptions, event_options
 from pipelines.serve.server_config import ServerConfig, SinkConfig, StreamConfig, load_config
 from pipelines.serve.sinks.delivery import RetryPolicy
@@ -42,6 +43,7 @@ sinks:
     tls: true
   - {name: lines, file: alerts.jsonl}
 history: {folder: /var/lib/memvit, days: 7}
+record: {folder: /var/lib/memvit/recordings, before_seconds: 3, max_seconds: 60, gigabytes: 2.5}
 """
 SECRETS = {"HOOK_SECRET": "secret-1", "MQTT_PASSWORD": "secret-2"}
 
@@ -57,6 +59,8 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert found.streams == (StreamConfig("rtsp://camera-1/main"), StreamConfig("films/a.mp4", "a", True))
     assert found.rules is not None and found.rules.rules[0].name == "waving"
     assert (found.history, found.history_days) == (Path("/var/lib/memvit"), 7)
+    folder = Path("/var/lib/memvit/recordings")
+    assert found.record == RecordOptions(folder, before_seconds=3, max_seconds=60, gigabytes=2.5)
     ops, home, lines = found.sinks
     assert (ops.kind, ops.target, ops.secret) == ("webhook", "https://example.com/events?x=1", "secret-1")
     assert ops.wanted == SinkFilter(rules=("wav*",), states=("new",)) and ops.retry.give_up_seconds == 60
@@ -86,6 +90,9 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         ("name: home", "name: ops", 13, "two sinks with the name ops"),
         ("days: 7", "days: -1", 20, "of 0 or more"),
         ("history:", "histroy:", 20, "do you mean `history`?"),
+        ("before_seconds: 3", "before_seconds: -3", 21, "of 0 or more"),
+        ("gigabytes: 2.5", "gigabyte: 2.5", 21, "do you mean `gigabytes`?"),
+        ("folder: /var/lib/memvit/recordings, ", "", 21, "record needs a `folder`"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(old: str, new: str, line: int, words: str, tmp_path: Path) -> None:
