@@ -1,10 +1,15 @@
 """A trial of events: a server that is killed again and again, and a web-hook that fails.
 
     python tools/event_soak.py --streams 8 --seconds 120 --kills 5
+    python tools/event_soak.py --streams 8 --seconds 3600 --kills 5 --away 600 --megabytes 20
 
-The server watches files and sends every event, with every update, to a web-hook that answers at random with 500, with
-silence, or not at all. The server is killed (SIGKILL) in mid-stream and started again. At the end it must hold: every
-event that `memvit watch` tells of the same files has reached the web-hook, as often as it was told, with one id.
+The server watches files, records each event, and sends every event, with every update, to a web-hook that answers at
+random with 500, with silence, or not at all, and that is away for `--away` seconds. The server is killed (SIGKILL) in
+mid-stream and started again. At the end it must hold: every event that `memvit watch` tells of the same files has
+reached the web-hook, as often as it was told, with one id, none confirmed twice; every event has a video and a picture
+that can be decoded from the first frame to the last, unless it was deleted to make room; recordings take no more than
+`--megabytes`, and nothing unfinished is left. `--seconds` is the length of each video; files are read as fast as the
+model answers.
 """
 
 from __future__ import annotations
@@ -22,19 +27,25 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from memvit.datasets.long_cue import Scene, write_video
+from tools.recording_check import RecordingCheck
 
 MODEL = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full", "--device", "cpu"]
 RULES = """\
 rules:
   - {name: high, actions: [1, 2, 3, 4, 5, 6, 7, 8], start_score: 0.5, keep_score: 0.4, merge_seconds: 1}
   - {name: there, dwell_seconds: 3}
+  - {name: short, actions: [75], start_score: 0.47, keep_score: 0.44, merge_seconds: 1}
 """
+BEFORE_SECONDS = AFTER_SECONDS = 3.0
+LONGEST_SECONDS = 20.0
+"""Of a video."""
 FAILURES = (500, 503, "silence", "hang up")
 FAILURE_RATE = 0.05
 PATIENCE_SECONDS = 600.0
@@ -44,6 +55,9 @@ class Receiver:
     """A web-hook that fails at random and keeps what it has confirmed."""
 
     def __init__(self, rng: random.Random) -> None:
+        self.away_until = 0.0
+        """`time.monotonic()` until which no request is answered."""
+        self.refused = 0
         self.taken: list[dict[str, Any]] = []
         receiver, lock = self, threading.Lock()
 
@@ -52,6 +66,10 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if time.monotonic() < receiver.away_until:
+                    receiver.refused += 1
+                    self.close_connection = True
+                    return
                 with lock:
                     failure = rng.choice(FAILURES) if rng.random() < FAILURE_RATE else None
                 if failure == "silence":
@@ -90,6 +108,11 @@ class Server:
         found = re.search(r"http://[\d.]+:\d+", self._log.read_text())
         return found[0] if found else None
 
+    @property
+    def address(self) -> str:
+        """Where the server listens."""
+        return self._address() or ""
+
     def get(self, path: str) -> Any:
         """The JSON at a path."""
         with urlopen(f"{self._address()}{path}", timeout=60) as answer:
@@ -116,11 +139,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def key_of(event: dict[str, Any]) -> tuple[Any, ...]:
-    """All of an event but its id, in which the time at which the stream was added has a part."""
-    return tuple(json.dumps(event[name]) for name in sorted(event) if name != "id")
+    """All of an event but its id, in which the time at which the stream was added has a part, and its links."""
+    return tuple(json.dumps(event[name]) for name in sorted(event) if name not in ("id", "video", "picture"))
 
 
-def prepare(folder: Path, streams: int, seconds: float, url: str) -> None:
+def prepare(folder: Path, streams: int, seconds: float, url: str, record: str) -> None:
     """Videos, rules and the server's configuration."""
     for number in range(streams):
         scene = Scene(seed=number, seconds=seconds, width=128, height=96, frames_per_second=8)
@@ -128,7 +151,8 @@ def prepare(folder: Path, streams: int, seconds: float, url: str) -> None:
     sources = "".join(f"  - {{source: cam-{number}.mp4, id: cam-{number}}}\n" for number in range(streams))
     sink = f"sinks:\n  - {{name: hook, webhook: '{url}', states: [new, update, end], timeout_seconds: 1}}\n"
     (folder / "rules.yaml").write_text(RULES)
-    (folder / "server.yaml").write_text(f"streams:\n{sources}{RULES}{sink}history: {{folder: history}}\n")
+    places = f"history: {{folder: history}}\nrecord: {{folder: recordings, {record}}}\n"
+    (folder / "server.yaml").write_text(f"streams:\n{sources}{RULES}{sink}{places}")
 
 
 def undisturbed(folder: Path) -> list[dict[str, Any]]:
@@ -139,25 +163,61 @@ def undisturbed(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "watch" / "events.jsonl").read_text().splitlines()]
 
 
-def run(folder: Path, streams: int, kills: int, rng: random.Random, clips: int) -> None:
-    """Start the server, kill it so many times while it reads, and wait until everything has been sent."""
+def run(
+    folder: Path, receiver: Receiver, options: argparse.Namespace, rng: random.Random, clips: int
+) -> RecordingCheck:
+    """Start the server, kill it so many times while it reads, and wait until everything has been sent and recorded."""
     server = Server(folder)
-    for number in range(kills):
-        wanted = clips * (number + 1) / (kills + 1) * rng.uniform(0.9, 1.0)
+    for number in range(options.kills):
+        wanted = clips * (number + 1) / (options.kills + 1) * rng.uniform(0.9, 1.0)
         while min(progress(server)) < wanted:
             time.sleep(0.1)
-        megabytes, files = server.usage()
-        seconds = min(progress(server))
-        print(f"kill {number + 1} after {seconds:.0f} s of video: {megabytes} MB, {files} files", flush=True)
+        if number == 0:
+            receiver.away_until = time.monotonic() + options.away
+        print(f"kill {number + 1} after {min(progress(server)):.0f} s of video: {usage(server, folder)}", flush=True)
         server.kill()
         server = Server(folder)
     wait_for(lambda: all(one["state"] == "ended" for one in server.get("/api/streams")["streams"]))
     # The state of a stream is known a moment before its last events are told.
-    wait_for(lambda: all(one["state"] == "end" for one in server.get("/api/history?limit=1000")["events"]))
+    wait_for(lambda: all(one["state"] == "end" for one in history(server)))
     wait_for(lambda: is_outbox_empty(server))
+    wait_for(lambda: not unfinished(folder))
     assert server.get("/api/dead-letters")["messages"] == []
-    print("end: {} MB, {} files".format(*server.usage()))
+    print(f"end: {usage(server, folder)}; {receiver.refused} requests while the receiver was away")
+    check = RecordingCheck()
+    for event in history(server):
+        begin = event["start_seconds"] - BEFORE_SECONDS
+        least_seconds = min(event["end_seconds"], begin + LONGEST_SECONDS) - max(0.0, begin)
+        check.check(server.address, event, least_seconds)
     server.kill()
+    return check
+
+
+def history(server: Server) -> list[dict[str, Any]]:
+    """All events that the server has kept."""
+    found: list[dict[str, Any]] = []
+    more = ""
+    while True:
+        page = server.get(f"/api/history?limit=1000{more}")
+        found += page["events"]
+        if page["cursor"] is None:
+            return found
+        more = f"&cursor={page['cursor']}"
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Files of recordings that are being written."""
+    return [path for path in (folder / "recordings" / "unfinished").rglob("*") if path.is_file()]
+
+
+def usage(server: Server, folder: Path) -> str:
+    """Memory and open files of the server, and what recordings take on the disk."""
+    megabytes, files = server.usage()
+    sizes = []
+    for path in (folder / "recordings").rglob("*"):
+        with suppress(OSError):  # it was deleted meanwhile
+            sizes.append(path.stat().st_size)
+    return f"{megabytes} MB, {files} files, recordings {sum(sizes) / 1e6:.1f} MB"
 
 
 def progress(server: Server) -> list[float]:
@@ -178,25 +238,38 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=120.0, help="length of each video")
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--away", type=float, default=0.0, help="seconds for which the receiver is away")
+    parser.add_argument("--megabytes", type=float, default=1000.0, help="room for recordings")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     receiver = Receiver(rng)
+    record = (
+        f"before_seconds: {BEFORE_SECONDS}, after_seconds: {AFTER_SECONDS}, max_seconds: {LONGEST_SECONDS}, "
+        f"gigabytes: {options.megabytes / 1000}"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, options.streams, options.seconds, receiver.url)
+        prepare(folder, options.streams, options.seconds, receiver.url, record)
         expected = Counter(key_of(event) for event in undisturbed(folder))
-        run(folder, options.streams, options.kills, rng, int(options.seconds))
+        check = run(folder, receiver, options, rng, int(options.seconds))
+        kept = sum(path.stat().st_size for path in (folder / "recordings").glob("????-??-??/*"))
     found = Counter(key_of(event) for event in receiver.taken)
     repeated = sum(count - 1 for count in Counter((one["id"], one["number"]) for one in receiver.taken).values())
     ids: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for one in receiver.taken:
         ids[one["stream"], one["rule"], one["start_seconds"]].add(one["id"])
     missing, other = expected.keys() - found.keys(), found.keys() - expected.keys()
+    several = sum(len(some) > 1 for some in ids.values())
     print(f"{len(expected)} told in an undisturbed run, {len(found)} received")
     print(f"missing {len(missing)}, other {len(other)}, confirmed twice {repeated}")
-    print(f"{sum(len(some) > 1 for some in ids.values())} of {len(ids)} events have several ids")
-    raise SystemExit(bool(missing or other))
+    print(f"{several} of {len(ids)} events have several ids")
+    print(f"{check.whole} recordings whole ({check.frames} frames), {len(check.missing)} not there")
+    print("\n".join(["wrong:", *check.wrong[:10]]) if check.wrong else "none wrong")
+    print(f"recordings take {kept / 1e6:.1f} of {options.megabytes:g} MB; the shortest {check.shortest_seconds:.1f} s")
+    is_room_used = kept > 0.8 * options.megabytes * 1e6
+    bad = missing or other or several or repeated or check.wrong or (check.missing and not is_room_used)
+    raise SystemExit(bool(bad or kept > options.megabytes * 1e6))
 
 
 if __name__ == "__main__":

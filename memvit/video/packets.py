@@ -89,12 +89,18 @@ class PacketSink(Protocol):
 
 
 class PacketRing:
-    """The last packets of a stream, bounded in seconds and in bytes. All methods may be called from any thread."""
+    """The last packets of a stream, bounded in seconds and in bytes. All methods may be called from any thread.
+
+    The packets of `max_seconds` can be decoded: those from the key frame before them on are held, too, as long as there
+    is room.
+    """
 
     def __init__(self, max_seconds: float, max_bytes: int) -> None:
         self.max_seconds, self.max_bytes = max_seconds, max_bytes
         self._lock = threading.Lock()
         self._packets: deque[EncodedPacket] = deque()
+        self._keys: deque[EncodedPacket] = deque()
+        """The key frames among them."""
         self._bytes = 0
         self._last_number = 0
         self._run: PacketRun | None = None
@@ -117,6 +123,8 @@ class PacketRing:
             data = bytes(packet)
             made = EncodedPacket(self._last_number, run, data, pts, dts, packet.duration or 0, packet.is_keyframe)
             self._packets.append(made)
+            if made.is_keyframe:
+                self._keys.append(made)
             self._bytes += len(data)
             self._drop_surplus()
 
@@ -159,16 +167,25 @@ class PacketRing:
         """Drop everything."""
         with self._lock:
             self._packets.clear()
+            self._keys.clear()
             self._bytes = 0
 
     def _drop_surplus(self) -> None:
         newest = self._packets[-1].seconds
-        while len(self._packets) > 1:
-            oldest = self._packets[0].seconds
-            is_old = newest is not None and oldest is not None and newest - oldest > self.max_seconds
-            if not is_old and self._bytes <= self.max_bytes:
+        while self._bytes > self.max_bytes and len(self._packets) > 1:
+            self._drop_oldest()
+        while newest is not None and len(self._keys) > 1:
+            second = self._keys[1]
+            if second.seconds is None or newest - second.seconds <= self.max_seconds:
                 return
-            self._bytes -= len(self._packets.popleft().data)
+            while self._packets[0] is not second:
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._packets.popleft()
+        self._bytes -= len(oldest.data)
+        if self._keys and self._keys[0] is oldest:
+            self._keys.popleft()
 
 
 class _Connection:

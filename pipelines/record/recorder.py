@@ -150,7 +150,13 @@ class Recorder:
         if busy or self._stopped_reason is not None:
             self._check_room()
         for stream in busy:
-            stream.step(self._on_news)
+            stream.write()
+        for stream in busy:
+            if stream.finish_one(self._on_news):
+                # The others come first the next time, which is at once: packets must be written in time.
+                self._streams[stream.stream_id] = self._streams.pop(stream.stream_id)
+                self._woken.set()
+                return
 
     def _check_room(self) -> None:
         """OSError if there is too little room; while nothing is recorded, find out whether there is some again."""

@@ -94,15 +94,20 @@ class StreamRecording:
         if event.state == "end":
             recording.ended_at = time.monotonic()
 
-    def step(self, on_news: OnNews) -> None:
-        """Write packets that have come, and finish the recordings that are complete."""
-        if not self._open:
-            return
-        self._write()
-        for recording in list(self._open.values()):
-            if self._is_complete(recording):
-                self._finish(recording, on_news)
-        self._tidy()
+    def write(self) -> None:
+        """Write the events that were told and the packets that have come."""
+        if self._open:
+            self._write()
+
+    def finish_one(self, on_news: OnNews) -> bool:
+        """Finish one recording that is complete; False if there is none. It may take a while, so that `write` should
+        follow.
+        """
+        recording = next((one for one in self._open.values() if self._is_complete(one)), None)
+        if recording is not None:
+            self._finish(recording, on_news)
+            self._tidy()
+        return recording is not None
 
     def close(self, on_news: OnNews) -> None:
         """Finish all recordings as they are now. Events that go on after a restart are recorded further then."""

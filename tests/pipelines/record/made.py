@@ -59,7 +59,9 @@ class Recorded:
         self.step()
 
     def step(self) -> None:
-        self.stream.step(self.news.append)
+        self.stream.write()
+        while self.stream.finish_one(self.news.append):
+            pass
 
     def over(self) -> None:
         self.stream.is_over = True
