@@ -108,6 +108,8 @@ def _from_arrays(content: object, path: Path) -> State:
         raise CheckpointError(f"{path}: a dictionary of arrays was expected, found a {type(content).__name__}")
     arrays = content.get("model", content)
     if isinstance(arrays, dict):
+        if sum(value.nbytes for value in arrays.values() if isinstance(value, np.ndarray)) > path.stat().st_size:
+            raise CheckpointError(f"{path}: its arrays are larger than the file; fetch it again from its publisher")
         # A copy, because the arrays lie in bytes that nothing may change.
         arrays = {
             name: torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))

@@ -22,8 +22,13 @@ from numpy.typing import NDArray
 from memvit.models import CheckpointError
 from memvit.models.weights.header import check_size, unreadable
 
+from .pickle_tuples import TupleSizes
+
 MAX_OPERATIONS = 2_000_000
 """Of a file; the largest released one has about 60,000."""
+MAX_TUPLE = 64
+"""Values in a tuple, with those in tuples in it. What describes an array has fewer than 30. As a tuple may hold one
+other many times, a short file could hold one of which every use takes forever."""
 MAX_DIMENSIONS = 8
 NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 OTHER_OPERATIONS = {
@@ -79,12 +84,18 @@ class _Limited(io.RawIOBase):
 
 def _check(file: _Limited, path: Path) -> None:
     """Go through all operations of a pickle; CheckpointError if there is one that files of arrays do not need."""
+    sizes = TupleSizes()
     for number, (operation, argument, _) in enumerate(pickletools.genops(cast(BinaryIO, file))):
         if operation.name in OTHER_OPERATIONS:
             raise _has_objects(path, operation.name)
         is_place = operation.name in ("PUT", "BINPUT", "LONG_BINPUT")
         if number >= MAX_OPERATIONS or (is_place and isinstance(argument, int) and argument > MAX_OPERATIONS):
             raise CheckpointError(f"{path}: it is a pickle out of all proportion; fetch it again from its publisher")
+        sizes.follow(operation, argument)
+        if sizes.largest > MAX_TUPLE:
+            raise CheckpointError(
+                f"{path}: it holds tuples within tuples, which arrays do not need; fetch it again from its publisher"
+            )
 
 
 class _Reader(pickle.Unpickler):
@@ -120,15 +131,15 @@ class _Reader(pickle.Unpickler):
 
     def load(self) -> object:
         """The content, with arrays in the place of their stand-ins."""
-        return _plain(super().load(), 0)
+        return _plain(super().load(), 0, {})
 
 
 class _Dtype:
     """A type of numbers, in the making."""
 
     def __init__(self, code: str, *_: object) -> None:
-        if code not in NUMBERS:
-            raise ValueError(f"it holds values of type {str(code)[:20]!r}")
+        if not isinstance(code, str) or code not in NUMBERS:
+            raise ValueError(f"it holds values of type {code[:20] if isinstance(code, str) else type(code)!r}")
         self.code, self.order = code, "<"
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -177,12 +188,15 @@ def _empty_dict() -> OrderedDict[object, object]:
     return OrderedDict()
 
 
-def _plain(value: object, depth: int) -> object:
-    """Stand-ins of arrays → arrays, in dictionaries within dictionaries."""
+def _plain(value: object, depth: int, done: dict[tuple[int, int], object]) -> object:
+    """Stand-ins of arrays → arrays, in dictionaries within dictionaries. `done` has those that occur again."""
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, dict) and depth < 4:
-        return {name: _plain(item, depth + 1) for name, item in value.items()}
+        place = (id(value), depth)
+        if place not in done:
+            done[place] = {name: _plain(item, depth + 1, done) for name, item in value.items()}
+        return done[place]
     return value
 
 

@@ -224,3 +224,48 @@ def test_a_file_that_is_cut_off_is_refused(tiny_detector: Detector, tmp_path: Pa
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(CheckpointError, match="not a complete pickle"):
         load_weights(tiny_detector.network, path)
+
+
+def nested(build: str) -> bytes:
+    """A pickle with 60 objects, each of which holds the one before it twice."""
+    content = b"\x80\x04" + (b")" if build == "tuples" else b"]") + b"\x94"
+    for place in range(60):
+        get = b"h" + bytes([place])
+        content += (get + get + b"\x86" if build == "tuples" else b"(" + get + get + b"l") + b"\x94"
+    return content
+
+
+DTYPE = b"cnumpy\ndtype\n"
+HOSTILE = {
+    "a key": nested("tuples") + b"}h\x3cK\x01s.",
+    "the keys of a whole dictionary": b"\x80\x04(" + nested("tuples")[2:] + b"0h\x3cK\x01d.",
+    "an element of a set": nested("tuples") + b"\x8f(h\x3c\x90.",
+    "the name of a type": nested("lists") + DTYPE + b"h\x3c\x85R.",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+def test_what_would_take_forever_is_refused(content: bytes, tmp_path: Path) -> None:
+    """Tuples that hold one other twice, and so on: a few hundred bytes, whose hash takes years."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.pkl: "):
+        read_state(path)
+
+
+def test_dictionaries_that_are_shared_are_read_once(tmp_path: Path) -> None:
+    inner: dict[str, Any] = {"weight": np.zeros(3, np.float32)}
+    for _ in range(4):
+        inner = {f"{number}": inner for number in range(300)}
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"model": inner}))
+    with pytest.raises(CheckpointError):
+        read_state(path)
+
+
+def test_an_array_of_many_names_takes_no_more_memory_than_the_file(tmp_path: Path) -> None:
+    array = np.zeros(100_000, np.float32)
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"model": {f"{number}": array for number in range(10_000)}}))
+    with pytest.raises(CheckpointError, match="its arrays are larger than the file"):
+        read_state(path)
