@@ -28,6 +28,14 @@ class ConvRelu(nn.Conv2d):
         x = super().forward(x)
         return F.relu_(x if self.norm is None else self.norm(x))
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the convolution with its batch norm, as it is when nothing is learned."""
+        if self.norm is None:
+            return self.weight, cast(Tensor, self.bias)
+        mean, variance = cast(Tensor, self.norm.running_mean).double(), cast(Tensor, self.norm.running_var).double()
+        scale = self.norm.weight.double() / (variance + self.norm.eps).sqrt()
+        return self.weight.double() * scale.view(-1, 1, 1, 1), self.norm.bias.double() - mean * scale
+
 
 class BoxHead(nn.Module):
     """Features of boxes → logits of the classes, and how each box changes."""
@@ -75,15 +83,25 @@ class MaskHead(nn.Module):
 
     def of_classes(self, features: Tensor, labels: Tensor) -> Tensor:
         """As a call, for one class of each box alone: (N, C, 14, 14) and (N,) int64 → logits (N, 28, 28)."""
-        hidden = self.hidden(features)
+        features = self.convolved(features)
+        channels, height, width = features.shape[1:]
+        # The transposed convolution makes 2 × 2 pixels of each one, of that alone: it is a product of matrices. Pixels
+        # are put into their places when one value of each is left.
+        kernel = self.upsample.weight.permute(2, 3, 1, 0).reshape(4 * channels, channels)
+        pixels = F.linear(features.permute(0, 2, 3, 1), kernel, cast(Tensor, self.upsample.bias).repeat(4))
+        pixels = F.relu_(pixels).view(-1, 4 * height * width, channels)
         weight, bias = self.predictor.weight[labels].flatten(1), cast(Tensor, self.predictor.bias)[labels]
-        pixels = hidden.permute(0, 2, 3, 1).flatten(1, 2)
-        return torch.baddbmm(bias[:, None, None], pixels, weight[:, :, None]).view(-1, *hidden.shape[2:])
+        logits = torch.baddbmm(bias[:, None, None], pixels, weight[:, :, None])
+        return logits.view(-1, height, width, 2, 2).transpose(2, 3).reshape(-1, 2 * height, 2 * width)
 
     def hidden(self, features: Tensor) -> Tensor:
         """(N, C, 14, 14) → (N, C, 28, 28), in the type of the weights."""
+        return F.relu_(self.upsample(self.convolved(features)))
+
+    def convolved(self, features: Tensor) -> Tensor:
+        """(N, C, 14, 14) → the same shape, in the type of the weights, channels last."""
         # The convolutions are faster with channels last, on CPUs and GPUs.
         features = features.to(self.predictor.weight.dtype, memory_format=torch.channels_last)
         for conv in self.convs:
             features = conv(features)
-        return F.relu_(self.upsample(features))
+        return features

@@ -15,7 +15,7 @@ from .detections import Found, best_detections
 from .fpn import FPN
 from .heads import BOX_SIDE, MASK_SIDE, BoxHead, MaskHead
 from .images import ImageBatch, Size
-from .pooling import pooled
+from .pooling import Pooling
 from .proposals import ProposalNetwork, best_proposals
 
 PUBLISHED = Selection()
@@ -34,6 +34,7 @@ class DetectionNetwork(nn.Module):
         self.rpn = ProposalNetwork(channels, config.rpn_convs, config.anchor_sizes)
         self.box_heads = nn.ModuleList(BoxHead(config) for _ in config.box_weights)
         self.mask_head = MaskHead(config)
+        self.pooling = Pooling()
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W), normalised, sides multiples of 32 → the maps p2 to p6, (B, channels, H', W')."""
@@ -44,8 +45,7 @@ class DetectionNetwork(nn.Module):
         """What is found in each picture, in its pixels. Without `masks`, their logits are (N, 0, 0)."""
         maps = self.maps(batch.pixels)
         logits, deltas = self.rpn(maps)
-        # Boxes are pooled from maps of this type and order alone; each is converted once, not at every call.
-        maps = [features.float().contiguous() for features in maps]
+        maps = self.pooling.prepared(maps)
         proposals = best_proposals(logits, deltas, self.rpn.anchors(logits), batch.sizes, rule)
         boxes, scores = self.refined(maps, [each.boxes for each in proposals], batch.sizes)
         found = [best_detections(*picture, rule=rule) for picture in zip(boxes, scores, batch.sizes, strict=True)]
@@ -68,7 +68,7 @@ class DetectionNetwork(nn.Module):
         for head, weights in zip(self.box_heads, self.config.box_weights, strict=True):
             if better:
                 boxes = [clipped(of_picture, size) for of_picture, size in zip(better, sizes, strict=True)]
-            logits, deltas = head(pooled(maps, boxes, BOX_SIDE))
+            logits, deltas = head(self.pooling(maps, boxes, BOX_SIDE))
             probabilities = logits.float().softmax(dim=1)
             total = probabilities if total is None else total + probabilities
             better = list(decoded(deltas, torch.cat(list(boxes)), weights).split(counts))
@@ -78,4 +78,4 @@ class DetectionNetwork(nn.Module):
 
     def masks_of(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Logits (sum N, 28, 28) of the masks of boxes of each picture, each of its class."""
-        return self.mask_head.of_classes(pooled(maps, boxes, MASK_SIDE), labels)
+        return self.mask_head.of_classes(self.pooling(maps, boxes, MASK_SIDE), labels)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from memvit.runtime.cpu.prepack import prepack
+from memvit.runtime.cpu.winograd import WinogradConv
 from memvit.runtime.plain import with_cached_columns
 
 from .config import Selection
 from .detections import Found
+from .gathered_pooling import GatheredPooling
+from .heads import ConvRelu
 from .images import batch_of
 from .network import DetectionNetwork
 
@@ -26,6 +30,9 @@ class DetectionRunner:
         """The copy that is run."""
         if device.type == "cpu":
             self.twin = prepack(network, dtype=dtype)
+            self.twin.pooling = GatheredPooling()
+            if dtype == torch.float32:
+                use_winograd(self.twin)
         else:
             self.twin = with_cached_columns(network, device, dtype)
 
@@ -36,3 +43,13 @@ class DetectionRunner:
         with torch.inference_mode(), autocast:
             found: list[Found] = self.twin(batch_of(images, self.device, self.dtype), rule, masks=masks)
             return found
+
+
+def use_winograd(network: DetectionNetwork) -> None:
+    """Put convolutions with fewer products in the place of those of pyramid, proposals and masks."""
+    for index, conv in enumerate(network.fpn.output):
+        network.fpn.output[index] = WinogradConv(conv.weight, conv.bias, relu=False)
+    for index, conv in enumerate(network.rpn.convs):
+        network.rpn.convs[index] = WinogradConv(conv.weight, conv.bias, relu=False)
+    for index, conv in enumerate(network.mask_head.convs):
+        network.mask_head.convs[index] = WinogradConv(*cast(ConvRelu, conv).folded(), relu=True)

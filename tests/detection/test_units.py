@@ -15,9 +15,10 @@ from torch import Tensor
 from memvit.detection.boxes import anchors_of, decoded
 from memvit.detection.config import STRIDES, Selection
 from memvit.detection.detections import best_detections
+from memvit.detection.gathered_pooling import GatheredPooling
 from memvit.detection.images import resized, resized_size
 from memvit.detection.masks import pasted
-from memvit.detection.pooling import levels_of, pooled
+from memvit.detection.pooling import Pooling, levels_of
 
 from .conftest import FOLDER, images
 
@@ -47,13 +48,31 @@ def test_levels_of_boxes() -> None:
     assert torch.equal(levels_of(unit("levels/boxes")) + 2, unit("levels/level"))
 
 
-def test_every_box_is_pooled_from_the_map_of_its_level() -> None:
+@pytest.mark.parametrize("pooling", [Pooling(), GatheredPooling()], ids=["operator", "gathered"])
+def test_every_box_is_pooled_from_the_map_of_its_level(pooling: Pooling) -> None:
     """Maps of one value each: what is pooled says from which map it came."""
     maps = [torch.full((1, 1, 200 // stride, 200 // stride), float(level)) for level, stride in enumerate(STRIDES[:4])]
     boxes = torch.tensor([[40.0, 40, 60, 60], [20, 20, 132, 132], [0, 0, 150, 150], [10, 10, 10, 30]])
-    found = pooled(maps, [boxes], 7)
+    found = pooling(pooling.prepared(maps), [boxes], 7)
     assert found[:3].mean(dim=(1, 2, 3)).tolist() == [0.0, 1.0, 1.0]
     assert found[3].abs().max() == 0
+
+
+def test_boxes_are_pooled_alike_in_both_ways() -> None:
+    """Boxes that are empty, tiny, over the edges and outside, in two pictures of two sizes."""
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.randn(2, 3, 320 // stride, 256 // stride, generator=generator) for stride in STRIDES[:4]]
+    corners = torch.rand(60, 2, generator=generator) * torch.tensor([300.0, 360]) - 20
+    boxes = torch.cat((corners, corners + torch.rand(60, 2, generator=generator) * 200), dim=1)
+    boxes[:3] = torch.tensor([[5.0, 5, 5, 5], [-40, -40, -20, -20], [0.0, 0, 256, 320]])
+    parts = [boxes[:40], boxes[40:]]
+    operator, gathered = Pooling(), GatheredPooling()
+    for side in (7, 14):
+        expected = operator(operator.prepared(maps), parts, side)
+        found = gathered(gathered.prepared(maps), parts, side)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
+    assert gathered(gathered.prepared(maps), [boxes[:0], boxes[:0]], 7).shape == (0, 3, 7, 7)
 
 
 @pytest.mark.parametrize("most", [20, 100, -1])

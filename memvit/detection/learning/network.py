@@ -14,7 +14,6 @@ from ..config import DetectorConfig, Selection
 from ..heads import BOX_SIDE
 from ..images import ImageBatch
 from ..network import DetectionNetwork
-from ..pooling import pooled
 from ..proposals import best_proposals
 from .losses import LabelledBoxes, box_losses, labelled, mask_loss, proposal_losses, some_labelled
 from .targets import Targets, masks_in_boxes
@@ -62,7 +61,7 @@ class LearningNetwork(DetectionNetwork):
                 self._chosen(torch.cat((found.boxes, picture.boxes)), picture, generator)
                 for found, picture, generator in zip(proposals, targets, generators, strict=True)
             ]
-        maps = [features.float() for features in maps]
+        maps = self.pooling.prepared(maps)
         losses |= self._box_losses(maps, chosen, targets, batch)
         if targets and targets[0].masks is not None:
             losses["masks"] = self._mask_loss(maps, chosen, targets)
@@ -82,7 +81,7 @@ class LearningNetwork(DetectionNetwork):
         losses: dict[str, Tensor] = {}
         heads = len(self.box_heads)
         for stage, (head, weights) in enumerate(zip(self.box_heads, self.config.box_weights, strict=True)):
-            features = pooled(maps, [of_picture.boxes for of_picture in boxes], BOX_SIDE)
+            features = self.pooling(maps, [of_picture.boxes for of_picture in boxes], BOX_SIDE)
             logits, deltas = head(scaled_gradient(features, 1 / heads) if heads > 1 else features)
             pair = box_losses(logits, deltas, boxes, targets, weights)
             losses[f"classes{stage}"], losses[f"boxes{stage}"] = pair
