@@ -1,8 +1,8 @@
 """3 × 3 convolutions with a quarter of the products. Source: Lavin and Gray, arXiv 1509.09308, F(4 × 4, 3 × 3).
 
 Tiles of 6 × 6 pixels become 4 × 4 results by 36 products a channel, where the direct way needs 144. What that saves is
-more than its sums cost if these are products of matrices too, and if a strip of tiles stays in the cache. Results differ
-from those of the direct way by rounding alone.
+more than its sums cost if these are products of matrices too, and if a strip of tiles stays in the cache. Results
+differ from those of the direct way by rounding alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ TILE, STEP = 6, 4
 STRIP = 192
 """Tiles that are computed together: with 256 channels, their values take 7 MB."""
 POINTS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
-"""Where the polynomials of rows are evaluated, besides infinity. With these, rounding is a quarter of what it is with the
-usual 0, ±1 and ±2."""
+"""Where the polynomials of rows are evaluated, besides infinity. With these, rounding is a quarter of what it is with
+the usual 0, ±1 and ±2."""
 
 
 def powers(count: int) -> Tensor:
