@@ -11,7 +11,7 @@ import argparse
 import multiprocessing
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,8 @@ def measured(name: str, location: str, options: dict[str, Any]) -> None:
 
     before = resource.getrusage(resource.RUSAGE_SELF)
     began, first, count = time.perf_counter(), 0.0, 0
-    ask = {"find": found, "similar": alike, "index": indexed}[name]
+    asks: dict[str, Callable[..., Iterator[Any]]] = {"find": found, "similar": alike, "index": indexed}
+    ask = asks[name]
     for answer in ask(memvit.store.open(location), **options):
         first = first or time.perf_counter() - began
         count += 1
