@@ -143,7 +143,8 @@ def _add_films(app: FastAPI, library: FilmLibrary) -> None:
         made = library.picture(film_id, start, SIZES[size])
         return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 
-    @app.api_route("/api/films/{film_id}/video", methods=["GET", "HEAD"], response_class=FileResponse)
+    @app.head("/api/films/{film_id}/video", include_in_schema=False)
+    @app.get("/api/films/{film_id}/video", response_class=FileResponse)
     def get_video(film_id: FilmId) -> Response:
         """The file of a film, with ranges."""
         state = library.state(film_id)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from memvit.os_errors import sentence_of
 from memvit.teaching.moments import COLUMNS, MAX_BYTES, MAX_ROWS, parse_moments
 from memvit.types import MemvitError
+from pipelines.outputs import check_file
 
 
 class Labelled(NamedTuple):
@@ -34,7 +35,8 @@ class LabelFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """MemvitError if the file cannot be read or has another form."""
+        """MemvitError if the file cannot be read or written, or has another form."""
+        check_file(path, "--labels")
         self.path = path
         self._lock = threading.Lock()
         self._labels: dict[Labelled, bool | None] = {}

@@ -14,11 +14,12 @@ from typing import Any
 
 from memvit.store import Archive, Query, VideoState
 from memvit.store.find import columns_of
+from memvit.store.heads import check_heads
 from memvit.store.lock import writer_of
 from memvit.store.parallel import in_order
 from memvit.store.similar import example_of
 from memvit.store.videos import hop_of
-from memvit.teaching import Head, load_head
+from memvit.teaching import Head, HeadError, load_head
 from memvit.types import MemvitError
 from memvit.video.sources.location import redact, source_name
 
@@ -54,6 +55,8 @@ class BrowseOptions:
     """CSV file into which labels are written; None offers no labels."""
     heads: tuple[Path, ...] = ()
     """Files of taught actions, which can be searched for."""
+    all_heads_fit: bool = True
+    """Whether a head of another model is an error; it is left out otherwise."""
 
 
 class FilmLibrary:
@@ -63,7 +66,7 @@ class FilmLibrary:
         """MemvitError if there is no archive, or the labels or a head cannot be read."""
         self.archive = Archive.open(options.store)
         self.labels = LabelFile(options.labels) if options.labels is not None else None
-        self.heads: dict[str, Head] = {head.name: head for head in map(load_head, options.heads)}
+        self.heads = self._fitting_heads(options)
         self.files = FilmFiles()
         self.pictures = PictureMaker(self.files)
         self._store = options.store
@@ -71,6 +74,17 @@ class FilmLibrary:
         self._strips: OrderedDict[tuple[object, ...], dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
         self._searches = threading.Semaphore(MAX_SEARCHES)
+
+    def _fitting_heads(self, options: BrowseOptions) -> dict[str, Head]:
+        found = {}
+        for head in map(load_head, options.heads):
+            try:
+                check_heads(self.archive.provenance, [head])
+                found[head.name] = head
+            except HeadError:
+                if options.all_heads_fit:
+                    raise
+        return found
 
     def info(self) -> dict[str, Any]:
         """What does not depend on a film."""

@@ -170,7 +170,7 @@ def serve_command(
             raise MemvitError("--archive-labels goes with --archive")
         heads = (*configuration.heads, *(head or ()))
         labels = archive_labels or configuration.archive_labels
-        library = FilmLibrary(BrowseOptions(shown, labels, heads)) if shown is not None else None
+        library = FilmLibrary(BrowseOptions(shown, labels, heads, all_heads_fit=False)) if shown is not None else None
         settings = replace(model_options.settings(), heads=heads)
         source_rules = SourceRules(
             schemes=tuple(allow_scheme) if allow_scheme else DEFAULT_SCHEMES,

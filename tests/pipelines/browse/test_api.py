@@ -22,6 +22,8 @@ from tests.store.test_store import MADE_WITH
 pytest.importorskip("fastapi", reason="memvit browse needs the serve extra")
 from fastapi.testclient import TestClient
 
+from memvit.store.provenance import identity_of
+from memvit.teaching import Head, HeadError, save_head
 from memvit.types import MemvitError
 from pipelines.browse.app import make_guarded_app
 from pipelines.browse.film_file import FilmFiles, FilmMissing
@@ -302,3 +304,24 @@ def test_the_configuration_names_an_archive() -> None:
     assert (found.archive, found.archive_labels) == ("s3://films.zarr", Path("l.csv"))
     with pytest.raises(MemvitError, match="no `store`"):
         parse_config("archive: {labels: l.csv}", "c")
+
+
+def test_taught_actions_can_be_searched_for(store: Path, tmp_path: Path) -> None:
+    made_with = memvit.store.open(str(store)).provenance
+    head = Head("turned", "clips", identity_of(made_with), np.array([0, 9], np.float32), 0.0)
+    save_head(tmp_path / "turned.safetensors", head)
+    save_head(tmp_path / "other.safetensors", replace(head, model=replace(head.model, weights_sha256="other")))
+    heads = (tmp_path / "turned.safetensors", tmp_path / "other.safetensors")
+    with pytest.raises(HeadError, match="teach it again"):
+        FilmLibrary(BrowseOptions(str(store), heads=heads))
+    library = FilmLibrary(BrowseOptions(str(store), heads=heads, all_heads_fit=False))
+    with TestClient(make_guarded_app(library), base_url="http://127.0.0.1") as client:
+        assert client.get("/api/info").json()["taught"] == ["turned"]
+        found = client.get("/api/find", params={"taught": "turned", "text": "a-1"}).json()["results"]
+    expected = [one.to_record() for one in memvit.store.open(str(store)).find(heads=[head], video="a-1")]
+    assert found == expected and len(found) == 1 and found[0]["person"] is None
+
+
+def test_labels_that_could_not_be_written_are_refused_at_the_start(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(MemvitError, match="there is no folder"):
+        client_of(store, tmp_path / "none" / "labels.csv")
