@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import uvicorn
 from rich.console import Console
 
@@ -14,7 +18,7 @@ from .library import BrowseOptions, FilmLibrary
 
 
 class _Server(uvicorn.Server):
-    """Prints the address once it listens."""
+    """Prints the address once it listens, and ends with exit code 0 on a signal."""
 
     def __init__(self, config: uvicorn.Config, greeting: str, console: Console) -> None:
         super().__init__(config)
@@ -25,6 +29,16 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             self._console.print(self._greeting, soft_wrap=True, markup=False)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, which raises the signal once more at the end."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def browse(options: BrowseOptions, host: str, port: int, token: str | None, console: Console) -> None:
