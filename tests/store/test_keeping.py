@@ -10,17 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from zarr.storage import LocalStore
 
+import memvit.store
 from memvit.store import Archive, VideoState, fingerprint
 from memvit.store.archive import video_id
 from memvit.store.beside import beside
 from memvit.store.errors import StoreError
 from memvit.store.relocate import is_missing
 from pipelines.info import describe_path, info_text
-from pipelines.keeping import merge_archives, relocate, remove
+from pipelines.keeping import index, merge_archives, relocate, remove
 from tests.store.test_find import drawn
 from tests.store.test_store import MADE_WITH
 
@@ -234,3 +236,24 @@ def test_archives_of_two_models_lie_in_one_store(folder: Path) -> None:
     assert check_whole(Path(alone.location), set(alone.video_ids())) == set(alone.video_ids())
     with pytest.raises(StoreError, match="--as"):
         beside(store, "../up")
+
+
+def test_archives_on_an_object_store_are_kept_as_local_ones(
+    folder: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memvit.store.lease.POLL_SECONDS", 0.01)
+    files = fsspec.filesystem("memory")
+    url = f"memory://{folder.name}"
+    for name in ("a.zarr", "b.zarr"):
+        files.put(str(folder / name), f"/{folder.name}/{name}", recursive=True)
+    done = merge_archives([f"{url}/a.zarr", f"{url}/b.zarr"], f"{url}/c.zarr")
+    assert (done.copied, done.present) == (3, 0)
+    library = memvit.store.open(f"{url}/c.zarr")
+    assert all(library.damaged(state) == [] for state in library.videos())
+    exact = library.similar(np.ones(8), top=3)
+    kinds = dict(index(f"{url}/c.zarr", "clips"))
+    assert kinds["clips"].added == 3 and library.similar(np.ones(8), top=3) == exact
+    freed = remove(f"{url}/c.zarr", ["film1.mp4"])
+    assert freed.bytes > 0 and memvit.store.open(f"{url}/c.zarr").video_ids() == sorted(ids_of(made, 2, 3))
+    assert not any("film1" in path for path in files.find(f"/{folder.name}/c.zarr/videos"))
+    assert {moment.video for moment in library.similar(np.ones(8), top=9)} == set(ids_of(made, 2, 3))
