@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memvit.store import Archive
-from tests.processes import Command
+from tests.processes import Command, wait_for
 from tests.store.test_keeping import archive_of, check_whole
 
 ROUNDS = 30
@@ -36,6 +36,18 @@ def words(command: str, folder: Path, made: Path) -> list[object]:
     return ["merge", store, made / "b.zarr", "--out", folder / "c.zarr"]
 
 
+def has_begun(command: str, folder: Path) -> bool:
+    """Whether something has changed on disk."""
+    if command == "merge":
+        return (folder / "c.zarr/zarr.json").exists()
+    mark = b'"state": "removed"' if command == "remove" else b"/moved/"
+    documents = list((folder / "a.zarr/videos").glob("*/zarr.json"))
+    try:
+        return len(documents) < FILMS or any(mark in path.read_bytes() for path in documents)
+    except FileNotFoundError:
+        return True
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("command", ["remove", "relocate", "merge"])
@@ -48,13 +60,16 @@ def test_killed_at_random_the_store_is_whole(command: str, made: Path, tmp_path:
         shutil.copytree(made / "a.zarr", tmp_path / "a.zarr")
         return Command(words(command, tmp_path, made))
 
+    running = begin()
+    wait_for(lambda: has_begun(command, tmp_path))
     began = time.monotonic()
-    assert begin().finish()[0] == 0
+    assert running.finish()[0] == 0
     longest = time.monotonic() - began
     drawn, halfway = random.Random(0), 0
     for _ in range(ROUNDS):
         running = begin()
-        time.sleep(drawn.uniform(0.3, 1.0) * longest)
+        wait_for(lambda: has_begun(command, tmp_path) or not running.is_running)  # noqa: B023
+        time.sleep(drawn.uniform(0, 0.8) * longest)
         with contextlib.suppress(ProcessLookupError):  # It has ended before.
             running.kill()
         whole = check_whole(tmp_path / "a.zarr", of_a)
@@ -79,4 +94,5 @@ def test_killed_at_random_the_store_is_whole(command: str, made: Path, tmp_path:
             continue
         done = tmp_path / ("c.zarr" if command == "merge" else "a.zarr")
         assert check_whole(done, every) == (every if command == "merge" else of_a)
+    assert halfway >= 3
     print(f"{command}: killed {ROUNDS} times, {halfway} times half way")
