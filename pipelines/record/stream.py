@@ -45,6 +45,8 @@ class StreamRecording:
         self._writer: SegmentWriter | None = None
         self._first_number: int | None = None
         """Number of the first packet that is on disk since the ring was made."""
+        self._newest_seconds: float | None = None
+        """Up to when packets had come before the last of them were written."""
         self._begin = float("inf")
         """From when on packets are needed, as it was at the last step."""
         self.is_over = False
@@ -134,6 +136,8 @@ class StreamRecording:
         for recording in self._open.values():
             if not recording.is_saved:
                 recording.save(self._folder)
+        # Before the packets are taken: what comes from now on is not on disk yet.
+        self._newest_seconds = self.ring.newest_seconds
         begin = min(self._from_seconds(recording) for recording in self._open.values())
         if self._first_number is None:
             self._append(from_key_frame(self.ring.after(0), begin))
@@ -186,7 +190,7 @@ class StreamRecording:
         return min(limit, recording.event.end_seconds + self.options.after_seconds)
 
     def _is_complete(self, recording: OpenRecording) -> bool:
-        newest = self.ring.newest_seconds
+        newest = self._newest_seconds
         if newest is not None and newest > self._to_seconds(recording):
             return True
         if recording.ended_at is None:
