@@ -8,6 +8,7 @@ function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from .box_rows import NOBODY, ClipBoxes, PersonRows, clip_rows, memory_numbers, 
 from .boxes import BoxBatch
 from .config import MemoryConfig
 from .memory import ClipSteps, LayerMemory, Memory, MemoryUpdate, MemoryView, RowMemory
-from .slots import EMPTY, SlotTokens, filled_slots, insertion, pooled, slot_members, write_slots
+from .slots import EMPTY, SlotTokens, SlotWrite, filled_slots, insertion, pooled, slot_members, write_slots
 
 Persons = Sequence[Sequence[int]]
 """For each stream the numbers of the people in its clip's boxes, see `memory_numbers`."""
@@ -56,24 +57,77 @@ def slot_view(memory: Memory, config: MemoryConfig) -> MemoryView:
     return MemoryView(layers, memory.boxes, valid_mask, box_mask)
 
 
+@dataclass(frozen=True)
+class SlotChanges:
+    """What one more clip changes in the slots of some streams; nothing is written yet."""
+
+    blocks: Sequence[SlotTokens]
+    """The slots of each box block."""
+    people: tuple[PersonRows, ...]
+    """Whose the rows of boxes of each stream are after the clip."""
+    given_up: list[tuple[int, list[int]]]
+    """(row of a stream, rows of boxes in it) whose person is another one now: what they hold is forgotten."""
+    writes: list[tuple[SlotTokens, list[SlotWrite]]]
+
+    def write(self) -> None:
+        """Write into the slots, in place."""
+        for block in self.blocks:
+            for place, rows in self.given_up:
+                block.log_weights[place, :, rows] = EMPTY
+        for slots, writes in self.writes:
+            write_slots(slots, writes)
+
+
+def slot_changes(
+    layers: Sequence[SlotTokens],
+    blocks: Sequence[SlotTokens],
+    update: MemoryUpdate,
+    ages: Sequence[int],
+    people: Sequence[PersonRows],
+    persons: Persons | None,
+    places: Sequence[int],
+) -> SlotChanges:
+    """What a step that returned `update` changes. Stream i is of age `ages[i]`, in row `places[i]` of the slots.
+
+    `people` are the rows of boxes of each stream before the step. Without `persons` no box is remembered.
+    """
+    writes = [
+        (slots, insertion(slots, ages, SlotTokens((clip.keys, clip.values), scores.float()), places))
+        for slots, clip, scores in zip(layers, update.layers, update.layer_scores, strict=True)
+    ]
+    if not blocks:
+        return SlotChanges(blocks, tuple(people), [], writes)
+    persons = [[] for _ in ages] if persons is None else persons
+    after = tuple(before.after(of_clip) for before, of_clip in zip(people, persons, strict=True))
+    given_up = [(place, old.given_up(new)) for place, old, new in zip(places, people, after, strict=True)]
+    numbers = box_numbers(persons, update.boxes[0].shape[1], blocks[0].log_weights.device)
+    row_persons, _ = owners(after, blocks[0].log_weights.device)
+    for block, clip_boxes in zip(blocks, update.clip_boxes(), strict=True):
+        weights = block.log_weights.clone()
+        for place, rows in given_up:
+            weights[place, :, rows] = EMPTY
+        slots = SlotTokens(block.contents, weights)
+        writes.append((block, insertion(slots, ages, clip_rows(clip_boxes, numbers, row_persons), places)))
+    return SlotChanges(blocks, after, given_up, writes)
+
+
 def slots_after(memory: Memory | None, update: MemoryUpdate, config: MemoryConfig, persons: Persons | None) -> Memory:
     """The memory after a step that returned `update`; `memory` is None at the start of the streams."""
     memory = memory.clone() if memory is not None else blank_slots(update, config)
-    ages = memory.ages.tolist()
-    for layer, clip, scores in zip(memory.layers, update.layers, update.layer_scores, strict=True):
+    layers = []
+    for layer in memory.layers:
         assert layer.log_weights is not None
-        slots = SlotTokens((layer.compressed.keys, layer.compressed.values), layer.log_weights)
-        write_slots(slots, insertion(slots, ages, SlotTokens((clip.keys, clip.values), scores.float())))
-    rows = memory.rows
-    if rows is not None and persons is not None:
-        rows = _with_people(rows, persons)
-        weights = rows.log_weights
+        layers.append(SlotTokens((layer.compressed.keys, layer.compressed.values), layer.log_weights))
+    blocks: list[SlotTokens] = []
+    people: Sequence[PersonRows] = ()
+    if memory.rows is not None:
+        weights, people = memory.rows.log_weights, memory.rows.people
         assert weights is not None
-        numbers = box_numbers(persons, update.boxes[0].shape[1], weights.device)
-        row_persons, _ = owners(rows.people, weights.device)
-        for block, (boxes, clip_boxes) in enumerate(zip(memory.boxes, update.clip_boxes(), strict=True)):
-            slots = SlotTokens((boxes,), weights[:, :, block])
-            write_slots(slots, insertion(slots, ages, clip_rows(clip_boxes, numbers, row_persons)))
+        blocks = [SlotTokens((boxes,), weights[:, :, block]) for block, boxes in enumerate(memory.boxes)]
+    ages = memory.ages.tolist()
+    changes = slot_changes(layers, blocks, update, ages, people, persons, range(len(ages)))
+    changes.write()
+    rows = None if memory.rows is None else replace(memory.rows, people=changes.people)
     return Memory(memory.layers, memory.boxes, memory.ages + 1, rows)
 
 
@@ -138,13 +192,3 @@ def training_rows(memory: Memory | None, boxes: Tensor, config: MemoryConfig, pe
     of_boxes = torch.cat((rows.of_boxes[:, 1:], numbers[:, None]), dim=1)
     people = tuple(of.after(of_clip) for of, of_clip in zip(rows.people, persons, strict=True))
     return RowMemory(people, of_boxes=of_boxes)
-
-
-def _with_people(rows: RowMemory, persons: Persons) -> RowMemory:
-    """The rows after a clip with these people. What rows with a new person held is forgotten, in place."""
-    assert rows.log_weights is not None
-    people = []
-    for stream, (before, of_clip) in enumerate(zip(rows.people, persons, strict=True)):
-        people.append(before.after(of_clip))
-        rows.log_weights[stream, :, :, before.given_up(people[-1])] = EMPTY
-    return RowMemory(tuple(people), rows.log_weights)

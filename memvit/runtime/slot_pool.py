@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from memvit.models.attention import MemoryKV
-from memvit.models.box_rows import PersonRows, clip_rows, owners
+from memvit.models.box_rows import PersonRows
 from memvit.models.config import MemoryConfig
 from memvit.models.memory import ClipSteps, LayerMemory, Memory, MemoryUpdate, MemoryView, RowMemory
-from memvit.models.slot_memory import blank_slots, box_numbers
-from memvit.models.slots import EMPTY, SlotTokens, SlotWrite, filled_slots, insertion, write_slots
+from memvit.models.slot_memory import blank_slots, slot_changes
+from memvit.models.slots import EMPTY, SlotTokens, filled_slots
 from memvit.runtime.memory_pool import FIRST_CAPACITY, StreamPool, check_one_stream
 from memvit.runtime.transfer import sent
 
@@ -51,29 +51,14 @@ class SlotPool(StreamPool):
         if not self._tensors:
             self._allocate(blank_slots(update, self._plan))
         places, free = self._places(stream_ids)
-        changes = [
-            (slots, insertion(slots, list(ages.values()), SlotTokens((clip.keys, clip.values), score.float()), places))
-            for slots, clip, score in zip(self._layers(), update.layers, update.layer_scores, strict=True)
-        ]
-        people = {stream_id: self._people.get(stream_id, self._free_rows(update)) for stream_id in stream_ids}
-        given_up: list[tuple[int, list[int]]] = []
-        if update.boxes:
-            numbers = [[] for _ in stream_ids] if persons is None else [list(of_clip) for of_clip in persons]
-            for stream_id, place, of_clip in zip(stream_ids, places, numbers, strict=True):
-                before = people[stream_id]
-                people[stream_id] = before.after(of_clip)
-                given_up.append((place, before.given_up(people[stream_id])))
-            changes += self._box_changes(update, list(ages.values()), places, numbers, list(people.values()), given_up)
+        people = [self._people.get(stream_id, self._free_rows(update)) for stream_id in stream_ids]
+        changes = slot_changes(self._layers(), self._blocks(), update, list(ages.values()), people, persons, places)
 
         def write() -> None:
-            for block in self._blocks():
-                for place, rows in given_up:
-                    block.log_weights[place, :, rows] = EMPTY
-            for slots, writes in changes:
-                write_slots(slots, writes)
+            changes.write()
             self._rows |= dict(zip(stream_ids, places, strict=True))
             self._ages |= {stream_id: age + 1 for stream_id, age in ages.items()}
-            self._people |= people
+            self._people |= dict(zip(stream_ids, changes.people, strict=True))
             self._free = free
 
         return write
@@ -117,28 +102,6 @@ class SlotPool(StreamPool):
 
     def _free_rows(self, update: MemoryUpdate) -> PersonRows:
         return PersonRows.free(update.boxes[0].shape[1] if update.boxes else 0)
-
-    def _box_changes(
-        self,
-        update: MemoryUpdate,
-        ages: list[int],
-        places: list[int],
-        numbers: list[list[int]],
-        people: list[PersonRows],
-        given_up: list[tuple[int, list[int]]],
-    ) -> list[tuple[SlotTokens, list[SlotWrite]]]:
-        """What changes in the slots of each box block."""
-        device = self._tensors[0].device
-        of_boxes = box_numbers(numbers, update.boxes[0].shape[1], device)
-        row_persons, _ = owners(people, device)
-        changes = []
-        for block, boxes in zip(self._blocks(), update.clip_boxes(), strict=True):
-            weights = block.log_weights.clone()
-            for place, rows in given_up:
-                weights[place, :, rows] = EMPTY
-            clip = clip_rows(boxes, of_boxes, row_persons)
-            changes.append((block, insertion(SlotTokens(block.contents, weights), ages, clip, places)))
-        return changes
 
     def _layers(self) -> list[SlotTokens]:
         """The slots of each memory layer."""
