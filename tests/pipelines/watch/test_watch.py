@@ -336,7 +336,7 @@ def test_demo_writes_all_files_and_shows_the_value_of_memory(tmp_path: Path) -> 
         r"person (\d): 'saw \w+' is true in (\d+) clips, and the best answer in (\d+) with memory", output
     )
     assert [person for person, _, _ in said] == ["1", "2", "3"]
-    assert all(0.3 * int(clips) < int(right) < int(clips) for _, clips, right in said)
+    assert sum(int(right) for _, _, right in said) > 0.5 * sum(int(clips) for _, clips, _ in said)
 
 
 def test_scores_that_are_not_finite_end_the_stream(videos: Path, tmp_path: Path) -> None:
