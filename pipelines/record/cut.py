@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from memvit.video.packets import PacketFormat
 
 from .segment import Segment, StoredPacket
 
@@ -34,37 +37,72 @@ def seconds_of(pieces: Sequence[Piece]) -> float:
 def cut(segments: Sequence[Segment], from_seconds: float, to_seconds: float) -> list[Piece]:
     """The pieces of [from, to], from the last key frame before; none if nothing of it is there.
 
-    Where a segment begins before another one ends, as after a restart that reads a part again, the later one holds.
-    Where the format changes, the pieces are those of the format that covers most.
+    Segments overlap where a part is read again, as after a restart. The one that reaches farthest holds, and another
+    one follows at a key frame. Where the format changes, the pieces are those of the format that covers most.
     """
-    ordered = sorted((one for one in segments if one.packets), key=lambda one: one.first_seconds)
-    pieces: list[Piece] = []
-    for place, segment in enumerate(ordered):
-        following = min((one.first_seconds for one in ordered[place + 1 :]), default=float("inf"))
-        if following <= from_seconds:
-            continue
-        packets = _between(segment, from_seconds, to_seconds, following)
-        if packets:
+    formats: list[PacketFormat] = []
+    for segment in segments:
+        if segment.packets and segment.format not in formats:
+            formats.append(segment.format)
+    found = [
+        _pieces([one for one in segments if one.packets and one.format == each], from_seconds, to_seconds)
+        for each in formats
+    ]
+    return max(found, key=_covered, default=[])
+
+
+def _pieces(segments: Sequence[Segment], from_seconds: float, to_seconds: float) -> list[Piece]:
+    """The pieces of segments of one format."""
+    joined: list[tuple[Segment, float]] = []
+    """Segments, and the key frames from which they are shown until the next."""
+    position = from_seconds
+    while position <= to_seconds:
+        chosen = _covering(segments, position) or _next(segments, position)
+        if chosen is None or chosen[1] > to_seconds:
+            break
+        joined.append(chosen)
+        position = math.nextafter(_last_seconds(chosen[0]), math.inf)
+    pieces = []
+    for place, (segment, begin) in enumerate(joined):
+        end = joined[place + 1][1] if place + 1 < len(joined) else math.inf
+        if packets := _between(segment, begin, end, to_seconds):
             pieces.append(Piece(segment, packets))
-    formats = [piece.segment.format for piece in pieces]
-    covered = [_covered([piece for piece in pieces if piece.segment.format == one]) for one in formats]
-    if not pieces:
-        return []
-    chosen = formats[covered.index(max(covered))]
-    return [piece for piece in pieces if piece.segment.format == chosen]
+    return pieces
 
 
-def _between(segment: Segment, from_seconds: float, to_seconds: float, end: float) -> tuple[StoredPacket, ...]:
-    """Packets of a segment in the order of decoding, without those that another one shows from `end` on."""
+def _covering(segments: Sequence[Segment], seconds: float) -> tuple[Segment, float] | None:
+    """Of the segments that show this time, the one that reaches farthest, and its last key frame until then."""
+    found = [
+        (segment, max(keys))
+        for segment in segments
+        if _last_seconds(segment) >= seconds and (keys := [one for one in _keyframes(segment) if one <= seconds])
+    ]
+    return max(found, key=lambda one: _last_seconds(one[0]), default=None)
+
+
+def _next(segments: Sequence[Segment], seconds: float) -> tuple[Segment, float] | None:
+    """The first key frame at or after this time, and of the segments that have it the one that reaches farthest."""
+    found = [
+        (segment, min(keys)) for segment in segments if (keys := [one for one in _keyframes(segment) if one >= seconds])
+    ]
+    return min(found, key=lambda one: (one[1], -_last_seconds(one[0])), default=None)
+
+
+def _keyframes(segment: Segment) -> list[float]:
+    return [packet.seconds for packet in segment.packets if packet.is_keyframe]
+
+
+def _last_seconds(segment: Segment) -> float:
+    """When its last frame is shown; in the order of decoding it is not the last packet."""
+    return max(packet.seconds for packet in segment.packets)
+
+
+def _between(segment: Segment, begin: float, end: float, to_seconds: float) -> tuple[StoredPacket, ...]:
+    """Packets in the order of decoding from the key frame at `begin`, without what is shown from `end` on."""
     packets = segment.packets
-    keys = [place for place, packet in enumerate(packets) if packet.is_keyframe and packet.seconds < end]
-    early = [place for place in keys if packets[place].seconds <= from_seconds]
-    first = early[-1] if early else next(iter(keys), None)
-    if first is None or packets[first].seconds > to_seconds:
-        return ()
-    last = max(place for place, packet in enumerate(packets) if packet.seconds <= to_seconds)
+    first = next(place for place, one in enumerate(packets) if one.is_keyframe and one.seconds == begin)
+    last = max(place for place, one in enumerate(packets) if one.seconds <= to_seconds)
     # Frames that are shown before the key frame refer to frames before it.
-    begin = packets[first].seconds
     return tuple(one for one in packets[first : last + 1] if begin <= one.seconds < end)
 
 
