@@ -331,13 +331,16 @@ def test_the_clock_of_a_live_source_is_used_if_it_is_set(
 
         def __init__(self) -> None:
             self._source = open_source(videos[0])
-            self.info, self.counts, self.close = self._source.info, self._source.counts, self._source.close
+            self.info, self.counts = self._source.info, self._source.counts
             self._began = time.time() + ahead_seconds
 
         def __next__(self) -> Frame:
             frame = next(self._source)
             assert isinstance(frame, DecodedFrame)
             return replace(frame, captured_unix=self._began + frame.pts_seconds)
+
+        def close(self) -> None:
+            self._source.close()
 
     sources: list[Clocked] = []
 
