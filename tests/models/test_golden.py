@@ -96,6 +96,7 @@ def test_memory_matters_in_the_golden_files(memvit_16: MeMViT) -> None:
     assert np.abs(logits.sigmoid().numpy() - stored["a/6/scores"]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_memvit_24() -> None:
     network = create_model(MEMVIT_24, checkpoint=official_file("memvit_24_ava"))
     assert isinstance(network, MeMViT)
@@ -108,7 +109,7 @@ def test_memvit_24() -> None:
     ("name", "stem", "by_itself"),
     [
         ("mvitv2_s_16x4.k400", "mvitv2_s_16x4_k400", True),
-        ("mvitv2_s_16x4.ssv2", "mvitv2_s_16x4_ssv2", False),
+        pytest.param("mvitv2_s_16x4.ssv2", "mvitv2_s_16x4_ssv2", False, marks=pytest.mark.slow),
         pytest.param("mvitv2_b_32x3.k400", "mvitv2_b_32x3_k400", False, marks=pytest.mark.slow),
         ("mvitv2_t.in1k", "mvitv2_t_in1k", True),
         ("mvitv2_s.in1k", "mvitv2_s_in1k", False),

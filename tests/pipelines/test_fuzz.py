@@ -22,6 +22,8 @@ ODD = {
     "vp9_16000x16000.webm": "refused",
     "link.mp4": "done",
 }
+LIKE_OTHERS = ("mjpeg_16x16384.avi", "fifo.mp4", "vp9_16000x16000.webm", "link.mp4")
+"""Nearly the same is tried by another file here, or by tests of sources."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,10 @@ def test_damaged_videos_give_sentences_and_the_same_clips(count: int, settings: 
     assert len({outcome.state for outcome in found}) > 1
 
 
-@pytest.mark.parametrize(("name", "state"), ODD.items())
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [pytest.param(*item, marks=pytest.mark.slow if item[0] in LIKE_OTHERS else ()) for item in ODD.items()],
+)
 def test_odd_files_give_a_sentence(settings: Built, tmp_path: Path, name: str, state: str) -> None:
     (path,) = odd_videos(tmp_path, only=name)
     found = seen(path, settings)

@@ -23,6 +23,7 @@ def with_weights_of(peer: nn.Module, name: str, folder: Path) -> nn.Module:
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 def test_torchvision_video(tmp_path: Path) -> None:
     peer = filled(mvit_v2_s().eval())
     ours = with_weights_of(peer, "mvitv2_s_16x4.k400", tmp_path)
@@ -38,7 +39,7 @@ def test_torchvision_video(tmp_path: Path) -> None:
     [
         ("mvitv2_tiny", "mvitv2_t.in1k"),
         ("mvitv2_small", "mvitv2_s.in1k"),
-        ("mvitv2_base", "mvitv2_b.in1k"),
+        pytest.param("mvitv2_base", "mvitv2_b.in1k", marks=pytest.mark.slow),
         pytest.param("mvitv2_large", "mvitv2_l.in1k", marks=pytest.mark.slow),
     ],
 )

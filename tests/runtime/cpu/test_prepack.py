@@ -78,9 +78,10 @@ def test_golden_scores_in_8_bits(memvit_16: MeMViT) -> None:
     assert np.mean(list(differences.values())) < 0.04 and max(differences.values()) < 0.06, differences
 
 
+@pytest.mark.slow
 def test_what_was_shown_is_remembered_in_every_precision(tmp_path: Path) -> None:
     """The trained demo model on LongCue: mAP within 0.01 of float32's."""
-    write_held_out(tmp_path, videos=1)
+    write_held_out(tmp_path, videos=2)
     scores = {}
     for precision in PRECISIONS:
         with resources.as_file(resources.files("memvit") / CHECKPOINT) as checkpoint:
