@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +52,24 @@ def test_the_events_are_those_of_the_results(folder: Path, tiny_file: Path, tmp_
     told = [json.loads(line) for line in text.splitlines()]
     assert {one["rule"] for one in told} == {"high", "there"} and told[-1]["state"] == "end"
     assert "street: there has begun" in output and f"events: {tmp_path / 'events.jsonl'}" in output
+
+
+def test_every_event_is_recorded(folder: Path, tiny_file: Path, tmp_path: Path) -> None:
+    """Nothing is encoded again: the video of the event that lasts from begin to end has all frames of the source."""
+    code, output = watched(
+        folder, tiny_file, tmp_path, "--rules", str(folder / "rules.yaml"), "--record", str(tmp_path / "recordings")
+    )
+    assert code == 0, output
+    told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    ids = {one["id"] for one in told}
+    videos = {path.stem: path for path in (tmp_path / "recordings").glob("*/*.mp4")}
+    pictures = {path.stem for path in (tmp_path / "recordings").glob("*/*.jpg")}
+    assert set(videos) == pictures == ids
+    (there,) = {one["id"] for one in told if one["rule"] == "there"}
+    with av.open(str(videos[there])) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6 * 12
+    code, output = watched(folder, tiny_file, tmp_path / "again", "--record", str(tmp_path / "recordings"))
+    assert code == 1 and "without rules there are no events to record" in output
 
 
 @pytest.mark.parametrize(
