@@ -129,9 +129,9 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE") // 2**20, len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """SystemExit if it takes too long."""
-    until = time.monotonic() + PATIENCE_SECONDS
+def wait_for(condition: Callable[[], bool], from_seconds: float = 0.0) -> None:
+    """SystemExit if it takes too long. `from_seconds`: before this time of `time.monotonic()` it cannot come true."""
+    until = max(time.monotonic(), from_seconds) + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > until:
             raise SystemExit("it did not happen in time")
@@ -180,7 +180,7 @@ def run(
     wait_for(lambda: all(one["state"] == "ended" for one in server.get("/api/streams")["streams"]))
     # The state of a stream is known a moment before its last events are told.
     wait_for(lambda: all(one["state"] == "end" for one in history(server)))
-    wait_for(lambda: is_outbox_empty(server))
+    wait_for(lambda: is_outbox_empty(server), receiver.away_until)
     wait_for(lambda: not unfinished(folder))
     assert server.get("/api/dead-letters")["messages"] == []
     print(f"end: {usage(server, folder)}; {receiver.refused} requests while the receiver was away")
