@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memvit.runtime.cpu.prepack import prepack
 from memvit.runtime.cpu.winograd import WinogradConv
@@ -46,10 +46,9 @@ class DetectionRunner:
 
 
 def use_winograd(network: DetectionNetwork) -> None:
-    """Put convolutions with fewer products in the place of those of pyramid, proposals and masks."""
-    for convs in (network.fpn.output, network.rpn.convs):
-        for index, conv in enumerate(convs):
-            plain = cast(nn.Conv2d, conv)
-            convs[index] = WinogradConv(plain.weight, cast(Tensor, plain.bias), relu=False)
+    """Put convolutions with fewer products in the place of those of the mask head.
+
+    Pyramid and proposals stay as they are: other rounding there moves boxes, and pixels of small masks with them.
+    """
     for index, conv in enumerate(network.mask_head.convs):
         network.mask_head.convs[index] = WinogradConv(*cast(ConvRelu, conv).folded(), relu=True)
