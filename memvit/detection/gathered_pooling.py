@@ -23,7 +23,7 @@ class GatheredPooling(Pooling):
         return [features.float().contiguous(memory_format=torch.channels_last) for features in maps]
 
     def forward(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], side: int) -> Tensor:
-        """See `Pooling.forward`."""
+        """What lies in the boxes, (sum N, C, side, side): arguments as `Pooling.forward` takes them."""
         rois = rois_of(boxes)
         channels = maps[0].shape[1]
         found = maps[0].new_zeros(len(rois), side * side, channels)

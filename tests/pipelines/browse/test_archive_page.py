@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,17 @@ import pytest
 pytest.importorskip("uvicorn", reason="memvit browse needs the serve extra")
 pytest.importorskip("selenium", reason="the page is tested with selenium")
 import uvicorn
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from pipelines.browse.app import make_guarded_app
 from pipelines.browse.library import BrowseOptions, FilmLibrary
 from pipelines.web.listening import listening
+from tests.pipelines.serve.browsing import needs_browser, opened, wait_for
 
 from .stores import HOSTILE
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +46,8 @@ def address(store: Path, labels: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[WebDriver]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,900"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    try:
+    with opened(address, "1300,900") as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def texts(browser: WebDriver, selector: str) -> list[str]:

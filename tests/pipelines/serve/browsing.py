@@ -22,11 +22,11 @@ PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
 @contextmanager
-def opened(address: str) -> Iterator[WebDriver]:
-    """The page at an address, in a window that is high enough for several cards."""
+def opened(address: str, window: str = "1600,1900") -> Iterator[WebDriver]:
+    """The page at an address; the window is high enough for several cards."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1900"):
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--window-size={window}"):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
