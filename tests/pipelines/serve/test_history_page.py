@@ -114,6 +114,7 @@ def address(house: House) -> Iterator[str]:
     yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
     running.should_exit = running.force_exit = True
     thread.join(20)
+    house.service.close()
 
 
 @pytest.fixture(scope="module")
