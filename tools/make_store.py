@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from memvit.labels import labels_for
-from memvit.store import Archive, Provenance, Rows, VideoState
+from memvit.store import Archive, Provenance, Rows, VideoState, fingerprint
 from memvit.tracking.appearance import SIZE
 
 PART_CLIPS = 3600
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1000, help="clips of each video, one a second")
     parser.add_argument("--people", type=int, default=2, help="people in each clip")
     parser.add_argument("--channels", type=int, default=96, help="length of a feature vector")
+    parser.add_argument("--film", help="a file that is the film of all videos, so that a page has pictures of them")
     parser.add_argument("--track", action="store_true", help="let the tracker number the people")
     chosen = parser.parse_args()
     names = labels_for(80, "ava")
@@ -84,9 +87,11 @@ def main() -> None:
         {"keep_seconds": 10.0},
     )  # fmt: skip
     archive, began = Archive.create(chosen.out, made_with), time.perf_counter()
+    film = fingerprint(chosen.film) if chosen.film else None
     for video in range(chosen.videos):
         random = np.random.default_rng(video)
-        state = VideoState(f"drawn-{video:06}", f"/drawn/{video:06}.mp4", "running")
+        location = str(Path(chosen.film).resolve()) if chosen.film else f"/drawn/{video:06}.mp4"
+        state = VideoState(f"drawn-{video:06}", location, "running", fingerprint=film)
         archive.put(state)
         parts = (
             drawn(
@@ -103,9 +108,9 @@ def main() -> None:
         people = chosen.clips * chosen.people
         digests = archive.finish(state, parts, chosen.clips, people)
         archive.put(
-            VideoState(
-                state.id, state.location, "done", duration_seconds=float(chosen.clips), clips=chosen.clips,
-                people=people, persons=archive.persons(state.id), digests=digests,
+            replace(
+                state, state="done", duration_seconds=float(chosen.clips), clips=chosen.clips, people=people,
+                persons=archive.persons(state.id), digests=digests,
             )
         )  # fmt: skip
     seconds = time.perf_counter() - began
