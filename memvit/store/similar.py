@@ -45,6 +45,13 @@ class Example:
     person: int | None = None
     """Number of the person that it is of."""
 
+    def direction(self) -> NDArray[np.float32]:
+        """Return (C,) the vector with length 1. Raises StoreError if it has none."""
+        length = float(np.linalg.norm(self.vector))
+        if not (math.isfinite(length) and length > 0):
+            raise StoreError("the features of this example are all 0, or not finite; take another moment")
+        return (np.asarray(self.vector, dtype=np.float64) / length).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -133,10 +140,7 @@ def similar(
     the direction of the example. A video whose arrays cannot be read is passed
     to `on_damaged`. Raises StoreError if that is None, or if there are no features of this kind and length.
     """
-    length = float(np.linalg.norm(example.vector))
-    if not (math.isfinite(length) and length > 0):
-        raise StoreError("the features of this example are all 0, or not finite; take another moment")
-    direction = (np.asarray(example.vector, dtype=np.float64) / length).astype(np.float32)
+    direction = example.direction()
     hop_seconds = hop_of(archive.provenance)
     if people and not archive.provenance.boxes:
         raise StoreError(f"{archive.location}: its model classifies whole clips, not people; search without --people")

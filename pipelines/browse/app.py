@@ -179,11 +179,12 @@ def _add_search(app: FastAPI, library: FilmLibrary) -> None:
         person: Person = None,
         people: bool = False,
         text: Text = "",
+        exact: bool = False,
         after: Cursor = None,
         limit: Limit = 60,
     ) -> dict[str, Any]:
-        """Moments that look like one, in some more films, as `find`."""
-        return asdict(library.similar(film, seconds, person, people, text, after, limit))
+        """Moments that look like one, in some more films, as `find`; `exact` does without the index."""
+        return asdict(library.similar(film, seconds, person, people, text, exact, after, limit))
 
 
 def _add_labels(app: FastAPI, library: FilmLibrary) -> None:

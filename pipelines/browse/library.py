@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memvit.store import Archive, Query, VideoState
+from memvit.store import Archive, Example, Query, VideoState
 from memvit.store.find import columns_of
 from memvit.store.heads import check_heads
 from memvit.store.lock import writer_of
@@ -27,12 +27,14 @@ from .film_file import FilmFiles, film_name
 from .labels import LabelFile
 from .moments import moment_of
 from .pictures import PictureMaker
-from .search import Piece, search_actions, search_similar
+from .search import Films, Piece, choose_films, search_actions, search_similar
 from .strips import strip_of
 
 IDS_SECONDS = 2.0
 """The list of films is read again when it is older."""
 STRIPS_KEPT = 512
+CHOICES_KEPT = 16
+"""So many choices of the index are kept for the pieces of a search."""
 MAX_SEARCHES = 2
 """Searches that read the archive at a time."""
 
@@ -72,6 +74,7 @@ class FilmLibrary:
         self._store = options.store
         self._ids: tuple[float, list[str]] = (-IDS_SECONDS, [])
         self._strips: OrderedDict[tuple[object, ...], dict[str, Any]] = OrderedDict()
+        self._choices: OrderedDict[tuple[object, ...], Films] = OrderedDict()
         self._lock = threading.Lock()
         self._searches = threading.Semaphore(MAX_SEARCHES)
 
@@ -179,15 +182,44 @@ class FilmLibrary:
             return search_actions(self.archive, self._named(text), query, after, limit)
 
     def similar(
-        self, film_id: str, seconds: float, person: int | None, people: bool, text: str, after: str | None, limit: int
+        self,
+        film_id: str,
+        seconds: float,
+        person: int | None,
+        people: bool,
+        text: str,
+        exact: bool,
+        after: str | None,
+        limit: int,
     ) -> Piece:
-        """What looks like a moment, in the next films after one of them."""
+        """What looks like a moment, in the next films after one of them.
+
+        As `memvit similar` does, it reads the films that the index chooses, if there is one, unless films are named
+        or `exact` is asked for.
+        """
         self._done(film_id)
         with self._searching(), _damage(film_id):
             example = example_of(self.archive, f"{film_id}@{seconds!r}", people=people, person=person)
             if example is None:
                 raise UnknownFilm("there is no such film in the archive")
-            return search_similar(self.archive, self._named(text), example, after, limit, people=people)
+            films = Films(self._named(text))
+            if not exact and not text:
+                key = (film_id, example.seconds, example.person, people, limit)
+                films = self._chosen(key, example, people, after is not None, limit)
+            return search_similar(self.archive, films, example, after, limit, people=people)
+
+    def _chosen(self, key: tuple[object, ...], example: Example, people: bool, is_begun: bool, limit: int) -> Films:
+        """What the index chooses; all pieces of a search get the same films."""
+        with self._lock:
+            found = self._choices.get(key) if is_begun else None
+        if found is None:
+            found = choose_films(self.archive, self.ids(), example, limit, people=people)
+        with self._lock:
+            self._choices[key] = found
+            self._choices.move_to_end(key)
+            if len(self._choices) > CHOICES_KEPT:
+                self._choices.popitem(last=False)
+        return found
 
     def picture(self, film_id: str, start_seconds: float, size: Any) -> bytes:
         """Frames of a film as a JPEG."""

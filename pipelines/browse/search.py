@@ -6,11 +6,13 @@ import heapq
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memvit.store import Archive, Example, Query, VideoState
+from memvit.store.errors import StoreError
 from memvit.store.find import find
+from memvit.store.indexed import chooser
 from memvit.store.similar import similar
 
 PIECE_SECONDS = 1.0
@@ -31,6 +33,18 @@ class Part(Archive):
         return self._video_ids
 
 
+@dataclass(frozen=True)
+class Films:
+    """The films that a search reads."""
+
+    ids: list[str]
+    """Sorted."""
+    by_index: bool = False
+    """Whether the index of the archive has chosen them."""
+    note: str = ""
+    """What is to be said of the index; empty if nothing is."""
+
+
 @dataclass
 class Piece:
     """What was found in some of the films."""
@@ -41,6 +55,12 @@ class Piece:
     """How many there were."""
     searched: int = 0
     """How many films were searched."""
+    films: int = 0
+    """How many the whole search reads."""
+    by_index: bool = False
+    """Whether the index of the archive has chosen them; otherwise they are all that were asked for."""
+    note: str = ""
+    """What is to be said of the index."""
     cursor: str | None = None
     """Id of the last film that was searched; None if there is none after it."""
     damaged: list[str] = field(default_factory=list)
@@ -58,17 +78,31 @@ def search_actions(archive: Archive, ids: Sequence[str], query: Query, after: st
     return _in_pieces(archive, ids, after, limit, search, "peak_score")
 
 
+def choose_films(archive: Archive, ids: list[str], example: Example, limit: int, *, people: bool) -> Films:
+    """Return the films that the index of the archive chooses for an example; all if it has none that can be used."""
+    notes: list[str] = []
+    try:
+        choose = chooser(archive, "people" if people else "clips", limit, notes.append)
+        if choose is None:
+            return Films(ids)
+        return Films(sorted(choose(example.direction())), by_index=True, note=" ".join(notes))
+    except StoreError as error:
+        example.direction()  # without one, no other search helps
+        return Films(ids, note=str(error))
+
+
 def search_similar(
-    archive: Archive, ids: Sequence[str], example: Example, after: str | None, limit: int, *, people: bool
+    archive: Archive, films: Films, example: Example, after: str | None, limit: int, *, people: bool
 ) -> Piece:
-    """Find moments that are like an example in the films whose ids follow `after`."""
+    """Find moments that are like an example in those of the films whose ids follow `after`."""
 
     def search(part: Archive, piece: Piece) -> list[dict[str, Any]]:
         moments = similar(part, example, people=people, top=limit, on_damaged=_note(piece))
         piece.found += len(moments)
         return [moment.to_record(people=True) for moment in moments]
 
-    return _in_pieces(archive, ids, after, limit, search, "similarity")
+    piece = _in_pieces(archive, films.ids, after, limit, search, "similarity")
+    return replace(piece, by_index=films.by_index, note=films.note)
 
 
 def _in_pieces(
@@ -79,7 +113,7 @@ def _in_pieces(
     search: Callable[[Archive, Piece], list[dict[str, Any]]],
     rank: str,
 ) -> Piece:
-    piece, until = Piece(), time.monotonic() + PIECE_SECONDS
+    piece, until = Piece(films=len(ids)), time.monotonic() + PIECE_SECONDS
     place, films = bisect_right(ids, after) if after is not None else 0, FIRST_FILMS
     begin = place
     while True:

@@ -48,8 +48,8 @@ export const putLabel = (label) =>
   });
 
 /**
- * Searches all films, piece after piece. `onPiece({results, found, searched, damaged})` is called with everything that
- * was found so far, best first, and how many films were searched.
+ * Searches films, piece after piece. `onPiece({results, found, searched, films, byIndex, note, damaged, isComplete})` is
+ * called with everything that was found so far, best first, and how many films were searched, of how many.
  */
 export async function search(kind, parameters, limit, rank, signal, onPiece) {
   const all = { results: [], found: 0, searched: 0, damaged: [] };
@@ -61,6 +61,6 @@ export async function search(kind, parameters, limit, rank, signal, onPiece) {
     all.searched += piece.searched;
     all.damaged.push(...piece.damaged);
     after = piece.cursor;
-    onPiece({ ...all, isComplete: after === null });
+    onPiece({ ...all, films: piece.films, byIndex: piece.by_index, note: piece.note, isComplete: after === null });
   } while (after !== null);
 }

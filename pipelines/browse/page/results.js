@@ -27,7 +27,7 @@ export function showSearch(view, info, parameters, signal) {
     info.has_people ? element("label", {}, "Person", number("person", "", { min: "0", step: "1", placeholder: "all" })) : null,
     element("label", {}, "Film", element("input", { type: "text", name: "text", value: value("text"), maxLength: 200, placeholder: "all" })),
     element("button", { type: "submit", className: "main" }, "Search"));
-  const results = new Results(info, signal);
+  const results = new Results(signal);
   view.replaceChildren(form, results.root);
   const chosen = value("action");
   if (!chosen) {
@@ -47,7 +47,9 @@ export function showSimilar(view, info, parameters, signal) {
   const seconds = Number(parameters.get("seconds")) || 0;
   const person = parameters.get("person");
   const people = parameters.get("people") === "true";
-  const results = new Results(info, signal);
+  const exact = parameters.get("exact") === "true";
+  const all = address("like", { film, seconds, person, people: people ? "true" : "", exact: "true" });
+  const results = new Results(signal);
   const who = person === null ? "" : `, person ${person}`;
   view.replaceChildren(
     element("section", { className: "example" },
@@ -56,7 +58,8 @@ export function showSimilar(view, info, parameters, signal) {
         element("h2", {}, people ? "People who look like this one" : "Moments that look like this one"),
         element("p", { className: "quiet" }, nameOf(film), ` at ${clock(seconds)}${who}`))),
     results.root);
-  results.run("similar", { film, seconds, person, people }, "similarity", (one) => momentCard(one, people));
+  results.run("similar", { film, seconds, person, people, exact }, "similarity", (one) => momentCard(one, people),
+    (found) => wordsOfSimilar(found, info, all));
 }
 
 /** The results of a search, which are shown while it goes on. */
@@ -64,11 +67,9 @@ class Results {
   #note = element("p", { className: "quiet", role: "status" });
   #list = element("ul", { className: "results" });
   #cards = new Map();
-  #info;
   #signal;
 
-  constructor(info, signal) {
-    this.#info = info;
+  constructor(signal) {
     this.#signal = signal;
     const moving = element("input", {
       type: "checkbox", checked: localStorage.getItem("moving") !== "no",
@@ -83,28 +84,21 @@ class Results {
       this.#list);
   }
 
-  say(words) {
-    this.#note.textContent = words;
+  say(...words) {
+    this.#note.replaceChildren(...words);
   }
 
-  async run(kind, asked, rank, makeCard) {
+  /** `wordsOf(found)` returns what is said of a search that is complete: texts and elements. */
+  async run(kind, asked, rank, makeCard, wordsOf = wordsOfFind) {
     this.say("Searching …");
     try {
       await search(kind, asked, LIMIT, rank, this.#signal, (all) => {
         this.#show(all.results, makeCard);
-        this.say(this.#words(all));
+        this.say(...words(all, wordsOf));
       });
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message);
     }
-  }
-
-  #words({ results, found, searched, damaged, isComplete }) {
-    const shown = found > results.length ? ` The best ${results.length} are shown.` : "";
-    const broken = damaged.length ? ` ${counted(damaged.length, "damaged film")} not searched.` : "";
-    if (!isComplete) return `Searched ${searched.toLocaleString("en")} of ${counted(this.#info.films, "film")} …`;
-    if (!results.length) return `Nothing was found in ${counted(searched, "film")}.${broken}`;
-    return `${counted(found, "result")} in ${counted(searched, "film")}.${shown}${broken}`;
   }
 
   /** A card stays the same while others come before it, so that its loop goes on. */
@@ -121,6 +115,28 @@ class Results {
     });
     while (this.#list.children.length > wanted.length) this.#list.lastChild.remove();
   }
+}
+
+function words(all, wordsOf) {
+  const { results, searched, films, byIndex, damaged, isComplete } = all;
+  const which = byIndex ? " that the index chose" : "";
+  if (!isComplete) return [`Searched ${searched.toLocaleString("en")} of ${counted(films, "film")}${which} …`];
+  const broken = damaged.length ? ` ${counted(damaged.length, "damaged film")} not searched.` : "";
+  return [...(results.length ? wordsOf(all) : [`Nothing was found in ${counted(searched, "film")}${which}.`]), broken];
+}
+
+function wordsOfFind({ results, found, searched }) {
+  const shown = found > results.length ? ` The best ${results.length} are shown.` : "";
+  return [`${counted(found, "result")} in ${counted(searched, "film")}.${shown}`];
+}
+
+/** Says what was compared; `all` is the address of the search that compares everything. */
+function wordsOfSimilar({ results, searched, byIndex, note }, info, all) {
+  const most = results.length > 1 ? `The ${results.length} most similar moments` : "The most similar moment";
+  const about = note ? ` Note: ${note}.` : "";
+  if (!byIndex) return [`${most} of ${counted(searched, "film")}, all compared exactly.${about}`];
+  const chosen = `${most} of ${counted(searched, "film")} that the index chose from ${info.films.toLocaleString("en")}.`;
+  return [`${chosen}${about} `, element("a", { href: all }, "Compare all films")];
 }
 
 function intervalCard(one, info, mergeSeconds) {

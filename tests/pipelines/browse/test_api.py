@@ -22,6 +22,7 @@ from tests.store.test_store import MADE_WITH
 pytest.importorskip("fastapi", reason="memvit browse needs the serve extra")
 from fastapi.testclient import TestClient
 
+from memvit.store.index import update_index
 from memvit.store.provenance import identity_of
 from memvit.teaching import Head, HeadError, save_head
 from memvit.types import MemvitError
@@ -114,6 +115,37 @@ def test_more_like_this(client: TestClient, store: Path, people: bool) -> None:
     expected = memvit.store.open(str(store)).similar("a-1@3", people=people, person=asked.get("person"))
     assert [(one["video"], one["seconds"]) for one in best] == [(one.video, one.seconds) for one in expected[:3]]
     assert [one["person"] for one in best] == [one.person for one in expected[:3]]
+
+
+def test_the_index_chooses_what_is_read(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss", reason="an index needs the index extra")
+    monkeypatch.setattr("memvit.store.indexed.FEWEST_VIDEOS", 1)
+    monkeypatch.setattr("memvit.store.indexed.VIDEOS_PER_ANSWER", 1)
+    monkeypatch.setattr("pipelines.browse.search.PIECE_SECONDS", -1)
+    monkeypatch.setattr("pipelines.browse.search.FIRST_FILMS", 1)
+    copied = tmp_path / "a.zarr"
+    shutil.copytree(store, copied)
+    archive = Archive.open(str(copied), writable=True)
+    update_index(archive, "clips")
+    asked = {"film": "a-1", "seconds": 3, "limit": 2}
+    with client_of(copied) as client:
+        pieces = [client.get("/api/similar", params=asked).json()]
+        while pieces[-1]["cursor"] is not None:
+            pieces.append(client.get("/api/similar", params=asked | {"after": pieces[-1]["cursor"]}).json())
+        assert {(one["by_index"], one["films"], one["searched"]) for one in pieces} == {(True, 2, 1)}
+        found = sorted((one for piece in pieces for one in piece["results"]), key=lambda one: -one["similarity"])
+        expected = [one.to_record(people=True) for one in memvit.store.open(str(copied)).similar("a-1@3", top=2)]
+        assert found[:2] == expected
+        for more in ({"exact": True}, {"text": "b-2"}, {"people": True, "person": 1}):
+            other = client.get("/api/similar", params=asked | more).json()
+            assert not other["by_index"] and not other["note"], "named films, and what has no index, are searched all"
+            assert other["films"] == (1 if "text" in more else 5)
+        archive.forget("b-2")
+        assert "memvit index" in client.get("/api/similar", params=asked).json()["note"]
+        for file in (copied / "index" / "clips").glob("*.faiss"):
+            file.write_bytes(b"")
+        damaged = client.get("/api/similar", params=asked).json()
+        assert not damaged["by_index"] and "index is damaged" in damaged["note"] and damaged["results"]
 
 
 def test_pictures_are_frames_beside_each_other(client: TestClient) -> None:

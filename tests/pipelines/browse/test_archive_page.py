@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import uvicorn
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from memvit.store import Archive
+from memvit.store.index import update_index
 from pipelines.browse.app import make_guarded_app
 from pipelines.browse.library import BrowseOptions, FilmLibrary
 from pipelines.web.listening import listening
@@ -32,9 +35,19 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(store: Path, labels: Path) -> Iterator[str]:
+def indexed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive with an index of its clips."""
+    pytest.importorskip("faiss", reason="an index needs the index extra")
+    copied = tmp_path_factory.mktemp("indexed") / store.name
+    shutil.copytree(store, copied)
+    update_index(Archive.open(str(copied), writable=True), "clips")
+    return copied
+
+
+@pytest.fixture(scope="module")
+def address(indexed: Path, labels: Path) -> Iterator[str]:
     """A server in a thread of this process."""
-    app = make_guarded_app(FilmLibrary(BrowseOptions(str(store), labels)))
+    app = make_guarded_app(FilmLibrary(BrowseOptions(str(indexed), labels)))
     with listening("127.0.0.1", 0) as (listener, address):
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -125,7 +138,10 @@ def test_a_strip_plays_from_a_click_and_from_the_keyboard(browser: WebDriver, ad
     wait_for(lambda: "wave" in "".join(texts(browser, ".moment-actions li")[:1]))
     browser.find_element(By.LINK_TEXT, "More like this moment").click()
     wait_for(lambda: texts(browser, ".example h2") == ["Moments that look like this one"])
-    wait_for(lambda: len(texts(browser, ".result")) > 3)
+    wait_for(lambda: "of 3 films that the index chose from 5" in texts(browser, ".results-top p")[0])
+    assert len(texts(browser, ".result")) > 3
+    browser.find_element(By.LINK_TEXT, "Compare all films").click()
+    wait_for(lambda: "of 5 films, all compared exactly." in texts(browser, ".results-top p")[0])
     assert complaints(browser) == []
 
 
