@@ -67,8 +67,16 @@ class EncodedPacket:
     @property
     def seconds(self) -> float | None:
         """Presentation time in seconds of the stream; None while it is not known."""
+        return self._in_stream(self.pts)
+
+    @property
+    def decoding_seconds(self) -> float | None:
+        """Decoding time in seconds of the stream; None while it is not known."""
+        return self._in_stream(self.dts)
+
+    def _in_stream(self, ticks: int) -> float | None:
         offset = self.run.offset_seconds
-        return None if offset is None else float(self.pts * self.run.format.time_base) + offset
+        return None if offset is None else float(ticks * self.run.format.time_base) + offset
 
 
 class PacketInput(Protocol):
@@ -153,10 +161,12 @@ class PacketRing:
         return found[:known]
 
     @property
-    def newest_seconds(self) -> float | None:
-        """Time of the newest packet in the stream, if it is known."""
+    def complete_seconds(self) -> float | None:
+        """Time in the stream before which all packets have come, if it is known. It is the decoding time of the newest
+        packet: frames that are shown before this packet's frame may follow it.
+        """
         with self._lock:
-            return self._packets[-1].seconds if self._packets else None
+            return self._packets[-1].decoding_seconds if self._packets else None
 
     @property
     def size_bytes(self) -> int:

@@ -75,10 +75,17 @@ class Recorder:
         """Start the thread."""
         self._thread.start()
 
-    def add(self, stream_id: str, open_ids: Collection[str] = ()) -> PacketRing:
-        """Where the packets of a stream that begins are to go. `open_ids`: its events that go on after a restart."""
+    @property
+    def held_seconds(self) -> float:
+        """How long packets are held. A file that is read again after a restart must be read from so much earlier."""
+        return self._buffer_seconds
+
+    def add(self, stream_id: str, open_ids: Collection[str] = (), *, goes_on: bool = False) -> PacketRing:
+        """Where the packets of a stream that begins are to go. `open_ids`: its events that go on after a restart.
+        `goes_on`: it goes on with the times of an earlier run.
+        """
         ring = self._rings[stream_id] = PacketRing(self._buffer_seconds, self._options.buffer_bytes)
-        self._call(partial(self._add, stream_id, ring, tuple(open_ids)))
+        self._call(partial(self._add, stream_id, ring, tuple(open_ids), goes_on=goes_on))
         return ring
 
     def remove(self, stream_id: str) -> None:
@@ -92,6 +99,7 @@ class Recorder:
         for one in told:
             if isinstance(one, ClipResult):
                 clips[one.stream_id] = one.clip
+                self._call(partial(self._answered, one.stream_id, one.clip.centre_seconds))
             elif isinstance(one, Event):
                 clip = clips.get(one.stream_id)
                 is_best = clip is not None and one.state != "end" and clip.centre_seconds == one.peak_seconds
@@ -185,10 +193,14 @@ class Recorder:
             log.warning("%s; streams and alerts go on", self._stopped_reason)
             self._on_news(RecorderStatus("", self._stopped_reason))
 
-    def _add(self, stream_id: str, ring: PacketRing, open_ids: Sequence[str]) -> None:
+    def _add(self, stream_id: str, ring: PacketRing, open_ids: Sequence[str], *, goes_on: bool) -> None:
         made = StreamRecording(stream_id, self._options, self._limits, ring, replaces=self._replaces)
         self._streams[stream_id] = made
-        made.adopt(open_ids, self._on_news)
+        made.adopt(open_ids, self._on_news, goes_on=goes_on)
+
+    def _answered(self, stream_id: str, seconds: float) -> None:
+        if (stream := self._streams.get(stream_id)) is not None:
+            stream.answered(seconds)
 
     def _tell(self, event: Event, image: Image | None) -> None:
         stream = self._streams.get(event.stream_id)

@@ -45,6 +45,8 @@ class Segment:
     format: PacketFormat
     display_matrix: tuple[int, ...] | None
     packets: list[StoredPacket] = field(default_factory=list)
+    first_number: int | None = None
+    """`EncodedPacket.number` of its first packet; None for a file of an earlier run."""
 
     @property
     def first_seconds(self) -> float:
@@ -78,6 +80,8 @@ class SegmentWriter:
     def write(self, packet: EncodedPacket) -> None:
         """Append a packet whose time is known."""
         assert packet.seconds is not None
+        if not self.segment.packets:
+            self.segment.first_number = packet.number
         times = packet.pts, packet.dts, packet.duration, packet.seconds, packet.is_keyframe
         self._file.write(RECORD.pack(*times, len(packet.data)))
         self._file.write(packet.data)

@@ -25,6 +25,8 @@ SEGMENT_SECONDS = 20.0
 """A segment ends with the first key frame after so long, so that what no event needs any more can be deleted."""
 PATIENCE_SECONDS = 10.0
 """Packets that are still missing so long after they should have come do not come."""
+DOUBT_SECONDS = 60.0
+"""An event of an earlier run is finished after so long if nothing shows whether it goes on."""
 OnNews = Callable[[Recording], None]
 
 
@@ -43,10 +45,10 @@ class StreamRecording:
         """Events that go on and whose recording is finished, because it was long enough or there was one before."""
         self._segments: list[Segment] = []
         self._writer: SegmentWriter | None = None
-        self._first_number: int | None = None
-        """Number of the first packet that is on disk since the ring was made."""
-        self._newest_seconds: float | None = None
-        """Up to when packets had come before the last of them were written."""
+        self._left: set[str] = set()
+        """Events of an earlier run that were finished when this one began; they may be told again from the start."""
+        self._complete_seconds: float | None = None
+        """Up to when all packets had come before the last of them were written."""
         self._begin = float("inf")
         """From when on packets are needed, as it was at the last step."""
         self.is_over = False
@@ -57,12 +59,22 @@ class StreamRecording:
         """Whether nothing is being recorded."""
         return not self._open
 
-    def adopt(self, open_ids: Sequence[str], on_news: OnNews) -> None:
-        """Take over what an earlier run has left: events of `open_ids` go on, the others are finished."""
+    def adopt(self, open_ids: Sequence[str], on_news: OnNews, *, goes_on: bool = False) -> None:
+        """Take over what an earlier run has left: events of `open_ids` go on, the others are finished.
+
+        `goes_on`: the stream goes on with the same times. Events that have ended may still need packets then, and
+        others began after the state was saved from which it goes on; those are told again.
+        """
         self._load()
-        ended = [one for one in self._open.values() if one.event.id not in open_ids]
-        for recording in ended:
-            self._finish(recording, on_news)
+        for recording in list(self._open.values()):
+            if recording.event.id in open_ids:
+                continue
+            if goes_on:
+                recording.ended_at = time.monotonic()
+                recording.is_doubtful = recording.event.state != "end"
+            else:
+                self._left.add(recording.event.id)
+                self._finish(recording, on_news)
         self._tidy()
 
     def _load(self) -> None:
@@ -84,17 +96,23 @@ class StreamRecording:
             return
         recording = self._open.get(event.id)
         if recording is None:
-            if not self._replaces and recorded_before(self.options.folder, event.id):
+            is_kept = not self._replaces and event.id not in self._left
+            if is_kept and recorded_before(self.options.folder, event.id):
                 if event.state != "end":
                     self._done.add(event.id)
                 return
             at_unix = event.start_unix if event.start_unix is not None else time.time()
             recording = self._open[event.id] = OpenRecording(event, at_unix)
-        recording.event, recording.is_saved = event, False
+        recording.event, recording.is_saved, recording.is_doubtful = event, False, False
         if image is not None:
             recording.image = image
-        if event.state == "end":
-            recording.ended_at = time.monotonic()
+        recording.ended_at = time.monotonic() if event.state == "end" else None
+
+    def answered(self, seconds: float) -> None:
+        """A clip with this centre was answered; the events that follow from it are not told yet."""
+        for recording in self._open.values():
+            if recording.is_doubtful and recording.event.end_seconds < seconds:
+                recording.is_doubtful = False  # it would have been told again
 
     def write(self) -> None:
         """Write the events that were told and the packets that have come."""
@@ -128,7 +146,6 @@ class StreamRecording:
             self._end_segment()
         self._open.clear()
         self._segments.clear()
-        self._first_number = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self) -> None:
@@ -137,14 +154,14 @@ class StreamRecording:
             if not recording.is_saved:
                 recording.save(self._folder)
         # Before the packets are taken: what comes from now on is not on disk yet.
-        self._newest_seconds = self.ring.newest_seconds
+        self._complete_seconds = self.ring.complete_seconds
         begin = min(self._from_seconds(recording) for recording in self._open.values())
-        if self._first_number is None:
+        numbers = [segment.first_number for segment in self._segments if segment.first_number is not None]
+        if self._writer is None:
             self._append(from_key_frame(self.ring.after(0), begin))
         else:
             if begin < self._begin:
-                self._write_older(begin, self._first_number)
-            assert self._writer is not None
+                self._write_older(begin, min(numbers))
             self._append(self.ring.after(self._writer.last_number))
         self._begin = begin
         if self._writer is not None:
@@ -170,8 +187,6 @@ class StreamRecording:
                 self._end_segment()
                 self._writer = SegmentWriter(self._folder / f"{time.time_ns()}{SUFFIX}", packet.run)
                 self._segments.append(self._writer.segment)
-                if self._first_number is None or packet.number < self._first_number:
-                    self._first_number = packet.number
             assert self._writer is not None
             self._writer.write(packet)
 
@@ -190,12 +205,14 @@ class StreamRecording:
         return min(limit, recording.event.end_seconds + self.options.after_seconds)
 
     def _is_complete(self, recording: OpenRecording) -> bool:
-        newest = self._newest_seconds
-        if newest is not None and newest > self._to_seconds(recording):
+        waited = 0.0 if recording.ended_at is None else time.monotonic() - recording.ended_at
+        if recording.is_doubtful and not self.is_over and waited < DOUBT_SECONDS:
+            return False
+        complete = self._complete_seconds
+        if complete is not None and complete > self._to_seconds(recording):
             return True
         if recording.ended_at is None:
             return False
-        waited = time.monotonic() - recording.ended_at
         return self.is_over or waited > self.options.after_seconds + PATIENCE_SECONDS
 
     def _finish(self, recording: OpenRecording, on_news: OnNews, *, keeps: bool = False) -> None:
@@ -225,7 +242,6 @@ class StreamRecording:
         if not self._open:
             self._end_segment()
             self._segments.clear()
-            self._first_number = None
             shutil.rmtree(self._folder, ignore_errors=True)
             return
         begin = min(self._from_seconds(recording) for recording in self._open.values())

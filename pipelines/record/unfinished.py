@@ -27,6 +27,8 @@ class OpenRecording:
     """What the model saw at the best moment, for a stream whose packets cannot be decoded."""
     is_saved: bool = False
     """Whether the file holds the event as it is."""
+    is_doubtful: bool = False
+    """Whether an earlier run has left it, and it is not known yet whether this one tells of it again."""
 
     def save(self, folder: Path) -> None:
         """Write the event to a file of its own. OSError if the disk takes no more."""

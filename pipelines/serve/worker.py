@@ -18,6 +18,7 @@ from memvit.streams.group import StreamFailed
 from memvit.streams.reader import LiveReader
 from memvit.streams.watcher import ClipResult, StreamEvent, Watcher
 from memvit.types import MemvitError
+from memvit.video.packets import PacketRing
 from memvit.video.sources.location import is_always_live, is_url
 from pipelines.record.recorder import Recorder
 
@@ -191,7 +192,7 @@ class EngineWorker:
         stream_id, location, policy = request.stream_id, request.location, request.policy
         self._events.begin(stream_id, request.resume_state)
         from_seconds = self._restore(request)
-        packets = self._recorder.add(stream_id, self._events.open_ids(stream_id)) if self._recorder else None
+        packets = self._packets(request)
         proxy = None
         if request.addresses is not None:
             proxy = proxy_for(location, request.addresses, policy.open_timeout_seconds)
@@ -221,6 +222,15 @@ class EngineWorker:
         if proxy is not None:
             self._proxies[stream_id] = proxy
 
+    def _packets(self, request: WatchRequest) -> PacketRing | None:
+        """Where the packets of a stream go; None without recordings."""
+        if self._recorder is None:
+            return None
+        resume_state = request.resume_state
+        goes_on = resume_state is not None and resume_state.last_centre_seconds is not None
+        open_ids = self._events.open_ids(request.stream_id)
+        return self._recorder.add(request.stream_id, open_ids, goes_on=goes_on)
+
     def _restore(self, request: WatchRequest) -> float:
         """Give a resumed stream its memory back; returns from which second of a file its clips are to be read."""
         resume_state = request.resume_state
@@ -233,8 +243,9 @@ class EngineWorker:
             return 0.0
         # Early enough for the next clip, and for one that was answered already: a file must not be without any clip.
         centre = resume_state.last_centre_seconds
-        first = centre + self._settings.hop_seconds - self._watcher.lead_seconds
-        return max(0.0, min(first, centre))
+        first = min(centre + self._settings.hop_seconds - self._watcher.lead_seconds, centre)
+        # Recordings also need the packets from before the events, as if the stream had not been interrupted.
+        return max(0.0, first - (self._recorder.held_seconds if self._recorder is not None else 0.0))
 
     def _remove(self, stream_id: str) -> None:
         if ended := self._events.end(stream_id):
