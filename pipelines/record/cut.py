@@ -77,7 +77,7 @@ def _covering(segments: Sequence[Segment], seconds: float) -> tuple[Segment, flo
         for segment in segments
         if _last_seconds(segment) >= seconds and (keys := [one for one in _keyframes(segment) if one <= seconds])
     ]
-    return max(found, key=lambda one: _last_seconds(one[0]), default=None)
+    return max(found, key=lambda one: _reach(one[0]), default=None)
 
 
 def _next(segments: Sequence[Segment], seconds: float) -> tuple[Segment, float] | None:
@@ -85,7 +85,8 @@ def _next(segments: Sequence[Segment], seconds: float) -> tuple[Segment, float] 
     found = [
         (segment, min(keys)) for segment in segments if (keys := [one for one in _keyframes(segment) if one >= seconds])
     ]
-    return min(found, key=lambda one: (one[1], -_last_seconds(one[0])), default=None)
+    first = min((begin for _, begin in found), default=None)
+    return max((one for one in found if one[1] == first), key=lambda one: _reach(one[0]), default=None)
 
 
 def _keyframes(segment: Segment) -> list[float]:
@@ -95,6 +96,12 @@ def _keyframes(segment: Segment) -> list[float]:
 def _last_seconds(segment: Segment) -> float:
     """When its last frame is shown; in the order of decoding it is not the last packet."""
     return max(packet.seconds for packet in segment.packets)
+
+
+def _reach(segment: Segment) -> tuple[float, float]:
+    """Grows with what a segment shows: of two with the same last frame, one may lack frames before it."""
+    last = segment.packets[-1]
+    return _last_seconds(segment), last.seconds - float((last.pts - last.dts) * segment.format.time_base)
 
 
 def _between(segment: Segment, begin: float, end: float, to_seconds: float) -> tuple[StoredPacket, ...]:
