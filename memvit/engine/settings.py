@@ -179,20 +179,25 @@ def add_heads(engine: Engine, names: Labels, paths: Sequence[Path], model: str) 
     HeadError if a file is no head, was taught with another model, or has the name of another action.
     """
     heads = [load_head(path) for path in paths]
-    network = engine.model
-    identity = ModelIdentity.of(
-        model,
-        state_digest(network.state_dict()),
-        network.config.plain(),
-        asdict(engine.preprocessing),
-        remember=engine.plan is not None,
-    )
+    identity = model_identity(engine, model)
     for head, path in zip(heads, paths, strict=True):
         head.check_model(identity, path)
         if head.reads == "people" and not engine.wants_boxes:
             raise HeadError(f"{path}: this head reads people, and the model classifies whole clips")
     engine.heads = tuple(heads)
     return labels_with_heads(names, heads, paths)
+
+
+def model_identity(engine: Engine, model: str) -> ModelIdentity:
+    """Return the model of an engine, as the file of a head names it. `model` is its name."""
+    network = engine.model
+    return ModelIdentity.of(
+        model,
+        state_digest(network.state_dict()),
+        network.config.plain(),
+        asdict(engine.preprocessing),
+        remember=engine.plan is not None,
+    )
 
 
 def _trained(name: str, entry: ModelEntry, checkpoint: Path | None, *, random_weights: bool) -> MeMViT | MViT:

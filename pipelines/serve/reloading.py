@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from memvit.events.rules_file import check_actions
 from memvit.types import MemvitError
@@ -38,8 +39,7 @@ class Reloader:
             places = [(one.history, one.history_days, one.outbox) for one in (before, options)]
             if places[0] != places[1]:
                 raise MemvitError("the folder and days of the history change with a restart only")
-            if config.heads != self._heads:
-                raise MemvitError("heads change with a restart only")
+            self._check_heads(config.heads)
             if (config.archive, config.archive_labels) != self._archive:
                 raise MemvitError("the archive and its labels change with a restart only")
             if len({one.record and one.record.folder for one in (before, options)}) > 1:
@@ -48,6 +48,14 @@ class Reloader:
             added, removed = self._change_streams(config.streams)
         rules = len(options.rules.rules) if options.rules is not None else 0
         return f"{rules} rules, {len(options.sinks)} sinks; {added} streams were added and {removed} removed"
+
+    def _check_heads(self, configured: tuple[Path, ...]) -> None:
+        """The heads of the configuration come first, then those of the command line, which stay."""
+        served = self._service.options.heads
+        if served is not None:
+            served.check((*configured, *served.paths[len(self._heads) :]))
+        elif configured != self._heads:
+            raise MemvitError("heads change with a restart only")
 
     def _change_streams(self, streams: tuple[StreamConfig, ...]) -> tuple[int, int]:
         """Streams of the configuration alone come and go; those that clients have added stay."""

@@ -16,10 +16,9 @@ import uvicorn
 from rich.console import Console
 
 import memvit
-from memvit.engine.settings import ModelSettings, model_name
+from memvit.engine.settings import ModelSettings, model_identity, model_name
 from memvit.events.rules import Rules
 from memvit.events.rules_file import check_actions
-from memvit.models import state_digest
 from memvit.results.label import DEFAULT_MIN_SCORE
 from memvit.streams.policy import LivePolicy
 from memvit.types import MemvitError
@@ -35,7 +34,9 @@ from .app import make_app
 from .event_options import NO_EVENTS, EventOptions
 from .handle import WorkerHandle, WorkerSettings
 from .requests import ServerInfo
-from .service import ServeOptions, Service
+from .serve_options import ServeOptions
+from .served_heads import ServedHeads
+from .service import Service
 from .sources import SourceRules
 from .worker import EngineWorker
 from .worker_events import EventSettings
@@ -108,11 +109,12 @@ def make_service(
         check_actions(events.rules, labels)
     event_settings = EventSettings(events.rules or Rules(), labels, events.record)
     worker_settings = WorkerSettings(hop_seconds, track_rate, limits, events=event_settings)
-    digest = state_digest(engine.model.state_dict())[:12]
+    name = model_name(settings.model, settings.checkpoint)
+    identity = model_identity(engine, name)
     preprocessing = engine.preprocessing
     info = ServerInfo(
         version=memvit.__version__,
-        model=f"{model_name(settings.model, settings.checkpoint)} {digest}",
+        model=f"{name} {identity.weights_sha256[:12]}",
         classes=list(labels.names),
         hop_seconds=hop_seconds,
         clip_seconds=preprocessing.num_frames * preprocessing.frame_interval / TRAINED_FRAMES_PER_SECOND,
@@ -131,6 +133,7 @@ def make_service(
         save_every_seconds=save_every_seconds,
         policy=policy or LivePolicy(),
         events=events,
+        heads=ServedHeads(identity, settings.heads, engine.heads),
     )
     workers: list[WorkerHandle] = []
     if engines > 1 or address is not None:

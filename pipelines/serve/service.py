@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from memvit.events.event import Event
@@ -23,16 +23,16 @@ from pipelines.record.recording import Recording
 
 from .addresses import AddressRules
 from .errors import StateNotSaved, StreamExists, TooBusy, TooManyStreams, UnknownStream, nothing_to_reload
-from .event_options import NO_EVENTS, EventOptions
-from .handle import WatchRequest, WorkerEvent, WorkerHandle, WorkerSettings
+from .event_options import EventOptions
+from .handle import WatchRequest, WorkerEvent, WorkerHandle
 from .hub import EventHub
 from .ids import free_id, is_id
 from .metrics import Metrics
-from .requests import ServerInfo, StreamRequest, StreamStatus
+from .requests import StreamRequest, StreamStatus
 from .resume import ResumeState
 from .saving import Saver
+from .serve_options import ServeOptions
 from .server_config import StreamConfig
-from .sources import SourceRules
 from .state import SavedStream, StateFolder
 from .stream_log import log_event
 from .told_events import ToldEvents
@@ -42,23 +42,6 @@ from .zones import ZoneFile, zone_file
 log = logging.getLogger("memvit.serve")
 MAX_PENDING_CHANGES = 16
 """Bound of the additions and removals that wait for an engine at the same time; each of them holds a thread."""
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """What the server offers, and its limits."""
-
-    info: ServerInfo
-    rules: SourceRules = field(default_factory=SourceRules)
-    worker: WorkerSettings = field(default_factory=WorkerSettings)
-    top_k: int = 5
-    state: Path | None = None
-    """Folder in which the streams are saved; None saves nothing."""
-    save_every_seconds: float = 10.0
-    """Seconds between two savings of a stream: after a kill it goes on with a memory that is at most so old."""
-    policy: LivePolicy = field(default_factory=LivePolicy)
-    """Policy of the streams whose request says nothing else."""
-    events: EventOptions = NO_EVENTS
 
 
 @dataclass

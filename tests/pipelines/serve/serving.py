@@ -19,7 +19,8 @@ from pipelines.serve.app import make_app
 from pipelines.serve.event_options import NO_EVENTS
 from pipelines.serve.handle import WorkerSettings
 from pipelines.serve.requests import ServerInfo
-from pipelines.serve.service import ServeOptions, Service
+from pipelines.serve.serve_options import ServeOptions
+from pipelines.serve.service import Service
 from pipelines.serve.sources import SourceRules
 from pipelines.serve.worker import EngineWorker
 from pipelines.serve.worker_events import EventSettings

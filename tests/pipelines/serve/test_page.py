@@ -13,10 +13,14 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
+import memvit
 from memvit.datasets.long_cue import Scene, write_video
+from memvit.engine.settings import model_identity, open_engine
 from memvit.results.colours import GROUND, PEOPLE, person_colour, score_colour, to_hex
+from memvit.teaching import Head, save_head
 from tests.pipelines.serve.browsing import errors, needs_browser, on_a_phone, opened, picture_of, wait_for
 from tests.processes import START_SECONDS
 
@@ -27,7 +31,9 @@ from selenium.webdriver.remote.webdriver import WebDriver
 pytestmark = needs_browser
 ADDRESS = re.compile(r"memvit serves at (http://[\d.]+:\d+)")
 MOST_PICTURES = 4
-RULES = "rules: [{name: there, dwell_seconds: 1}, {name: never, dwell_seconds: 9999}]"
+MODEL = "memvit_tiny_8x4"
+TAUGHT = "opens fridge"
+RULES = f"rules: [{{name: there, actions: [{TAUGHT}], start_score: 0.8}}, {{name: never, dwell_seconds: 9999}}]"
 
 CARDS = """return [...document.querySelectorAll('.card')].map((card) => ({
     id: card.dataset.stream, state: card.dataset.state, results: Number(card.dataset.results),
@@ -46,6 +52,10 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("entrance", "yard")):
         write_video(Scene(seed=seed, seconds=6, width=192, height=108, frames_per_second=10), folder / f"{name}.mp4")
     (folder / "rules.yaml").write_text(RULES)
+    engine, _ = open_engine(MODEL, None, random_weights=True, device="cpu")
+    width = engine.model.head.projection.in_features
+    weight = 4 / width * np.random.default_rng(0).standard_normal(width).astype(np.float32)
+    save_head(folder / "head.safetensors", Head(TAUGHT, "people", model_identity(engine, MODEL), weight, 3.75))
     (folder / "broken.mp4").write_bytes((folder / "yard.mp4").read_bytes()[:300])
     return folder
 
@@ -54,9 +64,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server in a process of its own, and its address."""
     output = tmp_path_factory.mktemp("server") / "stderr.txt"
-    words = ("serve", videos / "entrance.mp4", "--realtime", "--model", "memvit_tiny_8x4", "--random-weights",
+    words = ("serve", videos / "entrance.mp4", "--realtime", "--model", MODEL, "--random-weights",
              "--boxes", "full", "--device", "cpu", "--port", 0, "--allow-folder", videos,
-             "--rules", videos / "rules.yaml")  # fmt: skip
+             "--rules", videos / "rules.yaml", "--head", videos / "head.safetensors")  # fmt: skip
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", *map(str, words)],
@@ -157,7 +167,7 @@ def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Pa
     wait_for(lambda: button.is_displayed())
     assert browser.find_element(By.ID, "events").is_displayed() is False
     button.click()
-    wait_for(lambda: event_lines(browser))
+    wait_for(lambda: any(event_lines(browser)))
     assert not count.is_displayed(), "what is looked at is not new"
     (line,) = event_lines(browser)
     assert "there" in line and "entrance" in line and line.endswith("now")
@@ -183,6 +193,29 @@ def test_events_are_counted_listed_and_filtered(browser: WebDriver, tmp_path: Pa
         picture_of(browser, tmp_path, "events_390.png")
     button.click()
     assert not browser.find_element(By.ID, "events").is_displayed() and errors(browser) == []
+
+
+def test_a_taught_action_is_one_more_action(browser: WebDriver, server: tuple[object, str], videos: Path) -> None:
+    """In the list of each person, among the actions of the filter, in events; with the scores that `watch` has."""
+    names, offered = browser.execute_script("""return ['.action-name', '#actions option'].map((selector) =>
+        [...document.querySelectorAll(selector)].map((one) => one.value ?? one.textContent))""")
+    assert TAUGHT in names and offered[-1] == TAUGHT and len(offered) == 81
+    with urlopen(f"{server[1]}/api/history?rule=there&stream=entrance", timeout=20) as answer:
+        assert {event["action"] for event in json.load(answer)["events"]} == {TAUGHT}
+    post(server[1], source=str(videos / "yard.mp4"), id="again")
+    told = {}
+    with urlopen(f"{server[1]}/api/streams/again/events", timeout=20) as answer:
+        for line in answer:
+            kind, _, data = line.decode().strip().partition(": ")
+            if kind == "data" and "people" in (found := json.loads(data)):
+                told[found["seconds"]] = {one["name"]: one["score"] for one in found["people"][0]["actions"]}
+            if (kind, data) == ("event", "ended"):
+                break
+    urlopen(Request(f"{server[1]}/api/streams/again", method="DELETE"), timeout=20).close()
+    more: Any = {"random_weights": True, "boxes": "full", "heads": [videos / "head.safetensors"], "device": "cpu"}
+    expected = {one.centre_seconds: dict(one.actions()[0]) for one in memvit.watch(videos / "yard.mp4", MODEL, **more)}
+    assert told == expected and len({scores[TAUGHT] for scores in told.values()}) > 3
+    wait_for(lambda: list(cards(browser)) == ["entrance"])
 
 
 def test_a_clip_can_be_pointed_at_with_the_keyboard(browser: WebDriver) -> None:

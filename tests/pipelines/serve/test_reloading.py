@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from torch import nn
 
 from memvit.datasets.long_cue import Scene, write_video
+from memvit.engine.engine import Engine
+from memvit.engine.settings import model_identity
+from memvit.models import MODELS
+from memvit.teaching import Head, save_head
 from memvit.types import MemvitError
-from pipelines.serve.event_options import event_options
+from pipelines.serve.event_options import NO_EVENTS, event_options
 from pipelines.serve.reloading import Reloader
+from pipelines.serve.served_heads import ServedHeads
 from pipelines.serve.server_config import load_config
 from pipelines.serve.service import Service
 from tests.pipelines.serve.serving import added, client_of, make_service, state_of
@@ -118,6 +126,42 @@ def test_places_change_with_a_restart_only(running: Running) -> None:
         answer = running.client.post("/api/reload")
         assert answer.status_code == 400 and words in answer.json()["detail"]
     assert not (running._folder / "elsewhere").exists() and set(running.events()) == {"there", "gone"}
+
+
+def test_heads_are_those_of_the_start(tiny: nn.Module, tmp_path: Path) -> None:
+    """Another list, a head that was taught anew, and one of another model are refused, each with its sentence."""
+    engine = Engine(tiny, MODELS["memvit_tiny_8x4"].preprocessing)
+    model, path, other = model_identity(engine, "tiny"), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    head = Head("opens fridge", "people", model, np.ones(96, np.float32), 0.0)
+    config = f"heads: ['{path}']"
+    for one in (path, other):
+        save_head(one, head)
+    (tmp_path / "server.yaml").write_text(config)
+
+    def read() -> Any:
+        return load_config(tmp_path / "server.yaml", {}), NO_EVENTS
+
+    service = make_service(tiny, tmp_path, heads=ServedHeads(model, (path, other), (head, head)))
+    reload = Reloader(service, read()[0], read)
+    service.add_initial_streams([], realtime=False)
+    with client_of(service):
+        assert reload().startswith("0 rules")
+        (tmp_path / "server.yaml").write_text(config.replace(str(path), str(other)))
+        with pytest.raises(MemvitError, match=r"^heads change with a restart only"):
+            reload()
+        (tmp_path / "server.yaml").write_text(config)
+        for changed, words in (
+            (replace(head, bias=1.0), "this head was taught anew; heads change with a restart only"),
+            (replace(head, model=replace(model, weights_sha256="b" * 64)), "tiny with other weights; teach it again"),
+        ):
+            for one in (path, other):
+                save_head(one, changed)
+                with pytest.raises(MemvitError, match=f"^{re.escape(str(one))}: .*{words}"):
+                    reload()
+                save_head(one, head)
+        path.unlink()
+        with pytest.raises(MemvitError, match="there is no such head"):
+            reload()
 
 
 def test_a_server_without_a_configuration_has_nothing_to_reload(tiny: nn.Module, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import schemathesis
 import uvicorn
@@ -32,6 +33,7 @@ from typer.testing import CliRunner
 from memvit.datasets.long_cue import Scene, write_video
 from memvit.labels import labels_for
 from memvit.streams.events import StreamStalled
+from memvit.teaching import Head, ModelIdentity, save_head
 from memvit.types import MemvitError
 from pipelines.cli.app import app as cli
 from pipelines.serve.app import make_app
@@ -504,6 +506,19 @@ def test_invalid_options_end_with_one_sentence(words: list[str], sentence: str) 
     result = CliRunner().invoke(cli, ["serve", *TINY, *words], env={"COLUMNS": "200"})
     assert result.exit_code in (1, 2) and "Traceback" not in result.output
     assert sentence in result.output, result.output
+
+
+@pytest.mark.parametrize("by", ["--head", "--config"])
+def test_a_head_of_another_model_ends_with_one_sentence(by: str, tmp_path: Path) -> None:
+    head, config = tmp_path / "head.safetensors", tmp_path / "server.yaml"
+    model = ModelIdentity.of("large", "a" * 64, {}, {}, remember=True)
+    save_head(head, Head("opens fridge", "people", model, np.ones(96, np.float32), 0.0))
+    config.write_text(f"heads: ['{head}']")
+    named = head if by == "--head" else config
+    result = CliRunner().invoke(cli, ["serve", *TINY, by, str(named)], env={"COLUMNS": "200"})
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    sentence = "features of the model large, not of memvit_tiny_8x4; teach it again with this model"
+    assert sentence in " ".join(result.output.split()), result.output
 
 
 def test_a_taken_port_exits_1_with_one_sentence() -> None:

@@ -24,7 +24,7 @@ from pipelines.cli.app import app as cli
 from pipelines.serve.ids import free_id, is_id
 from pipelines.serve.requests import StreamRequest
 from pipelines.serve.resume import ResumeState
-from pipelines.serve.service import ServeOptions
+from pipelines.serve.serve_options import ServeOptions
 from pipelines.serve.state import StateFolder
 from tests.pipelines.serve.serving import added, client_of, make_service, state_of
 from tests.processes import wait_for
