@@ -13,7 +13,7 @@ from memvit.store import Archive, Interval, VideoState
 from memvit.store.lock import writer_of
 from memvit.store.videos import is_chosen
 
-from .progress import clock
+from .clock import clock
 
 STATES = ("done", "running", "unfinished", "failed", "damaged")
 

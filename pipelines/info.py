@@ -9,7 +9,7 @@ from typing import Any
 from memvit.types import MemvitError
 from memvit.video.sources.location import is_url
 
-from .progress import clock
+from .clock import clock
 
 MAX_LINES = 50
 """The largest number of videos that are listed for each state."""

@@ -15,19 +15,11 @@ from memvit.results.result import Result
 from memvit.streams.events import SessionBegan, StreamLost, StreamStalled, StreamStats
 from memvit.streams.group import StreamFailed, StreamOpened
 from memvit.streams.watcher import ClipResult, StreamEvent
+from pipelines.clock import clock
 from pipelines.events import event_sentence
 from pipelines.watch.run import StreamSummary, WatchSummary
 
 LINE_EVERY_SECONDS = 10.0
-
-
-def clock(seconds: float | None) -> str:
-    """mm:ss, or h:mm:ss from an hour on."""
-    if seconds is None:
-        return "live"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
 def missed_note(stats: StreamStats | None) -> str:

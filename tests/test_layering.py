@@ -166,8 +166,10 @@ def test_networks_know_nothing_of_devices_and_modes() -> None:
         assert found is None or path.is_relative_to(weights), f"{path}: {found} belongs to memvit.runtime"
 
 
-WITHOUT_TORCH = ["memvit", "pipelines.cli", "pipelines.extract.reading"]
-"""`memvit --help` answers at once, and a decode actor is a small process."""
+WITHOUT_TORCH = ["memvit", "pipelines.cli", "pipelines.extract.reading", "memvit.store", "memvit.teaching"]
+"""`memvit --help` and questions to an archive answer at once, and a decode actor is a small process."""
+WITHOUT_VIDEO = ["memvit", "pipelines.cli", "memvit.store", "memvit.teaching"]
+"""Of these, those that load neither ray nor what decodes and computes."""
 LIGHT = ["memvit", "memvit.models", "memvit.engine", "memvit.video.clips.sampler", "memvit.boxes"]
 OPTIONAL = ["ray", "zarr", "av", "matplotlib", "typer"]
 
@@ -204,6 +206,11 @@ def test_importing_is_light(module: str, loaded: dict[tuple[str, str], set[str]]
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_torch_is_imported_by_those_who_compute(module: str, loaded: dict[tuple[str, str], set[str]]) -> None:
     assert "torch" not in loaded["without torch", module]
+
+
+@pytest.mark.parametrize("module", WITHOUT_VIDEO)
+def test_archives_are_opened_by_small_programs(module: str, loaded: dict[tuple[str, str], set[str]]) -> None:
+    assert not loaded["without torch", module] & {"ray", "av", "torchvision", "scipy"}
 
 
 @pytest.mark.parametrize(

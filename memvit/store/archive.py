@@ -36,7 +36,6 @@ from memvit.store.errors import StoreError, store_errors
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.store.opening import UNFINISHED, open_store, read_description
 from memvit.store.parallel import in_order
-from memvit.store.persons import Numbering, tracker_settings
 from memvit.store.provenance import (
     LAYOUT,
     WITHOUT_PERSONS,
@@ -234,6 +233,8 @@ class Archive:
         `clips`, `people`, `frames` and `sightings` are the rows that all parts have together. Arrays of an earlier run
         are removed before.
         """
+        from memvit.store.persons import Numbering, tracker_settings
+
         with store_errors(self.location):
             group = self._group(f"videos/{state.id}")
             remove_arrays(group)

@@ -30,16 +30,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
 from memvit.store.documents import DOCUMENT, document_digest, document_key
-from memvit.store.persons import TRACK_DIMENSIONS, Numbering
 from memvit.store.rows import Rows
 from memvit.store.sightings import Column
+
+if TYPE_CHECKING:
+    from memvit.store.persons import Numbering
 
 CHUNK_BYTES = 1 << 20
 """Size of a chunk before compression; smaller ones would make too many reads."""
@@ -53,6 +55,14 @@ LEVEL = 3
 """Compression level of zstd."""
 MAX_SHARD_BYTES = 1 << 28
 """A document that declares a larger shard is damaged, because this program writes shards of 16 MiB or of one row."""
+TRACK_DIMENSIONS = {
+    "track": ("track",),
+    "track_first_seconds": ("track",),
+    "track_last_seconds": ("track",),
+    "track_clips": ("track",),
+    "track_mean_box": ("track", "side"),
+}
+"""The arrays of the table of tracks, and their dimensions."""
 DIMENSIONS = {
     "seconds": ("seconds",),
     "span_seconds": ("seconds", "edge"),
@@ -75,7 +85,6 @@ DIMENSIONS = {
     "sighting_detection": ("sighting",),
     **TRACK_DIMENSIONS,
 }
-
 
 NUMBERED = ("person", "appearance", *(name for name in DIMENSIONS if name.startswith(("frame_", "sighting_"))))
 """Arrays that only an archive with numbers has."""

@@ -19,15 +19,6 @@ from memvit.store.sightings import Column
 from memvit.tracking import Tracker, TrackerSettings
 from memvit.types import PersonBoxes
 
-TRACK_DIMENSIONS = {
-    "track": ("track",),
-    "track_first_seconds": ("track",),
-    "track_last_seconds": ("track",),
-    "track_clips": ("track",),
-    "track_mean_box": ("track", "side"),
-}
-"""The arrays of the table of tracks, and their dimensions."""
-
 
 def tracker_settings(tracking: Mapping[str, Any]) -> TrackerSettings:
     """Return the settings of the tracker that an archive's provenance names; the default where it names none."""

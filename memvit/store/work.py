@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from zarr.core.sync import sync
 
-from memvit.engine.snapshot import StreamSnapshot
 from memvit.store.documents import (
     DamagedDocument,
     document_key,
@@ -28,6 +27,9 @@ from memvit.store.documents import (
 )
 from memvit.store.errors import store_errors
 from memvit.store.rows import Rows, checksum_of
+
+if TYPE_CHECKING:
+    from memvit.engine.snapshot import StreamSnapshot
 
 
 @dataclass
@@ -129,6 +131,8 @@ class SegmentWork:
 
     def snapshot(self) -> StreamSnapshot | None:
         """Return the memory of the stream after the last committed clip; None if it is missing or damaged."""
+        from memvit.engine.snapshot import StreamSnapshot
+
         content = self._load(f"memory-{len(self.parts)}")
         if not self.parts or content is None:
             return None

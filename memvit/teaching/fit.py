@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from .validation import Validation, folds_of, validate
 
@@ -104,6 +103,8 @@ def _logistic(
     rows: NDArray[np.float64], is_action: NDArray[np.bool_], penalty: float
 ) -> tuple[NDArray[np.float64], float]:
     """Return the weight (R,) and bias with the smallest mean loss plus penalty · |weight|² / 2."""
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+
     shares = np.where(is_action, 0.5 / is_action.sum(), 0.5 / (~is_action).sum())
     signs = np.where(is_action, 1.0, -1.0)
 

@@ -18,8 +18,8 @@ from memvit.store.find import columns_of
 from memvit.store.lock import writer_of
 from memvit.types import MemvitError
 from memvit.video.sources.location import redact, source_name
+from pipelines.clock import clock
 from pipelines.find import counted
-from pipelines.progress import clock
 
 from .film_file import FilmFiles, FilmMissing, film_name
 from .library import shown_state

@@ -135,7 +135,7 @@ def similar_command(
     damaged: list[VideoState] = []
     with one_sentence(store), until_reader_leaves():
         archive = Archive.open(store)
-        example = find_example(archive, what, model_options.settings(), people=people, person=person)
+        example = find_example(archive, what, model_options.settings, people=people, person=person)
         printer = Printer(moment_text, as_json=as_json, as_csv=as_csv)
         choose = None
         if not exact and video is None:

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from memvit.store import VideoState
-from pipelines.progress import LINE_EVERY_SECONDS, clock
+from pipelines.clock import clock
+from pipelines.progress import LINE_EVERY_SECONDS
 
 from .job import JobSummary
 

@@ -8,7 +8,8 @@ from types import TracebackType
 from rich.console import Console
 
 from memvit.training.loop import Evaluated, Resumed, StepDone, TrainingEvent
-from pipelines.progress import LINE_EVERY_SECONDS, clock
+from pipelines.clock import clock
+from pipelines.progress import LINE_EVERY_SECONDS
 from pipelines.terminal import step_bar
 
 

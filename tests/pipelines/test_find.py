@@ -80,10 +80,30 @@ def test_damage_is_noted_and_exits_with_1(tmp_path: Path) -> None:
     assert {json.loads(line)["video"] for line in output.splitlines()} == {"v-0", "v-2", "v-3"}
 
 
-def test_a_reader_that_leaves_early_is_no_error(archive: Library) -> None:
-    line = f"{sys.executable} -m pipelines.cli find {archive.location} --action sit --min-score 0 | head -n 1"
+def test_a_reader_that_leaves_early_is_no_error(videos: Path) -> None:
+    line = f"{sys.executable} -m pipelines.cli find {videos} --action sit --min-score 0 | head -n 1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("v-0") and "rror" not in done.stderr
+
+
+def test_questions_to_an_archive_need_no_model(videos: Path) -> None:
+    """So they answer at once: torch takes seconds to import."""
+    questions = [
+        ["find", videos, "--action", "sit"],
+        ["similar", videos, "v-3@1"],
+        ["list", videos],
+        ["info", videos],
+        ["export", videos, "--out", videos.parent / "a.csv"],
+    ]
+    program = f"""
+import sys
+from pipelines.cli.app import app
+for words in {[list(map(str, words)) for words in questions]}:
+    assert app(words, standalone_mode=False) in (None, 0), words
+print("loaded:", *({{"torch", "torchvision", "ray", "av", "scipy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "loaded:", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block_clips", [1024, 3])

@@ -32,7 +32,7 @@ def drawn(seed: int, kind: str) -> Rows:
         "span_seconds": np.stack((seconds, seconds), axis=1),
         "frames_crc32": np.arange(CLIPS),
         "begins_session": random.random(CLIPS) < 0.05,
-        "features": np.zeros((CLIPS, 2), np.float32),
+        "features": np.ones((CLIPS, 2), np.float32),
     }
     if kind == "clips":
         scores = np.repeat(random.random((CLIPS // 4, 3)), 4, axis=0).astype(np.float32)

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .errors import CheckpointError
 from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLOATING = ("F64", "F32", "F16", "BF16")
 BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}

@@ -8,10 +8,11 @@ alone: a config that is written in Python may be of any size.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memvit.models.config import BlockConfig, Grid, MViTConfig
-from memvit.models.preprocessing import Preprocessing
+if TYPE_CHECKING:
+    from memvit.models.config import BlockConfig, Grid, MViTConfig
+    from memvit.models.preprocessing import Preprocessing
 
 MAX_FILE_BYTES = 2**36
 """Of a checkpoint file, 64 GiB; with optimizer states the largest model takes 8 GB."""
