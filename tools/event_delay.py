@@ -9,11 +9,8 @@ to a web-hook on this machine. The outbox is on disk.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -28,46 +25,15 @@ from pipelines.serve.run import make_service
 from pipelines.serve.server_config import SinkConfig
 from pipelines.serve.sinks.sink import SinkFilter
 from pipelines.serve.sources import SourceRules
+from tools.event_receiver import EventReceiver
 
 SETTLING_SECONDS = 5.0
 """Delays of the first seconds, while streams are added, are left out."""
 
 
-class Receiver:
-    """A web-hook that notes when each event comes."""
-
-    def __init__(self) -> None:
-        self.arrivals: list[tuple[float, float]] = []
-        """(unix time of the arrival, unix time of the centre of the clip)"""
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                now = time.time()
-                event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.arrivals.append((now, unix_of(event["end_time"])))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Stop to listen."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
 def measure(streams: int, seconds: float, folder: Path) -> tuple[list[float], float]:
     """The delays of all events of so many streams, and the median latency of results, in seconds."""
-    receiver = Receiver()
+    receiver = EventReceiver()
     sink = SinkConfig("hook", "webhook", receiver.url, SinkFilter(states=("new", "update")))
     rules = parse_rules("rules: [{name: there, dwell_seconds: 1}]")
     service = make_service(
@@ -88,7 +54,8 @@ def measure(streams: int, seconds: float, folder: Path) -> tuple[list[float], fl
         assert last is not None
         after_centre = last.result.end_seconds - last.result.centre_seconds
         latency = service.hub.performance("cam-0")["latency_seconds"]["p50"]
-        return [arrived - centre - after_centre for arrived, centre in list(receiver.arrivals)], latency
+        centres = [(one.unix, unix_of(one.event["end_time"])) for one in list(receiver.arrivals)]
+        return [arrived - centre - after_centre for arrived, centre in centres], latency
     finally:
         service.close()
         receiver.close()

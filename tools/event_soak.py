@@ -23,17 +23,16 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from memvit.datasets.long_cue import Scene, write_video
+from tools.event_receiver import EventReceiver
 from tools.recording_check import RecordingCheck
 
 MODEL = ["--model", "memvit_tiny_8x4", "--random-weights", "--boxes", "full", "--device", "cpu"]
@@ -46,49 +45,8 @@ rules:
 BEFORE_SECONDS = AFTER_SECONDS = 3.0
 LONGEST_SECONDS = 20.0
 """Of a video."""
-FAILURES = (500, 503, "silence", "hang up")
 FAILURE_RATE = 0.05
 PATIENCE_SECONDS = 600.0
-
-
-class Receiver:
-    """A web-hook that fails at random and keeps what it has confirmed."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.away_until = 0.0
-        """`time.monotonic()` until which no request is answered."""
-        self.refused = 0
-        self.taken: list[dict[str, Any]] = []
-        receiver, lock = self, threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if time.monotonic() < receiver.away_until:
-                    receiver.refused += 1
-                    self.close_connection = True
-                    return
-                with lock:
-                    failure = rng.choice(FAILURES) if rng.random() < FAILURE_RATE else None
-                if failure == "silence":
-                    time.sleep(1.5)
-                if isinstance(failure, str):
-                    self.close_connection = True
-                    return
-                if failure is None:
-                    receiver.taken.append(json.loads(body))
-                self.send_response(failure or 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
 
 class Server:
@@ -164,7 +122,7 @@ def undisturbed(folder: Path) -> list[dict[str, Any]]:
 
 
 def run(
-    folder: Path, receiver: Receiver, options: argparse.Namespace, rng: random.Random, clips: int
+    folder: Path, receiver: EventReceiver, options: argparse.Namespace, rng: random.Random, clips: int
 ) -> RecordingCheck:
     """Start the server, kill it so many times while it reads, and wait until everything has been sent and recorded."""
     server = Server(folder)
@@ -181,8 +139,8 @@ def run(
     # The state of a stream is known a moment before its last events are told.
     wait_for(lambda: all(one["state"] == "end" for one in history(server)))
     while not is_outbox_empty(server):  # there may be thousands of messages
-        before = len(receiver.taken)
-        wait_for(lambda before=before: len(receiver.taken) > before or is_outbox_empty(server), receiver.away_until)  # type: ignore[misc]
+        before = len(receiver.arrivals)
+        wait_for(lambda before=before: len(receiver.arrivals) > before or is_outbox_empty(server), receiver.away_until)  # type: ignore[misc]
     wait_for(lambda: not unfinished(folder))
     assert server.get("/api/dead-letters")["messages"] == []
     print(f"end: {usage(server, folder)}; {receiver.refused} requests while the receiver was away")
@@ -245,7 +203,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    receiver = Receiver(rng)
+    receiver = EventReceiver(FAILURE_RATE, rng)
     record = (
         f"before_seconds: {BEFORE_SECONDS}, after_seconds: {AFTER_SECONDS}, max_seconds: {LONGEST_SECONDS}, "
         f"gigabytes: {options.megabytes / 1000}"
@@ -256,10 +214,11 @@ def main() -> None:
         expected = Counter(key_of(event) for event in undisturbed(folder))
         check = run(folder, receiver, options, rng, int(options.seconds))
         kept = sum(path.stat().st_size for path in (folder / "recordings").glob("????-??-??/*"))
-    found = Counter(key_of(event) for event in receiver.taken)
-    repeated = sum(count - 1 for count in Counter((one["id"], one["number"]) for one in receiver.taken).values())
+    taken = [arrival.event for arrival in receiver.arrivals]
+    found = Counter(key_of(event) for event in taken)
+    repeated = sum(count - 1 for count in Counter((one["id"], one["number"]) for one in taken).values())
     ids: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for one in receiver.taken:
+    for one in taken:
         ids[one["stream"], one["rule"], one["start_seconds"]].add(one["id"])
     missing, other = expected.keys() - found.keys(), found.keys() - expected.keys()
     several = sum(len(some) > 1 for some in ids.values())

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("memvit.serve")
 MAX_UNKEPT = 10_000
 """Events that are held in memory while the outbox's disk takes no more."""
+WEBHOOK_LANES = 4
+"""Requests to a web-hook at once, of different streams: one that is not answered delays one stream."""
 
 
 class Deliveries:
-    """Events go to the outbox, and from there to each sink in a thread of its own."""
+    """Events go to the outbox, and from there to each sink in threads of its own."""
 
     def __init__(
         self,
@@ -43,7 +45,8 @@ class Deliveries:
         self._deliveries = {sink: self._delivery(sink) for sink in sinks}
 
     def _delivery(self, sink: SinkConfig) -> Delivery:
-        return Delivery(sink.name, self.outbox, sender_of(sink), sink.retry, self._on_outcome)
+        senders = [sender_of(sink) for _ in range(WEBHOOK_LANES if sink.kind == "webhook" else 1)]
+        return Delivery(sink.name, self.outbox, senders, sink.retry, self._on_outcome)
 
     def start(self) -> None:
         """Start to send."""

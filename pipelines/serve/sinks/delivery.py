@@ -1,4 +1,7 @@
-"""Sends the messages of one sink from the outbox, in order per stream, again and again until they are confirmed."""
+"""Sends the messages of one sink from the outbox, in order per stream, again and again until they are confirmed.
+
+Several streams are sent beside each other. While the receiver is away, one thread tries from time to time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .outbox import Outbox
@@ -15,6 +18,8 @@ from .sink import Message, MessageFailed, MessageRefused, Sender, SinkDown
 log = logging.getLogger("memvit.serve")
 LONGEST_WAIT_SECONDS = 60.0
 """The wall clock may be set, so nobody waits longer for a time that it will show."""
+DOWN_AFTER = 2
+"""So many requests in a row that reach nobody: the receiver is away, and not only one request was lost."""
 
 
 @dataclass(frozen=True)
@@ -35,54 +40,94 @@ class RetryPolicy:
 
 
 class Delivery:
-    """A thread for one sink: a receiver that hangs delays no other sink."""
+    """Threads for one sink: a receiver that hangs delays no other sink."""
 
     def __init__(
         self,
         name: str,
         outbox: Outbox,
-        sender: Sender,
+        senders: Sequence[Sender],
         policy: RetryPolicy,
         on_outcome: Callable[[str, str], None] = lambda sink, outcome: None,
     ) -> None:
-        """`on_outcome(sink, outcome)` counts attempts: sent, failed, refused."""
-        self.name, self._outbox, self._sender, self._policy = name, outbox, sender, policy
+        """Each sender has a thread. `on_outcome(sink, outcome)` counts attempts: sent, failed, refused."""
+        self.name, self._outbox, self._policy = name, outbox, policy
         self._on_outcome = on_outcome
         self._rng = random.Random()
-        self._down_attempts = 0
+        self._lock = threading.Lock()
+        """Held while what follows is read or changed."""
+        self._sending: set[str] = set()
+        """Streams of which a message is under way."""
+        self._held_until: dict[str, float] = {}
+        """Streams whose last message reached nobody, and the `time.monotonic()` until which they wait."""
+        self._lost = 0
+        """Requests in a row that reached nobody."""
+        self._down_until = 0.0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(sender,), name=f"sink {name}", daemon=True) for sender in senders
+        ]
 
     def start(self) -> None:
         """Start to send."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout_seconds: float = 15.0) -> None:
-        """End after the message at hand; what was not confirmed stays in the outbox."""
+        """End after the messages at hand; what was not confirmed stays in the outbox."""
+        until = time.monotonic() + timeout_seconds
         self._stopping.set()
         self._outbox.wake()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
 
-    def _run(self) -> None:
+    def _run(self, sender: Sender) -> None:
         while not self._stopping.is_set():
             try:
                 version = self._outbox.version
-                message, next_unix = self._outbox.next(self.name, time.time())
+                message, seconds = self._take()
                 if message is None:
-                    self._outbox.wait(version, min(LONGEST_WAIT_SECONDS, max(0.0, next_unix - time.time())))
-                else:
-                    self._send(message)
+                    self._outbox.wait(version, min(LONGEST_WAIT_SECONDS, max(0.0, seconds)))
+                    continue
+                try:
+                    self._send(sender, message)
+                finally:
+                    with self._lock:
+                        self._sending.discard(message.stream_id)
             except OSError as error:  # the outbox cannot be read or written
                 log.warning("sink %s: the outbox cannot be used (%s); tried again", self.name, error)
                 self._stopping.wait(self._policy.first_seconds)
-        self._sender.close()
+        sender.close()
 
-    def _send(self, message: Message) -> None:
+    def _take(self) -> tuple[Message | None, float]:
+        """The next message, whose stream counts as being sent from now on, or how many seconds to wait."""
+        with self._lock:
+            now = time.monotonic()
+            if self._is_down and self._sending:
+                return None, LONGEST_WAIT_SECONDS  # whoever tries tells the others
+            if self._is_down and now < self._down_until:
+                return None, self._down_until - now
+            self._held_until = {stream: until for stream, until in self._held_until.items() if until > now}
+            without = self._sending | self._held_until.keys()
+            message, next_unix = self._outbox.next(self.name, time.time(), without)
+            if message is not None:
+                self._sending.add(message.stream_id)
+            held = min(self._held_until.values(), default=float("inf"))
+            return message, min(next_unix - time.time(), held - now)
+
+    @property
+    def _is_down(self) -> bool:
+        return self._lost >= DOWN_AFTER
+
+    def _send(self, sender: Sender, message: Message) -> None:
         try:
-            self._sender.send(message)
+            sender.send(message)
         except SinkDown as error:
-            self._sink_is_down(str(error))
+            sender.close()
+            self._on_outcome(self.name, "failed")
+            self._note_lost(message, str(error))
+            return
         except MessageFailed as error:
             self._on_outcome(self.name, "failed")
             if self._outbox.age_seconds(message) > self._policy.give_up_seconds:
@@ -96,17 +141,28 @@ class Delivery:
         else:
             self._on_outcome(self.name, "sent")
             self._outbox.sent(self.name, message)
-            if self._down_attempts:
-                log.warning("sink %s takes messages again", self.name)
-            self._down_attempts = 0
+        self._note_answered()
 
-    def _sink_is_down(self, reason: str) -> None:
-        self._on_outcome(self.name, "failed")
-        if not self._down_attempts:
+    def _note_lost(self, message: Message, reason: str) -> None:
+        """A request reached nobody: its stream waits, and all do once it is the receiver that is away."""
+        with self._lock:
+            until = time.monotonic() + self._policy.pause(self._lost, self._rng)
+            self._lost += 1
+            if self._is_down:
+                self._down_until = until
+                self._held_until.clear()
+            else:
+                self._held_until[message.stream_id] = until
+            is_new = self._lost == DOWN_AFTER
+        if is_new:
             log.warning("sink %s takes no messages: %s; they wait in the outbox", self.name, reason)
-        self._sender.close()
-        self._stopping.wait(self._policy.pause(self._down_attempts, self._rng))
-        self._down_attempts += 1
+
+    def _note_answered(self) -> None:
+        with self._lock:
+            was_down, self._lost = self._is_down, 0
+        if was_down:
+            log.warning("sink %s takes messages again", self.name)
+            self._outbox.wake()
 
     def _bury(self, message: Message, reason: str) -> None:
         log.warning("sink %s: message %s is a dead letter: %s", self.name, message.key, reason)

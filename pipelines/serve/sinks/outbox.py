@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,18 @@ CREATE INDEX IF NOT EXISTS messages_by_sink ON messages (sink, is_dead, stream, 
 CREATE TABLE IF NOT EXISTS sent (sink TEXT, key TEXT, sent_unix REAL, PRIMARY KEY (sink, key)) WITHOUT ROWID;
 """
 HEADS = """
-SELECT number, stream, rule, key, body, attempts, next_unix FROM messages
-WHERE number IN (SELECT min(number) FROM messages WHERE sink = ? AND is_dead = 0 GROUP BY stream)
-ORDER BY next_unix <= ? DESC, number
+WITH RECURSIVE streams (stream) AS (
+    SELECT min(stream) FROM messages WHERE sink = :sink AND is_dead = 0
+    UNION ALL
+    SELECT (SELECT min(stream) FROM messages WHERE sink = :sink AND is_dead = 0 AND stream > streams.stream)
+    FROM streams WHERE streams.stream IS NOT NULL
+)
+SELECT number, messages.stream, rule, key, body, attempts, next_unix FROM streams JOIN messages ON number = (
+    SELECT min(number) FROM messages WHERE sink = :sink AND is_dead = 0 AND stream = streams.stream
+)
+ORDER BY next_unix <= :now DESC, number
 """
+"""The oldest message of each stream. It finds the streams one by one in the index, however many messages wait."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,13 @@ class Outbox:
             )
             self._note_change()
 
-    def next(self, sink: str, now: float) -> tuple[Message | None, float]:
+    def next(self, sink: str, now: float, without: Collection[str] = ()) -> tuple[Message | None, float]:
         """The message that is to be sent now, and when the next one may be sent at the latest. Of each stream only the
-        oldest message is sent, so that a receiver gets them in order.
+        oldest message is sent, so that a receiver gets them in order. `without`: streams that are left out.
         """
         with self._lock, as_os_error():
-            rows = self._database.execute(HEADS, (sink, now)).fetchall()
+            rows = self._database.execute(HEADS, {"sink": sink, "now": now}).fetchall()
+        rows = [row for row in rows if row[1] not in without]
         for number, stream, rule, key, body, attempts, next_unix in rows:
             if next_unix <= now:
                 return Message(number, stream, rule, key, body, attempts), now

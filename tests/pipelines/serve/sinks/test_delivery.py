@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -36,9 +37,9 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     made.close()
 
 
-def delivered(outbox: Outbox, sender: Sender, policy: RetryPolicy = FAST) -> None:
+def delivered(outbox: Outbox, *senders: Sender, policy: RetryPolicy = FAST) -> None:
     """Send until nothing waits."""
-    delivery = Delivery("hook", outbox, sender, policy)
+    delivery = Delivery("hook", outbox, senders, policy)
     delivery.start()
     wait_for(lambda: not outbox.counts().get(("hook", "waiting")), 20)
     delivery.stop()
@@ -57,11 +58,56 @@ def test_a_receiver_that_fails_in_every_way_gets_every_event_once_and_in_order(o
     receiver.close()
 
 
+def test_streams_are_sent_beside_each_other_and_each_in_order(outbox: Outbox) -> None:
+    answers: list[int | str] = ["hang", 200, 500, "hang up", 200, 503]
+    receiver = Receiver([*answers, *answers, 200, "hang"])
+    events = [told(number, "abcdef"[number % 6]) for number in range(90)]
+    outbox.add(events, ALL)
+    delivered(outbox, *(Webhook(receiver.url, None, timeout_seconds=0.3) for _ in range(4)))
+    assert sorted(one["key"] for one in receiver.taken) == sorted(f"{event.id}-1" for event in events)
+    for stream in "abcdef":
+        sent = [one["start_seconds"] for one in receiver.taken if one["stream"] == stream]
+        assert sent == sorted(sent)
+    receiver.close()
+
+
+def test_a_request_that_is_not_answered_delays_its_stream_alone(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver(["hang"])
+    outbox.add([told(1, "a"), told(2, "a"), *(told(number, "b") for number in range(3, 20))], ALL)
+    senders = [Webhook(receiver.url, None) for _ in range(2)]  # it would be cut off after ten seconds
+    delivery = Delivery("hook", outbox, senders, FAST)
+    delivery.start()
+    wait_for(lambda: len(receiver.taken) == 17, 8)
+    assert {one["stream"] for one in receiver.taken} == {"b"}
+    receiver.close()
+    delivery.stop()
+    assert "takes no messages" not in caplog.text
+
+
+def test_the_oldest_of_each_stream_is_next(outbox: Outbox) -> None:
+    rng = random.Random(0)
+    streams = [rng.choice("abcd") for _ in range(40)]
+    outbox.add([told(number, stream) for number, stream in enumerate(streams)], {**ALL, "other": SinkFilter()})
+    waiting = list(enumerate(streams))
+    while waiting:
+        without = set(rng.sample("abcd", 2))
+        message, _ = outbox.next("hook", time.time(), without)
+        first = next((one for one in waiting if one[1] not in without), None)
+        assert (message and message.key) == (first and f"{told(first[0]).id}-1")
+        if message is not None and first is not None:
+            waiting.remove(first)
+            outbox.sent("hook", message)
+
+
 def test_a_receiver_that_is_away_gets_everything_when_it_is_back(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()
-    delivery = Delivery("hook", outbox, Webhook(f"http://127.0.0.1:{port}/x?token=hidden", None), FAST)
+    delivery = Delivery(
+        "hook", outbox, [Webhook(f"http://127.0.0.1:{port}/x?token=hidden", None) for _ in range(3)], FAST
+    )
     with caplog.at_level(logging.WARNING, "memvit.serve"):
         delivery.start()
         outbox.add([told(number) for number in range(20)], ALL)
@@ -103,7 +149,7 @@ def test_what_is_refused_is_a_dead_letter_that_can_be_sent_again(outbox: Outbox)
 def test_a_message_that_is_never_taken_is_given_up(outbox: Outbox) -> None:
     receiver = Receiver([500] * 100)
     outbox.add([told(1)], ALL)
-    delivered(outbox, Webhook(receiver.url, None), RetryPolicy(0.01, 0.02, give_up_seconds=0.1))
+    delivered(outbox, Webhook(receiver.url, None), policy=RetryPolicy(0.01, 0.02, give_up_seconds=0.1))
     (letter,) = outbox.dead_letters()
     assert letter.error == "the receiver answered 500" and letter.attempts > 1
     receiver.close()
@@ -163,7 +209,7 @@ def test_events_told_again_after_a_restart_are_not_sent_again(tmp_path: Path) ->
 def test_a_stream_whose_message_is_not_taken_delays_no_other(outbox: Outbox) -> None:
     receiver = Receiver([500])
     outbox.add([told(1, "a"), told(2, "a"), told(3, "b")], ALL)
-    delivery = Delivery("hook", outbox, Webhook(receiver.url, None), RetryPolicy(first_seconds=60))
+    delivery = Delivery("hook", outbox, [Webhook(receiver.url, None)], RetryPolicy(first_seconds=60))
     delivery.start()
     wait_for(lambda: len(receiver.taken) == 1, 10)
     delivery.stop()
@@ -234,7 +280,7 @@ def test_a_broker_that_is_away_gets_everything_when_it_is_back(
 ) -> None:
     broker = Broker(tmp_path)
     options = MqttOptions("127.0.0.1", broker.port, username="memvit", password="hidden", timeout_seconds=2)
-    delivery = Delivery("hook", outbox, MqttSender(options), FAST)
+    delivery = Delivery("hook", outbox, [MqttSender(options)], FAST)
     with caplog.at_level(logging.WARNING, "memvit.serve"):
         delivery.start()
         outbox.add([told(1)], ALL)
