@@ -25,7 +25,7 @@ from tools.event_receiver import EventReceiver
 def event_of(number: int, stream: int) -> Event:
     """An event like those of a camera."""
     return Event(
-        f"{number:016x}", "waving", f"cam-{stream}", 3, "hand wave", "new", float(number), number + 1.0, 1.777e9, 1.777e9,
+        f"{number:016x}", "waving", f"cam-{stream}", 3, "hand wave", "new", float(number), number + 1.0, 1.777e9, None,
         0.9, 0.8, None, 1, float(number), (0.2, 0.1, 0.4, 0.9),
     )  # fmt: skip
 
