@@ -8,8 +8,9 @@ One module serves every family: MViTv2 projects first and pools after (a fused `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -37,15 +38,34 @@ class MemoryKV:
     """The grid of one compressed clip's tokens."""
     valid_mask: Tensor
     """(B, R) bool: whether the stream is old enough to have that clip or slot."""
+    left_out: tuple[int, ...] = ()
+    """Places, oldest first, of clips or slots that the model reads and that are not here, since no stream has them."""
 
     @property
     def clips(self) -> tuple[Grid, int]:
-        """The grid of a compressed clip, and R."""
-        return self.grid, self.keys.shape[1]
+        """The grid of a compressed clip, and how many of them the model reads, those that are left out included."""
+        return self.grid, self.keys.shape[1] + len(self.left_out)
 
     def select(self, samples: slice) -> MemoryKV:
         """The memory of some of the B streams."""
-        return MemoryKV(self.keys[samples], self.values[samples], self.grid, self.valid_mask[samples])
+        return replace(
+            self, keys=self.keys[samples], values=self.values[samples], valid_mask=self.valid_mask[samples]
+        )
+
+    def without(self, places: Sequence[int]) -> MemoryKV:
+        """Without the clips or slots at these places."""
+        kept = [place for place in range(self.keys.shape[1]) if place not in places]
+        parts = (part[:, kept] for part in (self.keys, self.values))
+        return MemoryKV(*parts, self.grid, self.valid_mask[:, kept], tuple(places))
+
+    def keys_here(self, cls: int, one_hot: Tensor) -> Tensor:
+        """The rows of `one_hot`, (keys, columns), of the keys that are not left out."""
+        if not self.left_out:
+            return one_hot
+        tokens = math.prod(self.grid) + cls
+        kept = [place for place in range(self.clips[1]) if place not in self.left_out]
+        past = one_hot[: tokens * self.clips[1]].unflatten(0, (-1, tokens))[kept].flatten(0, 1)
+        return torch.cat((past, one_hot[tokens * self.clips[1] :]))
 
 
 @dataclass(frozen=True)
@@ -147,8 +167,11 @@ class RelativeAttention(nn.Module):
         columns = self.columns(grids, tables, memory)
         patches = q[:, :, int(self.rule.cls_token) :].contiguous()
         products = query_products(patches, grids[0], columns.axes, columns.tables)
-        key_mask = None if memory is None else mask_of_keys(memory, k.shape[2], k.dtype)
-        return attention(q, k, v, PositionBias(products, columns.one_hot, key_mask), self.scale)
+        one_hot, key_mask = columns.one_hot, None
+        if memory is not None:
+            one_hot = memory.keys_here(int(self.rule.cls_token), one_hot)
+            key_mask = mask_of_keys(memory, k.shape[2], k.dtype)
+        return attention(q, k, v, PositionBias(products, one_hot, key_mask), self.scale)
 
     def columns(self, grids: tuple[Grid, Grid], tables: PositionTables, memory: MemoryKV | None) -> PositionColumns:
         """Everything about positions that depends only on shapes and weights; the tables divided by the scale."""

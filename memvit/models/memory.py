@@ -250,6 +250,19 @@ class MemoryView:
         box_mask = None if self.box_mask is None else self.box_mask[samples]
         return MemoryView(layers, tuple(boxes[samples] for boxes in self.boxes), self.valid_mask[samples], box_mask)
 
+    def without_empty(self) -> MemoryView | None:
+        """Without what none of the B streams has; None if they have nothing. It waits for the device of the mask."""
+        is_filled = self.valid_mask.any(0).tolist()
+        if all(is_filled):
+            return self
+        if not any(is_filled):
+            return None
+        empty = [place for place, filled in enumerate(is_filled) if not filled]
+        kept = [place for place, filled in enumerate(is_filled) if filled]
+        box_mask = None if self.box_mask is None else self.box_mask[:, kept]
+        layers = tuple(layer.without(empty) for layer in self.layers)
+        return MemoryView(layers, tuple(boxes[:, kept] for boxes in self.boxes), self.valid_mask[:, kept], box_mask)
+
 
 @dataclass(frozen=True)
 class MemoryUpdate:

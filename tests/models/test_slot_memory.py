@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from memvit.models import Memory, MeMViT
+from memvit.models import Memory, MeMViT, model_entry
 from memvit.models.box_rows import NO_NUMBER, NOBODY, ClipBoxes, PersonRows, clip_rows, memory_numbers
+from memvit.models.slot_memory import slot_view
 from memvit.models.zoo import ARCHITECTURES
+from memvit.runtime.cpu.runner import CpuRunner
 
 SIDE = 32
 
@@ -53,6 +55,27 @@ def test_training_and_streaming_are_the_same_function(model: MeMViT) -> None:
         assert streamed is not None
         sizes.add(streamed.nbytes)
     assert len(sizes) == 1, "memory takes the same space at every age"
+
+
+@torch.no_grad()
+def test_slots_that_no_stream_fills_can_be_left_out(model: MeMViT) -> None:
+    plan, memory, numbers = model.eval().config.memory, None, []
+    assert plan is not None
+    runner = CpuRunner(model, model_entry("memvit_tiny_8x4").preprocessing)
+    for images, boxes, persons in clips(14):
+        if memory is not None:
+            view = slot_view(memory, plan)
+            filled = view.without_empty()
+            assert filled is not None
+            numbers.append(filled.layers[0].keys.shape[1])
+            whole, _ = model.step(images, boxes, view)
+            torch.testing.assert_close(model.step(images, boxes, filled)[0].logits, whole.logits, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(runner.step(images, boxes, view)[0].logits, whole.logits, atol=1e-4, rtol=1e-4)
+        _, memory = model(images, boxes, memory, persons=persons)
+    assert numbers == [1, 2, 2, 3, 3, 4, 3, 4, 4, 5, 4, 5, 5]
+    assert memory is not None
+    nobody = memory.restarted([True, True], torch.tensor([True, True]))
+    assert slot_view(nobody, plan).without_empty() is None
 
 
 @torch.no_grad()

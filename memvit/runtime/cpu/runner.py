@@ -68,7 +68,7 @@ class CpuRunner(Runner):
 
         def run(samples: slice) -> _Step:
             some_boxes = None if boxes is None else boxes[samples]
-            some_memory = None if memory is None else memory.select(samples)
+            some_memory = None if memory is None else memory.select(samples).without_empty()
             return _Step(*self._twin.step(images[samples], some_boxes, some_memory, remember=remember))
 
         with self.inference(), self.threads():
