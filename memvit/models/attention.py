@@ -48,15 +48,13 @@ class MemoryKV:
 
     def select(self, samples: slice) -> MemoryKV:
         """The memory of some of the B streams."""
-        return replace(
-            self, keys=self.keys[samples], values=self.values[samples], valid_mask=self.valid_mask[samples]
-        )
+        return replace(self, keys=self.keys[samples], values=self.values[samples], valid_mask=self.valid_mask[samples])
 
     def without(self, places: Sequence[int]) -> MemoryKV:
         """Without the clips or slots at these places."""
         kept = [place for place in range(self.keys.shape[1]) if place not in places]
-        parts = (part[:, kept] for part in (self.keys, self.values))
-        return MemoryKV(*parts, self.grid, self.valid_mask[:, kept], tuple(places))
+        keys, values = self.keys[:, kept], self.values[:, kept]
+        return MemoryKV(keys, values, self.grid, self.valid_mask[:, kept], tuple(places))
 
     def keys_here(self, cls: int, one_hot: Tensor) -> Tensor:
         """The rows of `one_hot`, (keys, columns), of the keys that are not left out."""
