@@ -1,6 +1,7 @@
 // One film: it plays, with its strip, and tells who does what at this moment.
 
 import { getFilm, getMoment, videoPath } from "./archive_api.js";
+import { boxOf } from "./boxes.js";
 import { colourOf } from "./colours.js";
 import { address, clock, counted, element, nameOf } from "./dom.js";
 import { actionChoice, sentence } from "./films.js";
@@ -159,13 +160,7 @@ class Film {
         people === null ? null : element("span", { className: "quiet" }, "The whole clip"),
         labelButtons({ ...here, person: null }, `the moment ${clock(seconds)}`),
         like(null, false, "More like this moment")));
-    this.#boxes.replaceChildren(...(people ?? []).map(({ person, box }) => {
-      const made = element("div", { className: "box" }, person === null ? null : element("span", {}, String(person)));
-      const [left, top, right, bottom] = box.map((value) => `${(value * 100).toFixed(2)}%`);
-      Object.assign(made.style, { left, top, width: `calc(${right} - ${left})`, height: `calc(${bottom} - ${top})` });
-      made.style.setProperty("--who", person === null ? "var(--nobody)" : colourOf(person));
-      return made;
-    }));
+    this.#boxes.replaceChildren(...(people ?? []).map(boxOf));
   }
 }
 
