@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from memvit.store.examples import Question, Taught, suggest, teach
 from memvit.teaching import save_head
 from memvit.teaching.curve_plot import draw_curve
 from memvit.teaching.head import Reads
-from memvit.teaching.moments import read_moments
+from memvit.teaching.moments import Moment, read_moments
 from memvit.types import MemvitError
 
 from .find import counted
 
+NOT_BOTH_KINDS = "there are no labels of both kinds yet, so moments are chosen that differ from each other"
 SHOWN_NOTES = 3
 """So many labels that were left out are named."""
 
@@ -42,11 +44,10 @@ def run_teach(
     notes = []
     if listed.replaced:
         notes.append(f"{counted(listed.replaced, 'label')} replaced by later lines about the same moment")
-    kinds = {moment.label for moment in listed.moments}
-    if ask and out is None and len(kinds) < 2:
-        chosen: Reads = reads or ("people" if archive.provenance.boxes else "clips")
-        notes.append("there are no labels of both kinds yet, so moments are chosen that differ from each other")
-        return TeachReport(None, suggest(archive, ask, reads=chosen), notes)
+    if ask and out is None and not has_both_kinds(listed.moments):
+        chosen = reads_without_head(archive, reads)
+        notes.append(NOT_BOTH_KINDS)
+        return TeachReport(None, suggest(archive, ask, reads=chosen, known=places_of(listed.moments)), notes)
     taught = teach(archive, listed.moments, name or "the action", reads=reads)
     missed = taught.examples.left_out
     notes += [f"left out: {reason}" for reason in missed[:SHOWN_NOTES]]
@@ -60,6 +61,21 @@ def run_teach(
             draw_curve(validation, taught.head.name, drawn)
     questions = suggest(archive, ask, taught=taught) if ask else []
     return TeachReport(taught, questions, notes, drawn)
+
+
+def has_both_kinds(labels: Sequence[Moment]) -> bool:
+    """Whether there are labels with the action and without it, as teaching needs."""
+    return len({moment.label for moment in labels}) == 2
+
+
+def places_of(labels: Sequence[Moment]) -> list[tuple[str, float, int | None]]:
+    """Return what labels are of: video, seconds, person."""
+    return [(label.video, label.seconds, label.person) for label in labels]
+
+
+def reads_without_head(archive: Archive, reads: Reads | None) -> Reads:
+    """Return what is asked about until a head can be taught: people where there are any, unless clips are wanted."""
+    return reads or ("people" if archive.provenance.boxes else "clips")
 
 
 def taught_record(taught: Taught) -> dict[str, Any]:

@@ -213,9 +213,12 @@ def suggest(
     taught: Taught | None = None,
     reads: Reads = "clips",
     video: str | None = None,
+    known: Sequence[tuple[str, float, int | None]] = (),
 ) -> list[Question]:
     """Return moments that are worth labelling: those of which the head is least sure, far from each other and from
     moments that have a label. Without a head, moments that are as different as possible.
+
+    `known` are further moments (video, seconds, person) from which they are to be far: those that were asked about.
     """
     head = taught.head if taught is not None else None
     reads = head.reads if head is not None else reads
@@ -224,6 +227,10 @@ def suggest(
         rows = taught.examples
         for name, person, second in zip(rows.videos, rows.persons, rows.seconds, strict=True):
             labelled[str(name), int(person)].append(float(second))
+    states = named_videos(archive, (name for name, *_ in known))
+    for name, second, number in known:
+        if name in states:
+            labelled[states[name].id, number if number is not None and reads == "people" else -1].append(second)
 
     def search(state: VideoState) -> list[_Candidate]:
         return _candidates(partial(archive.array, state.id), state, head, reads, labelled, count * CANDIDATES)

@@ -49,13 +49,26 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT)]
 Names = Annotated[list[Annotated[str, Field(max_length=200)]] | None, QueryParameter(max_length=32)]
 
 
-class LabelRequest(BaseModel):
-    """A label of a moment, or of a person at a moment; null takes it back."""
+class MomentRequest(BaseModel):
+    """A moment, or a person at a moment."""
 
     video: Annotated[str, Field(max_length=200)]
     seconds: Annotated[float, Field(ge=-MAX_SECONDS, le=MAX_SECONDS, allow_inf_nan=False)]
     person: Annotated[int | None, Field(ge=0, le=2**53)] = None
+
+
+class LabelRequest(MomentRequest):
+    """A label of a moment, or of a person at a moment; null takes it back."""
+
     label: bool | None = None
+
+
+class SuggestRequest(BaseModel):
+    """How many moments are to be named, of what, and those that were named already."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 20
+    reads: Literal["people", "clips"] | None = None
+    asked: Annotated[list[MomentRequest], Field(max_length=200)] = []
 
 
 class OpenFileResponse(FileResponse):
@@ -197,19 +210,23 @@ def _add_labels(app: FastAPI, library: FilmLibrary) -> None:
     @app.put("/api/labels", status_code=204)
     def put_label(request: LabelRequest) -> None:
         """Give a label, or take one back."""
-        if library.labels is None:
-            raise MemvitError("this server keeps no labels; start it with --labels FILE.csv")
+        labels = library.label_file()
         if request.label is not None:
             library.state(request.video)
-        library.labels.set(Labelled(request.video, round(request.seconds, 3), request.person), request.label)
+        labels.set(Labelled(request.video, round(request.seconds, 3), request.person), request.label)
 
     @app.get("/api/labels.csv", response_class=Response)
     def get_label_file() -> Response:
         """The file of labels."""
-        if library.labels is None:
-            raise MemvitError("this server keeps no labels; start it with --labels FILE.csv")
+        text = library.label_file().text()
         headers = {"Content-Disposition": "attachment; filename=labels.csv", "Cache-Control": "no-store"}
-        return Response(library.labels.text(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @app.post("/api/suggest")
+    def suggest(request: SuggestRequest) -> dict[str, Any]:
+        """Moments that are worth labelling next, as `memvit teach --suggest` names them."""
+        asked = [Labelled(one.video, one.seconds, one.person) for one in request.asked]
+        return asdict(library.suggest(request.count, request.reads, asked))
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -20,15 +20,18 @@ from memvit.store.parallel import in_order
 from memvit.store.similar import example_of
 from memvit.store.videos import hop_of
 from memvit.teaching import Head, HeadError, load_head
+from memvit.teaching.head import Reads
+from memvit.teaching.moments import parse_moments
 from memvit.types import MemvitError
 from memvit.video.sources.location import redact, source_name
 
 from .film_file import FilmFiles, film_name
-from .labels import LabelFile
+from .labels import LabelFile, Labelled
 from .moments import moment_of
 from .pictures import PictureMaker
 from .search import Films, Piece, choose_films, search_actions, search_similar
 from .strips import strip_of
+from .suggesting import Suggested, suggest_moments
 
 IDS_SECONDS = 2.0
 """The list of films is read again when it is older."""
@@ -220,6 +223,26 @@ class FilmLibrary:
             if len(self._choices) > CHOICES_KEPT:
                 self._choices.popitem(last=False)
         return found
+
+    def suggest(self, count: int, reads: Reads | None, asked: Sequence[Labelled]) -> Suggested:
+        """Moments that are worth labelling next, and were not asked about yet.
+
+        MemvitError if there is no file of labels, or if it does not fit the archive.
+        """
+        labels = self.label_file()
+        with self._searching():
+            moments = parse_moments(labels.text(), str(labels.path)).moments
+            return suggest_moments(self.archive, self.ids(), moments, count, reads, asked, self._can_be_shown)
+
+    def _can_be_shown(self, film_id: str) -> bool:
+        found = self.archive.video(film_id)
+        return found is not None and found.state == "done" and self.files.why_missing(found) is None
+
+    def label_file(self) -> LabelFile:
+        """The file of labels. MemvitError if there is none."""
+        if self.labels is None:
+            raise MemvitError("this server keeps no labels; start it with --labels FILE.csv")
+        return self.labels
 
     def picture(self, film_id: str, start_seconds: float, size: Any) -> bytes:
         """Frames of a film as a JPEG."""

@@ -5,8 +5,9 @@ import { showFilm } from "./film.js";
 import { showFilms } from "./films.js";
 import { labels } from "./labels.js";
 import { showSearch, showSimilar } from "./results.js";
+import { showSuggestions } from "./suggest.js";
 
-const VIEWS = { films: showFilms, search: showSearch, like: showSimilar, film: showFilm };
+const VIEWS = { films: showFilms, search: showSearch, like: showSimilar, film: showFilm, label: showSuggestions };
 const view = document.getElementById("view");
 const away = document.getElementById("away");
 let info = null;
@@ -17,7 +18,7 @@ function show() {
   const kind = name in VIEWS ? name : "films";
   shown.abort();
   shown = new AbortController();
-  for (const tab of ["films", "search"]) {
+  for (const tab of ["films", "search", "label"]) {
     const link = document.getElementById(`tab-${tab}`);
     const isHere = tab === kind || (tab === "search" && kind === "like") || (tab === "films" && kind === "film");
     if (isHere) link.setAttribute("aria-current", "page");
@@ -37,6 +38,7 @@ async function begin() {
     away.hidden = false;
     return;
   }
+  document.getElementById("tab-label").hidden = !info.labels;
   document.getElementById("store-name").textContent = info.name;
   document.title = `${info.name} · memvit archive`;
   window.addEventListener("hashchange", show);

@@ -40,12 +40,10 @@ export const videoPath = (id) => `${filmPath(id)}/video`;
 export const picturesPath = (id, start, size = "small") =>
   `${filmPath(id)}/pictures?${query({ start: Math.max(0, start).toFixed(1), size })}`;
 export const getLabels = async () => (await ask("api/labels")).labels;
-export const putLabel = (label) =>
-  ask("api/labels", {
-    method: "PUT",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(label),
-  });
+const send = (method, path, content, signal) =>
+  ask(path, { method, signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
+export const putLabel = (label) => send("PUT", "api/labels", label);
+export const getSuggestions = (wanted, signal) => send("POST", "api/suggest", wanted, signal);
 
 /**
  * Searches films, piece after piece. `onPiece({results, found, searched, films, byIndex, note, damaged, isComplete})` is

@@ -94,7 +94,7 @@ function filmLine(film, action) {
       element("h2", { className: "film-name", title: film.location }, name),
       element("p", { className: "film-facts" }, facts.join(" · "),
         isDone ? null : element("span", { className: `badge ${film.state}` }, film.state)),
-      film.reason ? element("p", { className: "problem" }, film.reason) : null,
+      film.reason ? element("p", { className: "problem" }, sentence(film.reason)) : null,
       film.missing ? element("p", { className: "problem" }, sentence(film.missing)) : null));
   if (isDone) {
     const strip = new Strip(film.id, { parts: 240, rows: action ? 1 : 5, action }, (seconds) => {

@@ -1,10 +1,10 @@
 // Search by action, and by example: results as short loops, best first.
 
 import { search } from "./archive_api.js";
+import { intervalCard, momentCard } from "./cards.js";
 import { address, clock, counted, element, filmAddress, nameOf } from "./dom.js";
 import { actionChoice } from "./films.js";
-import { labelButtons } from "./labels.js";
-import { loop } from "./loops.js";
+import { loop, movingChoice } from "./loops.js";
 
 const LIMIT = 60;
 
@@ -71,16 +71,8 @@ class Results {
 
   constructor(signal) {
     this.#signal = signal;
-    const moving = element("input", {
-      type: "checkbox", checked: localStorage.getItem("moving") !== "no",
-      onchange: () => {
-        localStorage.setItem("moving", moving.checked ? "yes" : "no");
-        this.#list.classList.toggle("is-still", !moving.checked);
-      },
-    });
-    this.#list.classList.toggle("is-still", !moving.checked);
     this.root = element("section", { "aria-label": "Results" },
-      element("div", { className: "results-top" }, this.#note, element("label", { className: "check" }, moving, "Move pictures")),
+      element("div", { className: "results-top" }, this.#note, movingChoice(this.#list)),
       this.#list);
   }
 
@@ -137,29 +129,4 @@ function wordsOfSimilar({ results, searched, byIndex, note }, info, all) {
   if (!byIndex) return [`${most} of ${counted(searched, "film")}, all compared exactly.${about}`];
   const chosen = `${most} of ${counted(searched, "film")} that the index chose from ${info.films.toLocaleString("en")}.`;
   return [`${chosen}${about} `, element("a", { href: all }, "Compare all films")];
-}
-
-function intervalCard(one, info, mergeSeconds) {
-  const { video, person, start_seconds: start, end_seconds: end } = one;
-  // The middle of consecutive clips is a clip; between merged ones there may be none.
-  const steps = mergeSeconds > 0 ? 0 : Math.floor((end - start) / info.hop_seconds / 2 + 1e-6);
-  const seconds = start + steps * info.hop_seconds;
-  const when = end > start ? `${clock(start)} to ${clock(end)}` : clock(start);
-  return card({ video, person, seconds, playFrom: Math.max(0, start - 1), when, score: one.peak_score, people: person !== null });
-}
-
-const momentCard = ({ video, person, seconds, similarity }, people) =>
-  card({ video, person, seconds, playFrom: Math.max(0, seconds - 1), when: clock(seconds), score: similarity, people });
-
-function card({ video, person, seconds, playFrom, when, score, people }) {
-  const who = person === null ? "" : `person ${person}`;
-  const subject = `${video}, ${when}${who && `, ${who}`}`;
-  const made = element("li", { className: "result", "data-film": video },
-    element("a", { className: "result-picture", href: filmAddress(video, playFrom), "aria-label": `Play ${subject}` }, loop(video, seconds)),
-    element("p", { className: "result-film", title: video }, nameOf(video)),
-    element("p", { className: "result-facts" }, element("span", {}, [when, who].filter(Boolean).join(" · ")), element("b", {}, score.toFixed(2))),
-    element("div", { className: "result-actions" },
-      labelButtons({ video, seconds, person }, subject, () => made.classList.toggle("is-skipped")),
-      element("a", { href: address("like", { film: video, seconds, person, people: people ? "true" : "" }) }, "More like this")));
-  return made;
 }

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -33,6 +34,7 @@ from pipelines.browse.pictures import SIZES, PictureMaker, TooManyDecoders
 from pipelines.browse.search import search_actions
 from pipelines.serve.app import make_app as make_live_app
 from pipelines.serve.server_config import parse_config
+from pipelines.teach import run_teach
 from tests.pipelines.serve.serving import make_service
 
 from .stores import CLASSES, HOSTILE, SECONDS, add_film, rows
@@ -276,6 +278,40 @@ def test_labels_are_written_at_once_and_keep_what_others_write(store: Path, tmp_
     path.write_text("something,else\n")
     with pytest.raises(MemvitError, match="column video is missing"):
         client_of(store, path)
+
+
+def test_moments_to_label_are_those_of_teach(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "labels.csv"
+    with client_of(store, path) as client:
+
+        def asked(**more: Any) -> dict[str, Any]:
+            answer = client.post("/api/suggest", json={"count": 4, **more})
+            assert answer.status_code == 200, answer.text
+            found: dict[str, Any] = answer.json()
+            return found
+
+        first = asked()
+        assert (first["reads"], first["films"]) == ("people", 2) and "no labels of both kinds" in first["about"]
+        assert {one["video"] for one in first["questions"]} == {"a-1", "b-2"}, "the others cannot be looked at"
+        assert len(first["questions"]) == 4 and all(one["person"] in (1, 2) for one in first["questions"])
+        assert asked(reads="clips")["questions"][0]["person"] is None
+        places = [{key: one[key] for key in ("video", "seconds", "person")} for one in first["questions"]]
+        others = asked(asked=places)["questions"]
+        assert others
+        for one in others:
+            near = [place for place in places if (place["video"], place["person"]) == (one["video"], one["person"])]
+            assert all(abs(place["seconds"] - one["seconds"]) >= 3 for place in near)
+        for place, label in zip(places, (True, False, True, False), strict=True):
+            assert client.put("/api/labels", json=place | {"label": label}).status_code == 204
+        report = run_teach(str(store), path, None, None, reads=None, ask=40, picture=None)
+        then = asked(count=40)
+        assert [(one["video"], one["seconds"], one["person"]) for one in then["questions"]] == [
+            (one.video, one.seconds, one.person) for one in report.questions if one.video != "gone-3"
+        ]
+        assert then["about"].startswith("This action: 4 labels") and then["questions"][0]["score"] is not None
+        monkeypatch.setattr("pipelines.browse.suggesting.MOST_FILMS", 1)
+        assert asked()["films"] <= 1
+    assert client_of(store).post("/api/suggest", json={}).status_code == 400
 
 
 def test_without_a_file_there_are_no_labels(client: TestClient) -> None:

@@ -125,6 +125,27 @@ def test_a_result_is_labelled_and_played(browser: WebDriver, address: str, label
     assert complaints(browser) == []
 
 
+def test_moments_to_label_are_shown_and_answered(
+    browser: WebDriver, address: str, labels: Path, tmp_path: Path
+) -> None:
+    browser.get(f"{address}/#/label")
+    wait_for(lambda: "no labels of both kinds" in "".join(texts(browser, ".results-top p")))
+    wait_for(lambda: value(browser, "document.querySelectorAll('.result .loop img').length"))
+    wait_for(lambda: set(texts(browser, ".result .box")) == {"1", "2"})
+    shape = "(({ clientWidth, clientHeight }) => clientWidth / clientHeight)"
+    shown = value(browser, f"{shape}(document.querySelector('[data-film=\"b-2\"] .frame'))")
+    assert shown == pytest.approx(1, abs=0.02), "the film is square, and shown whole, so that boxes fit"
+    before, films = labels.read_text().splitlines(), texts(browser, ".result-film")
+    assert texts(browser, ".tabs [aria-current]") == ["What to label"] and set(films) == {"a-1", "b-2"}
+    browser.find_elements(By.CSS_SELECTOR, ".result .yes")[0].click()
+    browser.find_elements(By.CSS_SELECTOR, ".result .no")[1].click()
+    wait_for(lambda: len(labels.read_text().splitlines()) == len(before) + 2)
+    picture_of(browser, tmp_path, "archive_label.png")
+    browser.find_element(By.CSS_SELECTOR, ".filter .main").click()
+    wait_for(lambda: "This action: 3 labels (2 with the action)" in "".join(texts(browser, ".results-top p")))
+    assert complaints(browser) == []
+
+
 def test_a_strip_plays_from_a_click_and_from_the_keyboard(browser: WebDriver, address: str) -> None:
     browser.get(f"{address}/#/film?id=a-1")
     wait_for(lambda: value(browser, "document.querySelector('video')?.readyState >= 1"))
