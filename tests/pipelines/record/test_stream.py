@@ -122,6 +122,23 @@ def test_events_overlap_and_an_earlier_one_may_be_told_later(films: dict[str, Pa
     assert recorded.unfinished == [] and len(frames_of(recorded.file(2))) >= 54
 
 
+def test_what_was_deleted_is_written_again_for_an_event_that_began_earlier(
+    films: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.record.stream.SEGMENT_SECONDS", 1.0)
+    recorded = Recorded(tmp_path)
+    feed(recorded.ring, films["mp4"])
+    recorded.tell(told(1.0, 1.2, number=1))
+    recorded.tell(told(4.5, 4.6, number=2))
+    recorded.tell(told(1.0, 1.2, "end", number=1))
+    assert len(recorded.news) == 1  # and the packets of its time are deleted
+    recorded.tell(told(2.5, 4.6, number=3))
+    recorded.tell(told(2.5, 4.6, "end", number=3))
+    assert recorded.news[1].before_seconds == pytest.approx(1.5, abs=0.002)
+    times = [at for at, _ in frames_of(recorded.file(3))]
+    assert np.allclose(np.diff(times), 1 / RATE, atol=0.002) and times[-1] >= 4.59
+
+
 def test_a_long_event_is_recorded_up_to_the_limit(films: dict[str, Path], tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, max_seconds=3.0)
     feed(recorded.ring, films["mp4"])

@@ -21,11 +21,14 @@ from pipelines.record.recording import RecorderStatus, Recording
 from pipelines.record.store import files_of
 from pipelines.serve.app import make_app
 from pipelines.serve.event_options import EventOptions
+from pipelines.serve.resume import ResumeState
 from pipelines.serve.service import Service
+from pipelines.serve.state import SavedStream, StateFolder
 from pipelines.serve.told_events import body_with_links
 from tests.pipelines.serve.serving import added, client_of, make_service
 from tests.pipelines.serve.test_event_history import events_over_api, told
 from tests.processes import wait_for
+from tests.video import make
 
 CONTENT = bytes(range(256)) * 40
 
@@ -98,6 +101,21 @@ def test_events_are_recorded_and_limits_are_taken_over(tiny: nn.Module, tmp_path
         service.change_events(EventOptions(rules, record=replace(record, gigabytes=0.0)))
         assert events_over_api(client)[0]["recording"] is None
         assert client.get(f"/api/history/{event['id']}/video").status_code == 404
+
+
+def test_after_a_restart_a_file_is_read_from_where_recordings_begin(tiny: nn.Module, tmp_path: Path) -> None:
+    """The first event after the restart needs packets from before it."""
+    film = make.write(tmp_path / "street.mp4", make.busy(30 * 4, 96, 64), rate=4, g="4")
+    resume_state = ResumeState(last_centre_seconds=24.0, ahead_seconds=2.0, last_frame_unix=time.time(), run="before")
+    saved = SavedStream("a", "other weights", {"source": str(film), "id": "a"}, resume_state)
+    StateFolder(tmp_path / "state").save(saved)
+    record = RecordOptions(tmp_path / "recordings", before_seconds=5, after_seconds=1)
+    events = EventOptions(parse_rules("rules: [{name: there, dwell_seconds: 1}]"), record=record)
+    with client_of(make_service(tiny, tmp_path, events=events, state=tmp_path / "state")) as client:
+        wait_for(lambda: bool(events_over_api(client)) and events_over_api(client)[0]["recording"] is not None, 30)
+        (event,) = events_over_api(client)
+    assert event["start_seconds"] == 25.0 and event["recording"]["before_seconds"] >= 5
+    assert event["recording"]["seconds"] == pytest.approx(5 + event["recording"]["before_seconds"], abs=0.3)
 
 
 def test_sinks_get_the_paths_of_recordings() -> None:
