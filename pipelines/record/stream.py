@@ -50,7 +50,7 @@ class StreamRecording:
         self._complete_seconds: float | None = None
         """Up to when all packets had come before the last of them were written."""
         self._begin = float("inf")
-        """From when on packets are needed, as it was at the last step."""
+        """From when on packets are needed, as it was at the last step; earlier ones may be deleted."""
         self.is_over = False
         """Whether no more packets come."""
 
@@ -244,7 +244,7 @@ class StreamRecording:
             self._segments.clear()
             shutil.rmtree(self._folder, ignore_errors=True)
             return
-        begin = min(self._from_seconds(recording) for recording in self._open.values())
+        begin = self._begin = min(self._from_seconds(recording) for recording in self._open.values())
         writing = self._writer.segment if self._writer is not None else None
         for segment in list(self._segments):
             if segment is not writing and (not segment.packets or segment.last_seconds < begin):
