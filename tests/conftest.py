@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ LONG_FILES = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all tests are imported: what imports make stays, and looking through it takes seconds
     if not hasattr(config, "workerinput"):  # the processes of pytest-xdist inherit the environment
         os.environ[shared.FOLDER] = tempfile.mkdtemp(prefix="memvit-tests-")
 
@@ -52,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("needs_cuda"):
                 item.add_marker(pytest.mark.skip(reason="torch finds no CUDA device here"))
+
+
+def pytest_collection_finish() -> None:
+    """Collections of garbage look at what tests make, not at the millions of objects of imported modules."""
+    gc.freeze()
+    gc.enable()
 
 
 def filled(model: nn.Module) -> nn.Module:
