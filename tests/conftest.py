@@ -39,9 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until all tests are imported: what imports make stays, and looking through it takes seconds
     if not hasattr(config, "workerinput"):  # the processes of pytest-xdist inherit the environment
         os.environ[shared.FOLDER] = tempfile.mkdtemp(prefix="memvit-tests-")
+        os.environ[shared.PROCESS] = str(os.getpid())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    gc.unfreeze()
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(shared.FOLDER), ignore_errors=True)
 

@@ -1,12 +1,8 @@
-"""`memvit …` as processes of their own, that can be killed for real, without the seconds that importing torch takes.
-
-A server that has imported everything forks them; it never computes anything itself.
-"""
+"""`memvit …` as processes of their own, that can be killed for real, without the seconds that importing torch takes."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,40 +12,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-PRELOADED = [
-    "pipelines.cli",
-    "pipelines.serve.run",
-    "pipelines.extract.run",
-    "pipelines.train.evaluate",
-    "pipelines.train.run",
-    "memvit.store",
-    "torchvision.ops",
-    "av",
-]
-
+from tests.forks import Forked
 
 START_SECONDS = 180
 """Until a command that imports everything, or Ray, has started on a busy machine."""
 
 
 class Command:
-    """A running command; its output goes to a file."""
+    """A running command; its output goes to a file, and so do its messages, unless they have a file of their own."""
 
     started: ClassVar[list[Command]] = []
 
-    def __init__(self, words: Sequence[object]) -> None:
+    def __init__(self, words: Sequence[object], messages: Path | None = None) -> None:
         handle, name = tempfile.mkstemp(suffix=".txt")
         os.close(handle)
         self.output = Path(name)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        self._process = context.Process(target=_main, args=([str(word) for word in words], str(self.output)))
-        self._process.start()
+        self._process = Forked(_main, [str(word) for word in words], str(self.output), str(messages or self.output))
         self.started.append(self)
 
     @property
     def pid(self) -> int:
-        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -58,8 +40,7 @@ class Command:
 
     def kill(self) -> None:
         """SIGKILL: it gets no chance to do anything."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._process.join()
+        self._process.kill()
 
     @classmethod
     def kill_all(cls) -> None:
@@ -107,10 +88,9 @@ def actors(kind: str) -> list[int]:
     return found
 
 
-def _main(words: list[str], output: str) -> None:
-    file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(file, stream)
+def _main(words: list[str], *files: str) -> None:
+    for stream, name in enumerate(files, 1):
+        os.dup2(os.open(name, os.O_CREAT | os.O_APPEND | os.O_WRONLY), stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
     from pipelines.cli.app import app
 

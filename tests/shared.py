@@ -10,6 +10,8 @@ from pathlib import Path
 
 FOLDER = "MEMVIT_TEST_FOLDER"
 """The environment variable that tells the processes of a run where the shared folder is."""
+PROCESS = "MEMVIT_TEST_PROCESS"
+"""The environment variable that holds the number of the process that began the run and ends last."""
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:

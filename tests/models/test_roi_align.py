@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.forks import run_script
 
 TRAINING = """
 import sys, torch
@@ -26,4 +25,4 @@ for is_mixed in (False, True):
 
 def test_all_backbone_parameters_get_a_gradient_in_a_new_process() -> None:
     """In a process of its own: torchvision's Python side registers the gradient for all that come after it."""
-    subprocess.run([sys.executable, "-c", TRAINING], check=True)
+    run_script(TRAINING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -12,9 +11,11 @@ from torchvision.ops import roi_align as torchvisions
 from memvit.models.boxes import BoxBatch
 from memvit.models.heads import RoIAlign
 from memvit.runtime.roi_align import OperatorRoIAlign, operator_loads
+from tests.forks import run_script
 
 STEP = """
 import sys, torch
+assert "memvit" not in sys.modules
 from memvit.models import MODELS, create_model
 from memvit.runtime import for_device
 network = create_model("memvit_tiny_8x4")
@@ -59,4 +60,4 @@ def test_torchvision_serves_where_the_operator_does_not_load(monkeypatch: pytest
 
 def test_a_step_of_a_runner_does_not_import_torchvision() -> None:
     """Its import takes longer than all others together; on shapes alone it is needed."""
-    subprocess.run([sys.executable, "-c", STEP], check=True)
+    run_script(STEP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import pickle
 import traceback
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from tests.processes import PRELOADED
+from tests.forks import Forked
 
 CUDA_ONLY = "cuda_only"
 """A backend that has nothing for CPU tensors: a collective on one fails with "No backend type associated"."""
@@ -24,15 +23,8 @@ def in_processes(
     size: int, folder: Path, work: Callable[..., Any], *arguments: Any, backend: str = "gloo"
 ) -> list[Any]:
     """What `work(*arguments)` returns in each of `size` processes of one process group, by rank."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     folder.mkdir(parents=True, exist_ok=True)
-    processes = [
-        context.Process(target=_member, args=(rank, size, str(folder), backend, work, arguments), daemon=True)
-        for rank in range(size)
-    ]
-    for process in processes:
-        process.start()
+    processes = [Forked(_member, rank, size, str(folder), backend, work, arguments) for rank in range(size)]
     for process in processes:
         process.join(120)
     for process in processes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from memvit.runtime.export.program import export_step
 from memvit.runtime.memory_pool import MemoryPool
 from memvit.runtime.pools import memory_pool
 from tests.conftest import filled
+from tests.forks import run_script
 
 SCRIPT = """
 import sys, torch, torchvision
@@ -61,7 +61,7 @@ def test_an_exported_step_carries_memory_as_the_model_does(small: MeMViT, tmp_pa
         torch.testing.assert_close(output.logits, expected, atol=1e-4, rtol=1e-4)
     torch.save((clip, boxes, valid_mask, past), tmp_path / "arguments.pt")
     words = [tmp_path / "step.pt2", tmp_path / "arguments.pt", tmp_path / "logits.pt"]
-    subprocess.run([sys.executable, "-c", SCRIPT, *map(str, words)], check=True, cwd=tmp_path)
+    run_script(SCRIPT, *words)
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt", weights_only=True), expected, atol=1e-4, rtol=1e-4)
 
 
