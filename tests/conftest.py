@@ -43,7 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    gc.unfreeze()
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(shared.FOLDER), ignore_errors=True)
 
@@ -59,8 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collections of garbage look at what tests make, not at the millions of objects of imported modules."""
-    gc.freeze()
     gc.enable()
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from memvit.engine.settings import model_identity, open_engine
 from memvit.results.colours import GROUND, PEOPLE, person_colour, score_colour, to_hex
 from memvit.teaching import Head, save_head
 from tests.pipelines.serve.browsing import errors, needs_browser, on_a_phone, opened, picture_of, wait_for
-from tests.processes import START_SECONDS
+from tests.processes import START_SECONDS, Command
 
 pytest.importorskip("selenium", reason="the page is tested with selenium")
 from selenium.webdriver.common.by import By
@@ -61,28 +58,20 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(videos: Path) -> Iterator[tuple[Command, str]]:
     """A server in a process of its own, and its address."""
-    output = tmp_path_factory.mktemp("server") / "stderr.txt"
     words = ("serve", videos / "entrance.mp4", "--realtime", "--model", MODEL, "--random-weights",
              "--boxes", "full", "--device", "cpu", "--port", 0, "--allow-folder", videos,
              "--rules", videos / "rules.yaml", "--head", videos / "head.safetensors")  # fmt: skip
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", *map(str, words)],
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+    command = Command(words)
     try:
-        wait_for(lambda: process.poll() is not None or ADDRESS.search(output.read_text()), START_SECONDS)
-        found = ADDRESS.search(output.read_text())
-        assert found, output.read_text()
+        wait_for(lambda: not command.is_running or ADDRESS.search(command.output.read_text()), START_SECONDS)
+        found = ADDRESS.search(command.output.read_text())
+        assert found, command.output.read_text()
         wait_for(lambda: is_ready(found[1]))
-        yield process, found[1]
+        yield command, found[1]
     finally:
-        process.kill()
-        process.wait()
+        command.kill()
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +322,7 @@ def test_the_documentation_is_drawn_under_its_policy(browser: WebDriver, server:
     browser.switch_to.window(page)
 
 
-def test_it_says_so_when_the_server_is_away(browser: WebDriver, server: tuple[subprocess.Popen[bytes], str]) -> None:
+def test_it_says_so_when_the_server_is_away(browser: WebDriver, server: tuple[Command, str]) -> None:
     server[0].kill()
     away = browser.find_element(By.ID, "away")
     wait_for(lambda: "does not answer" in away.text)

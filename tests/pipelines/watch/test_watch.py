@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -33,6 +31,7 @@ from memvit.video.sources.location import unique_names
 from memvit.video.sources.open import open_source
 from pipelines.cli.app import app
 from pipelines.watch.run import StreamFiles, StreamSummary, WatchOptions, watch
+from tests.processes import START_SECONDS, Command, wait_for
 
 TINY = "memvit_tiny_8x4"
 
@@ -241,27 +240,20 @@ def test_an_interrupt_finishes_the_files(tmp_path: Path) -> None:
     """A real process, a real SIGINT in the middle of a long video."""
     video = tmp_path / "long.mp4"
     write_video(Scene(seconds=300, width=96, height=64, frames_per_second=10), video)
-    command = [
-        sys.executable, "-m", "pipelines.cli", "watch", video, "--model", TINY, "--random-weights", "--boxes", "full",
-        "--out", tmp_path / "out", "--annotate", "--timeline", "--json",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[3],
-    )
-    assert process.stdout is not None
-    for _ in range(4):
-        assert process.stdout.readline(), "the process ended early"
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    words = ("watch", video, "--model", TINY, "--random-weights", "--boxes", "full", "--out", tmp_path / "out",
+             "--annotate", "--timeline", "--json")  # fmt: skip
+    command = Command(words, messages=tmp_path / "errors.txt")
+    printed = command.output
+    wait_for(lambda: printed.read_text().count("\n") >= 4 or not command.is_running, START_SECONDS)
+    assert printed.read_text().count("\n") >= 4, "the process ended early"
+    command.send(signal.SIGINT)
+    code, _ = command.finish(60)
+    errors = (tmp_path / "errors.txt").read_text()
+    assert code == 130, errors
     assert "stopped in" in errors and "Traceback" not in errors
     found = records(tmp_path / "out/long.jsonl")
     assert 4 <= len(found) < 300
-    assert len(found) == 4 + len(rest.splitlines())
+    assert len(found) == len(printed.read_text().splitlines())
     with av.open(str(tmp_path / "out/long.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 10 * (len(found) - 1)
     assert (tmp_path / "out/long.png").exists()
