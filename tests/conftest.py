@@ -21,17 +21,23 @@ from tests.processes import Command
 
 GOLDEN = Path(__file__).parent / "golden"
 LONG_FILES = (
-    "pipelines/extract/test_faults.py",
-    "pipelines/train/test_train.py",
-    "models/test_golden.py",
     "pipelines/serve/test_serve.py",
-    "training/test_actions.py",
+    "pipelines/extract/test_faults.py",
     "pipelines/extract/test_extract.py",
-    "runtime/test_contract.py",
-    "runtime/export/test_program.py",
-    "training/test_workers.py",
-    "models/weights/test_layouts.py",
+    "models/test_golden.py",
+    "pipelines/train/test_train.py",
+    "training/test_actions.py",
     "pipelines/watch/test_watch.py",
+    "training/test_loop.py",
+    "runtime/export/test_program.py",
+    "pipelines/serve/test_page.py",
+    "runtime/test_contract.py",
+    "pipelines/test_fuzz.py",
+    "detection/test_golden.py",
+    "models/weights/test_layouts.py",
+    "streams/test_connections.py",
+    "training/test_detection.py",
+    "training/test_workers.py",
 )
 
 

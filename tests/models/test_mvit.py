@@ -22,10 +22,11 @@ def test_image_features_are_maps_of_four_strides(name: str, widths: tuple[int, .
     ]
 
 
+@pytest.mark.parametrize("pixels", [96, pytest.param(224, marks=pytest.mark.slow)])
 @torch.inference_mode()
-def test_the_last_map_is_what_the_head_sees() -> None:
+def test_the_last_map_is_what_the_head_sees(pixels: int) -> None:
     model = create_model("mvitv2_s_16x4.k400", num_classes=5)
-    clip = fill.clip("maps", (1, 3, 16, 224, 224))
+    clip = fill.clip("maps", (1, 3, 16, pixels, pixels))
     last = model.forward_features(clip)[-1]
     tokens, grid, _ = model.backbone(clip)
     assert last.shape == (1, 768, *grid)

@@ -61,6 +61,14 @@ def plain_loop(path: Path, model: nn.Module) -> list[Result]:
         return [engine.step([clip], people.boxes([clip]))[0] for clip in clips]
 
 
+@pytest.fixture(scope="module")
+def whole(videos: Path, tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of the long video alone."""
+    out = tmp_path_factory.mktemp("whole") / "whole.zarr"
+    assert run(*arguments(tiny_file, out, videos / "long.mp4"))[0] == 0
+    return out
+
+
 def only(archive: Path, name: str) -> str:
     """The id of the only video whose id starts with `name`."""
     (found,) = (path.name for path in (archive / "videos").iterdir() if path.name.startswith(name))
@@ -101,20 +109,19 @@ def test_videos_of_the_same_stem_in_two_folders_are_told_apart(archive: Path) ->
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_segments_give_the_results_of_one_run(
-    count: int, archive: Path, videos: Path, tiny_file: Path, tmp_path: Path
+    count: int, whole: Path, videos: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
     """They are equal in every bit: each segment is warmed up on the 12 clips before it, the model's receptive field."""
-    whole, cut_up = tmp_path / "whole.zarr", tmp_path / "segments.zarr"
+    cut_up = tmp_path / "segments.zarr"
     words = arguments(tiny_file, cut_up, videos / "long.mp4")
     assert run(*words, "--segment", 70 / count, "--commit", 5)[0] == 0
-    assert run(*arguments(tiny_file, whole, videos / "long.mp4"))[0] == 0
     assert differences(whole, cut_up) == []
     segments = zarr.open_group(cut_up, mode="r")[f"videos/{only(cut_up, 'long')}"].attrs["segments"]
     assert len(segments) == count and segments[0][0] is None and segments[-1][1] is None  # type: ignore[arg-type,index]
 
 
 def test_without_its_warm_up_a_segment_would_differ(
-    videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, videos: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = Engine.__init__
 
@@ -123,8 +130,7 @@ def test_without_its_warm_up_a_segment_would_differ(
         self.reach_clips = 0
 
     monkeypatch.setattr(Engine, "__init__", build_without_reach)
-    whole, cut_up = tmp_path / "whole.zarr", tmp_path / "segments.zarr"
-    assert run(*arguments(tiny_file, whole, videos / "long.mp4"))[0] == 0
+    cut_up = tmp_path / "segments.zarr"
     assert run(*arguments(tiny_file, cut_up, videos / "long.mp4"), "--segment", 35)[0] == 0
     assert [line.split(": ")[1] for line in differences(whole, cut_up)] != []
 

@@ -281,7 +281,8 @@ def test_metrics_count_clips_and_health_is_well(client: TestClient, folder: Path
     assert client.get("/health").json() == {"status": "well"}
 
 
-def test_the_fuzzer_finds_no_server_error(url: str) -> None:
+@pytest.mark.parametrize("examples", [20, pytest.param(30, marks=pytest.mark.slow)])
+def test_the_fuzzer_finds_no_server_error(examples: int, url: str) -> None:
     """Over 200 requests made from the OpenAPI schema; the events of all streams never end and stay out."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     codes: Counter[int] = Counter()
@@ -292,7 +293,7 @@ def test_the_fuzzer_finds_no_server_error(url: str) -> None:
         if operation.path == "/api/reload" and mode == GenerationMode.NEGATIVE:
             continue  # it takes nothing that could be wrong
 
-        @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
             answer = case.call(timeout=20)
