@@ -35,6 +35,8 @@ from .suggesting import Suggested, suggest_moments
 
 IDS_SECONDS = 2.0
 """The list of films is read again when it is older."""
+STATES_SECONDS = 10.0
+"""The states of all films are read again when they are older."""
 STRIPS_KEPT = 512
 CHOICES_KEPT = 16
 """So many choices of the index are kept for the pieces of a search."""
@@ -76,6 +78,8 @@ class FilmLibrary:
         self.pictures = PictureMaker(self.files)
         self._store = options.store
         self._ids: tuple[float, list[str]] = (-IDS_SECONDS, [])
+        self._states: tuple[float, dict[str, VideoState]] = (-STATES_SECONDS, {})
+        self._states_lock = threading.Lock()
         self._strips: OrderedDict[tuple[object, ...], dict[str, Any]] = OrderedDict()
         self._choices: OrderedDict[tuple[object, ...], Films] = OrderedDict()
         self._lock = threading.Lock()
@@ -121,15 +125,21 @@ class FilmLibrary:
         if state is None:
             shown = [found for found in in_order(self.archive.video, ids[offset : offset + limit]) if found is not None]
             return {"films": [self._film(one, writer) for one in shown], "count": len(ids)}
-        chosen = [
-            found
-            for found in in_order(self.archive.video, ids)
-            if found is not None and shown_state(found, writer) == state
-        ]
+        states = self._states_of_all()
+        chosen = [film_id for film_id in ids if film_id in states and shown_state(states[film_id], writer) == state]
         return {
-            "films": [self._film(one, writer) for one in chosen[offset : offset + limit]],
+            "films": [self._film(states[film_id], writer) for film_id in chosen[offset : offset + limit]],
             "count": len(chosen),
         }
+
+    def _states_of_all(self) -> dict[str, VideoState]:
+        """The states of all films, read a few seconds ago at most: that takes a second for thousands of films."""
+        with self._states_lock:
+            at, states = self._states
+            if time.monotonic() - at > STATES_SECONDS:
+                states = {state.id: state for state in self.archive.videos()}
+                self._states = time.monotonic(), states
+            return states
 
     def film(self, film_id: str) -> dict[str, Any]:
         """One film."""

@@ -16,9 +16,10 @@ from memvit.store.indexed import chooser
 from memvit.store.similar import similar
 
 PIECE_SECONDS = 1.0
+FIRST_SECONDS = 0.3
+"""The first piece is shorter, so that something is shown soon."""
 FIRST_FILMS = 8
-"""Films that are searched before the clock is looked at for the first time; then twice as many, and so on."""
-MOST_FILMS = 128
+"""Films that are searched before the clock is looked at for the first time; then at most twice as many, and so on."""
 
 
 class Part(Archive):
@@ -113,17 +114,19 @@ def _in_pieces(
     search: Callable[[Archive, Piece], list[dict[str, Any]]],
     rank: str,
 ) -> Piece:
-    piece, until = Piece(films=len(ids)), time.monotonic() + PIECE_SECONDS
+    piece, began = Piece(films=len(ids)), time.monotonic()
     place, films = bisect_right(ids, after) if after is not None else 0, FIRST_FILMS
-    begin = place
+    begin, seconds = place, FIRST_SECONDS if after is None else PIECE_SECONDS
     while True:
         part = ids[place : place + films]
         found = search(Part(archive, part), piece)
         piece.results = heapq.nlargest(limit, [*piece.results, *found], key=lambda result: float(result[rank]))
         place += len(part)
-        films = min(2 * films, MOST_FILMS)
-        if place >= len(ids) or time.monotonic() > until:
+        passed = max(time.monotonic() - began, 1e-3)
+        if place >= len(ids) or passed > seconds:
             break
+        # As many as are likely to be searched in the time that is left.
+        films = max(FIRST_FILMS, min(2 * films, int((seconds - passed) / passed * (place - begin))))
     piece.searched = place - begin
     piece.cursor = ids[place - 1] if place < len(ids) else None
     return piece
