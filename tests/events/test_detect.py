@@ -6,6 +6,7 @@ import json
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,18 +89,22 @@ def told(event: Event) -> reading.Told:
     )
 
 
-@settings(max_examples=1000, deadline=None)
-@given(st.integers(0))
-def test_events_are_those_of_a_slow_reading_of_the_rules(seed: int) -> None:
-    records, file = random_results(Random(seed)), random_rules(Random(seed + 1))
-    found = list(find_events([lambda: map(clip_of_record, records)], parse_rules(json.dumps(file))))
-    ended = [event for event in found if event.state == "end"]
-    assert sorted(map(told, ended), key=repr) == reading.events(records, file)
-    for event in ended:  # each is told as new, then with updates, and ends as it was told last
-        times = [other for other in found if other.id == event.id]
-        assert [other.number for other in times] == list(range(1, len(times) + 1))
-        assert [other.state for other in times] == ["new", *["update"] * (len(times) - 2), "end"]
-        assert told(times[-2]) == told(event)
+@pytest.mark.parametrize("examples", [300, pytest.param(1000, marks=pytest.mark.slow)])
+def test_events_are_those_of_a_slow_reading_of_the_rules(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(st.integers(0))
+    def compare(seed: int) -> None:
+        records, file = random_results(Random(seed)), random_rules(Random(seed + 1))
+        found = list(find_events([lambda: map(clip_of_record, records)], parse_rules(json.dumps(file))))
+        ended = [event for event in found if event.state == "end"]
+        assert sorted(map(told, ended), key=repr) == reading.events(records, file)
+        for event in ended:  # each is told as new, then with updates, and ends as it was told last
+            times = [other for other in found if other.id == event.id]
+            assert [other.number for other in times] == list(range(1, len(times) + 1))
+            assert [other.state for other in times] == ["new", *["update"] * (len(times) - 2), "end"]
+            assert told(times[-2]) == told(event)
+
+    compare()
 
 
 @settings(max_examples=150, deadline=None)
