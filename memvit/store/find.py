@@ -120,14 +120,22 @@ def find(archive: Archive, query: Query, on_damaged: Callable[[VideoState], None
     check_heads(archive.provenance, query.heads, with_people=bool(columns) and bool(archive.provenance.boxes))
 
     def search(state: VideoState) -> list[Interval]:
-        names = set(state.digests or {})
-        if query.heads and query.heads[0].reads == "clips":
-            names -= {"person", "detection_clip"}  # Each row is a clip.
-        hits = _hits(partial(archive.array, state.id), names, columns, query)
-        return _intervals(hits, state.id, query, hop_of(archive.provenance))
+        return intervals_of(archive, state, columns, query)
 
     for found in read_videos(archive, search, query.video, on_damaged):
         yield from found
+
+
+def intervals_of(archive: Archive, state: VideoState, columns: list[int], query: Query) -> list[Interval]:
+    """Return the intervals of one video in the order of time, then of persons.
+
+    `columns` are those of `action_scores` of the actions that count; see `columns_of`.
+    """
+    names = set(state.digests or {})
+    if query.heads and query.heads[0].reads == "clips":
+        names -= {"person", "detection_clip"}  # Each row is a clip.
+    hits = _hits(partial(archive.array, state.id), names, columns, query)
+    return _intervals(hits, state.id, query, hop_of(archive.provenance))
 
 
 def columns_of(provenance: Provenance, actions: Sequence[str]) -> list[int]:

@@ -17,12 +17,13 @@ import memvit
 from memvit.json_text import json_text
 from pipelines.terminal import console, one_sentence
 
-from .archive import export_command, extract_command, info_command
+from .archive import extract_command, info_command
 from .browse import browse_command, sheet_command
 from .coco_map import coco_map_command
 from .detect import detect_command
 from .evaluate_events import evaluate_events_command
 from .events import events_command
+from .export import export_command
 from .find import find_command, list_command, similar_command
 from .keeping import index_command, merge_command, relocate_command, remove_command
 from .options import CommandWithRenamedOptions, PlainHelpCommand

@@ -171,28 +171,3 @@ def info_command(
             Console().print(info_text(content), markup=False, highlight=False, soft_wrap=True)
     if content.get("damaged"):
         raise typer.Exit(1)
-
-
-def export_command(
-    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="An archive made by `memvit extract`.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
-    to: Annotated[
-        str | None, typer.Option(help="parquet, csv or jsonl; by default the ending of the file's name.")
-    ] = None,
-    table: Annotated[
-        str,
-        typer.Option(
-            help="actions: one row for each person (or clip) and action; features: one row for each clip; people: one "
-            "row for each person and clip, with features; tracks: one row for each person."
-        ),
-    ] = "actions",
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out actions with a lower score.")] = 0.05,
-) -> None:
-    """Write the actions, the features or the people of an archive as a table."""
-    from pipelines.export import export
-    from pipelines.outputs import check_file
-
-    with one_sentence(out):
-        check_file(out)
-        rows, videos = export(archive, out, to or out.suffix.removeprefix("."), table, min_score)
-        console.print(f"{rows} rows of {videos} videos → {out}", markup=False, soft_wrap=True)

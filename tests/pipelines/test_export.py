@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from pipelines.export import ParquetTable, export
+from pipelines.export.tables import export
+from pipelines.export.writers import ParquetTable
 from tests.store.test_find import create, drawn
 
 
