@@ -6,16 +6,14 @@ All addresses are relative, so that the application can be mounted below any pat
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi import Path as PathParameter
 from fastapi import Query as QueryParameter
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +21,7 @@ import memvit
 from memvit.types import MemvitError
 from pipelines.web.auth import AuthMiddleware
 from pipelines.web.headers import SecurityHeaders
-from pipelines.web.pages import NO_CACHE, invalid_request, page_file
+from pipelines.web.pages import NO_CACHE, add_errors, page_file
 
 from .film_file import FilmFile, FilmMissing
 from .labels import Labelled
@@ -89,9 +87,7 @@ class OpenFileResponse(FileResponse):
 def make_app(library: FilmLibrary) -> FastAPI:
     """The application without guards, to be mounted in one that has them."""
     app = FastAPI(title="memvit archive", version=memvit.__version__, docs_url=None, redoc_url=None)
-    for error, code in STATUS_OF.items():
-        app.add_exception_handler(error, _answer_with(code))
-    app.add_exception_handler(RequestValidationError, invalid_request)
+    add_errors(app, STATUS_OF)
     _add_films(app, library)
     _add_search(app, library)
     _add_labels(app, library)
@@ -105,13 +101,6 @@ def make_guarded_app(library: FilmLibrary, *, token: str | None = None, is_local
     app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
     return app
-
-
-def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def answer(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, code)
-
-    return answer
 
 
 def _add_films(app: FastAPI, library: FilmLibrary) -> None:

@@ -10,7 +10,7 @@ import typer
 from pipelines.terminal import console, one_sentence
 
 from .find import Store
-from .options import HeadFiles
+from .options import HeadFiles, Host, Port, Token
 
 
 def browse_command(
@@ -20,16 +20,9 @@ def browse_command(
         typer.Option(help="A CSV file into which labels for `memvit teach` are written; it may be there already."),
     ] = None,
     head: HeadFiles = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8001,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MEMVIT_TOKEN",
-            help="Secret that clients must send; needed for any address but this machine's own. "
-            "Better set by the variable.",
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    token: Token = None,
 ) -> None:
     """Look at an archive in a browser: films, actions over time, search, and labels by click."""
     from memvit.types import MemvitError

@@ -202,6 +202,18 @@ MemoryTimeout: TypeAlias = Annotated[
     ),
 ]
 
+SERVER = "Server"
+Host: TypeAlias = Annotated[str, typer.Option(help="Address to listen at.", rich_help_panel=SERVER)]
+Port: TypeAlias = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=SERVER)]
+Token: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MEMVIT_TOKEN",
+        help="Secret that clients must send; needed for any address but this machine's own. "
+        "Better set by the variable.",
+        rich_help_panel=SERVER,
+    ),
+]
 HeadFiles: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(

@@ -15,15 +15,17 @@ from pipelines.terminal import console, one_sentence
 from .option_groups import LiveOptions, ModelOptions, RecordingOptions, with_option_groups
 from .options import (
     LIVE_PANEL,
+    SERVER,
     HeadFiles,
     Hop,
+    Host,
     Limits,
     MinScore,
+    Port,
     RulesFile,
+    Token,
     TrackRate,
 )
-
-_SERVER = "Server"
 
 
 @with_option_groups
@@ -52,45 +54,35 @@ def serve_command(
     ] = 64,
     engines: Annotated[
         int,
-        typer.Option(
-            min=1, help="Models to spread the streams over, on Ray if more than one.", rich_help_panel=_SERVER
-        ),
+        typer.Option(min=1, help="Models to spread the streams over, on Ray if more than one.", rich_help_panel=SERVER),
     ] = 1,
     address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster to put the engines on; `auto` finds it.", rich_help_panel=_SERVER),
+        typer.Option(help="A running Ray cluster to put the engines on; `auto` finds it.", rich_help_panel=SERVER),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.", rich_help_panel=_SERVER)] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=_SERVER)] = 8000,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MEMVIT_TOKEN",
-            help="Secret that clients must send; needed for any address but this machine's own. "
-            "Better set by the variable.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token: Token = None,
     allow_scheme: Annotated[
         list[str] | None,
         typer.Option(
             help="Kinds of addresses that clients may name; by default rtsp, rtsps, http, https. Repeat for several.",
-            rich_help_panel=_SERVER,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     allow_folder: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder whose files clients may name. Repeat for several.", rich_help_panel=_SERVER),
+        typer.Option(help="A folder whose files clients may name. Repeat for several.", rich_help_panel=SERVER),
     ] = None,
     allow_cameras: Annotated[
-        bool, typer.Option("--allow-cameras", help="Let clients name /dev/video0 …", rich_help_panel=_SERVER)
+        bool, typer.Option("--allow-cameras", help="Let clients name /dev/video0 …", rich_help_panel=SERVER)
     ] = False,
     deny_address: Annotated[
         list[str] | None,
         typer.Option(
             help="A network (10.0.0.0/8), `private` or `loopback` that the sources of clients may not lead to, besides "
             "link-local addresses and the metadata services of clouds. Repeat for several.",
-            rich_help_panel=_SERVER,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     allow_address: Annotated[
@@ -98,7 +90,7 @@ def serve_command(
         typer.Option(
             help="A network or address that the sources of clients may lead to, though it is denied otherwise. Repeat "
             "for several.",
-            rich_help_panel=_SERVER,
+            rich_help_panel=SERVER,
         ),
     ] = None,
     rules: RulesFile = None,
@@ -124,19 +116,22 @@ def serve_command(
     archive: Annotated[
         str | None,
         typer.Option(
-            metavar="STORE", help="An archive to show under /archive, as `memvit browse` does.", rich_help_panel=_SERVER
+            metavar="STORE",
+            help="An archive to show under /archive, as `memvit browse` does.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     archive_labels: Annotated[
         Path | None,
-        typer.Option(help="A CSV file for labels that are given there.", rich_help_panel=_SERVER),
+        typer.Option(help="A CSV file for labels that are given there.", rich_help_panel=SERVER),
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=_SERVER),
+        typer.Option(help="Folder that keeps the streams and their memory over a restart.", rich_help_panel=SERVER),
     ] = None,
     save_every: Annotated[
-        float, typer.Option(min=0.1, help="Seconds from one saving of a stream to the next.", rich_help_panel=_SERVER)
+        float,
+        typer.Option(min=0.1, help="Seconds from one saving of a stream to the next.", rich_help_panel=SERVER),
     ] = 10.0,
 ) -> None:
     """Watch live streams, added and removed at any time: a web page, and an API with results, pictures and metrics."""

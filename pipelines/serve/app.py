@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import FastAPI, Header, HTTPException, Request, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi import Path as PathParameter
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
@@ -21,7 +20,7 @@ from pipelines.browse.app import make_app as make_archive_app
 from pipelines.browse.library import FilmLibrary
 from pipelines.web.auth import AuthMiddleware
 from pipelines.web.headers import SecurityHeaders
-from pipelines.web.pages import invalid_request
+from pipelines.web.pages import add_errors
 
 from .errors import (
     StateNotSaved,
@@ -111,9 +110,7 @@ def make_app(
         docs_url=None,  # served from files of packages, see `add_pages`
         redoc_url=None,
     )
-    for error, code in STATUS_OF.items():
-        app.add_exception_handler(error, _answer_with(code))
-    app.add_exception_handler(RequestValidationError, invalid_request)
+    add_errors(app, STATUS_OF)
     app.add_middleware(AuthMiddleware, token=token, is_local=is_local)
     app.add_middleware(SecurityHeaders)
     _add_streams(app, service, renderer, has_archive=archive is not None)
@@ -126,13 +123,6 @@ def make_app(
     if archive is not None:
         app.mount("/archive", make_archive_app(archive))
     return app
-
-
-def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def answer(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, code)
-
-    return answer
 
 
 def _add_streams(app: FastAPI, service: Service, renderer: Renderer, *, has_archive: bool) -> None:

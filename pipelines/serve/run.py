@@ -7,8 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -27,8 +26,8 @@ from memvit.video.clips.track_frames import DEFAULT_TRACK_RATE
 from memvit.video.limits import DEFAULT_LIMITS, VideoLimits
 from pipelines.browse.library import FilmLibrary
 from pipelines.web.auth import is_loopback
-from pipelines.web.connections import connection_options
 from pipelines.web.listening import check_address, listening
+from pipelines.web.server import PageServer, SignalHandler, server_config
 
 from .app import make_app
 from .event_options import NO_EVENTS, EventOptions
@@ -44,20 +43,18 @@ from .worker_events import EventSettings
 STOP_SECONDS = 5
 
 
-class _Server(uvicorn.Server):
-    """Ends with exit code 0 on a signal, and ends the events of clients first: they would keep it running."""
+class _Server(PageServer):
+    """Ends the events of clients first: they would keep it running."""
 
     def __init__(self, config: uvicorn.Config, service: Service, greeting: str, console: Console) -> None:
-        super().__init__(config)
-        self._service, self._greeting, self._console = service, greeting, console
+        super().__init__(config, greeting, console)
+        self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Print the address once the server listens."""
+        """Listen."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        if self.started:
-            self._console.print(self._greeting, soft_wrap=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first Ctrl-C or SIGTERM stops the server in order, the second at once."""
@@ -72,16 +69,9 @@ class _Server(uvicorn.Server):
         """SIGHUP: read the configuration again, in a thread, since a signal may interrupt code that holds a lock."""
         threading.Thread(target=self._service.reload_and_log, name="reload", daemon=True).start()
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, which raises the signal once more at the end."""
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self.handle_hang_up)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def signal_handlers(self) -> Mapping[signal.Signals, SignalHandler]:
+        """Also SIGHUP."""
+        return {**super().signal_handlers(), signal.SIGHUP: self.handle_hang_up}
 
 
 def make_service(
@@ -148,18 +138,6 @@ def make_service(
     return Service(workers, labels, options)
 
 
-def server_config(service: Service, host: str, token: str | None, archive: FilmLibrary | None = None) -> uvicorn.Config:
-    """Configuration of uvicorn: the application, and the limits on connections."""
-    return uvicorn.Config(
-        make_app(service, token=token, is_local=is_loopback(host), archive=archive),
-        log_level="warning",
-        access_log=False,  # it would print tokens
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-        **connection_options(),
-    )
-
-
 def serve(
     service: Service, host: str, port: int, token: str | None, console: Console, archive: FilmLibrary | None = None
 ) -> None:
@@ -173,6 +151,8 @@ def serve(
         greeting = f"memvit serves at {address} (API: /docs, metrics: /metrics{shown}); Ctrl-C ends it"
         try:
             service.start()  # here, so that a failure ends the command with a sentence
-            _Server(server_config(service, host, token, archive), service, greeting, console).run(sockets=[listener])
+            app = make_app(service, token=token, is_local=is_loopback(host), archive=archive)
+            config = server_config(app, stop_seconds=STOP_SECONDS)
+            _Server(config, service, greeting, console).run(sockets=[listener])
         finally:
             service.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from fastapi import HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+
+from memvit.types import MemvitError
 
 from .colours import colours_css
 
@@ -29,3 +32,17 @@ async def invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     parts = [{"loc": part["loc"], "msg": part["msg"], "type": part["type"]} for part in error.errors()]
     return JSONResponse({"detail": parts}, 422)
+
+
+def add_errors(app: FastAPI, status_of: Mapping[type[MemvitError], int]) -> None:
+    """Answer errors with their sentences, and wrong requests with what is wrong."""
+    for error, code in status_of.items():
+        app.add_exception_handler(error, _answer_with(code))
+    app.add_exception_handler(RequestValidationError, invalid_request)
+
+
+def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, code)
+
+    return answer

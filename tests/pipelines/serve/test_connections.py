@@ -21,8 +21,8 @@ pytest.importorskip("uvicorn", reason="memvit serve needs the serve extra")
 from starlette.requests import ClientDisconnect
 
 from pipelines.serve.app import MAX_VIEWERS, make_app
-from pipelines.serve.run import server_config
 from pipelines.web import connections
+from pipelines.web.server import server_config
 from tests.pipelines.serve.serving import added, client_of, make_service
 
 PROMPT_SECONDS = 1.5
@@ -186,7 +186,7 @@ def test_hundreds_of_half_sent_requests_leave_the_server_in_reach(port: int) -> 
 
 
 def test_the_server_is_run_with_these_limits(tiny: nn.Module, tmp_path: Path) -> None:
-    config = server_config(make_service(tiny, tmp_path), "127.0.0.1", None)
+    config = server_config(make_app(make_service(tiny, tmp_path)), stop_seconds=1)
     assert config.http is connections.LimitedProtocol
     assert config.h11_max_incomplete_event_size == connections.MAX_HEADER_BYTES == 16 * 1024
     assert connections.REQUEST_SECONDS <= 10 and config.ws_max_size == connections.MAX_SOCKET_MESSAGE_BYTES
