@@ -64,16 +64,21 @@ class JsonLinesTable:
         self._file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
+def import_pyarrow() -> Any:
+    """Return the module. Raises MemvitError if it is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MemvitError("Parquet needs pyarrow: pip install 'memvit[parquet]', or export to csv") from error
+    return pyarrow
+
+
 class ParquetTable:
     """Writes each block as a row group of a Parquet file. Needs pyarrow."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise MemvitError("Parquet needs pyarrow: pip install 'memvit[parquet]', or export to csv") from error
-        self._arrow, self._path = pyarrow, path
+        self._arrow, self._path = import_pyarrow(), path
         self._writer: Any = None
         self._schema: Any = None
 
