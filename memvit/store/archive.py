@@ -8,8 +8,6 @@ ARCHIVE                       attributes: what every result was made with (`Prov
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +31,7 @@ from memvit.store.documents import (
     write_group,
 )
 from memvit.store.errors import StoreError, store_errors
+from memvit.store.ids import group_of, is_id
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.store.opening import UNFINISHED, open_store, read_description
 from memvit.store.parallel import in_order
@@ -48,13 +47,12 @@ from memvit.store.provenance import (
 from memvit.store.rows import Rows
 from memvit.store.states import VideoState, from_attributes, to_attributes
 from memvit.store.work import SegmentWork
-from memvit.video.sources.location import is_url, redact, source_name
+from memvit.video.sources.location import is_url, redact
 
 BESIDE = ("models", "index")
 """What else may be in the folder of an archive: those of other models, and an index."""
 SMALL_ROWS = 1 << 14
 """The arrays of a video with at most so many clips and people together are built in memory, in less than 100 MB."""
-MAX_NAME = 80
 """Length of the readable part of a video's id, in characters."""
 
 
@@ -139,20 +137,20 @@ class Archive:
 
     def video(self, video_id: str) -> VideoState | None:
         """Return the state of a video; None if it was never opened, `damaged` if its attributes cannot be read."""
-        return self._state(video_id, f"videos/{video_id}")
+        return self._state(video_id, group_of("videos", video_id)) if is_id(video_id) else None
 
     def redo(self, video_id: str) -> VideoState | None:
         """Return the state of a video that is being processed again while its finished result still counts.
 
         None if that is not so.
         """
-        state = self._state(video_id, f"work/{video_id}")
+        state = self._state(video_id, group_of("work", video_id))
         return state if state is not None and state.replaces else None
 
     def video_ids(self) -> list[str]:
         """Return the ids of all videos, sorted."""
         with store_errors(self.location):
-            return [name for name in child_names(self.root.store, "videos") if not name.endswith(UNFINISHED)]
+            return [name for name in child_names(self.root.store, "videos") if is_id(name)]
 
     def videos(self) -> Iterator[VideoState]:
         """Yield the states of all videos, sorted by id."""
@@ -160,11 +158,11 @@ class Archive:
 
     def group(self, video_id: str) -> zarr.Group:
         """Return the group with the arrays of a video."""
-        return self._group(f"videos/{video_id}")
+        return self._group(group_of("videos", video_id))
 
     def array(self, video_id: str, name: str) -> zarr.Array[Any]:
         """Return an array of a video. Raises KeyError if it has none of this name."""
-        found = self.root[f"videos/{video_id}/{name}"]
+        found = self.root[f"{group_of('videos', video_id)}/{name}"]
         if not isinstance(found, zarr.Array):
             raise KeyError(f"{name} of {video_id} is a group; the archive is damaged")
         return found
@@ -183,14 +181,14 @@ class Archive:
                 self._written.add(above)
                 if self._is_damaged_group(above):
                     write_group(store, above, {})
-            write_group(store, f"{above}/{state.id}", to_attributes(state))
+            write_group(store, group_of(above, state.id), to_attributes(state))
             if state.state != "running":
-                self._sweep(f"{above}/{state.id}", "**/*")
+                self._sweep(group_of(above, state.id), "**/*")
 
     def work(self, video_id: str, segment: int) -> SegmentWork:
         """Open the committed parts of a segment of a running video."""
         with store_errors(self.location):
-            return SegmentWork.open(self.root, f"work/{video_id}/{segment}")
+            return SegmentWork.open(self.root, f"{group_of('work', video_id)}/{segment}")
 
     def forget(self, video_id: str) -> None:
         """Remove a video with its results and its parts.
@@ -199,9 +197,9 @@ class Archive:
         what is left of it.
         """
         with store_errors(self.location):
-            store, path = self.root.store, f"videos/{video_id}"
+            store, path = self.root.store, group_of("videos", video_id)
             write_group(store, path, to_attributes(VideoState(video_id, "", "removed")))
-            remove_group(store, f"work/{video_id}")
+            remove_group(store, group_of("work", video_id))
             remove_arrays(zarr.open_group(store, path=path, mode="r+"))
             remove_group(store, path)
 
@@ -209,7 +207,7 @@ class Archive:
         """Whether the removal of a video was killed before its end."""
         with store_errors(self.location):
             try:
-                content = read_attributes(self.root.store, f"videos/{video_id}")
+                content = read_attributes(self.root.store, group_of("videos", video_id))
                 return content is not None and from_attributes(video_id, content).state == "removed"
             except ValueError:  # It is damaged, which is another matter.
                 return False
@@ -217,7 +215,7 @@ class Archive:
     def object_bytes(self, video_id: str) -> int:
         """Return how much a video takes in the store, in bytes."""
         with store_errors(self.location):
-            paths = (f"videos/{video_id}/", f"work/{video_id}/")
+            paths = (f"{group_of(above, video_id)}/" for above in ("videos", "work"))
             return sum(sync(self.root.store.getsize_prefix(path)) for path in paths)
 
     def archives_beside(self) -> list[str]:
@@ -236,7 +234,7 @@ class Archive:
         from memvit.store.persons import Numbering, tracker_settings
 
         with store_errors(self.location):
-            group = self._group(f"videos/{state.id}")
+            group = self._group(group_of("videos", state.id))
             remove_arrays(group)
             # The objects of a small video are sent in parallel; one after the other, an object store takes seconds.
             is_small = clips + people + sightings <= SMALL_ROWS
@@ -257,7 +255,7 @@ class Archive:
     def drop_work(self, video_id: str) -> None:
         """Remove the committed parts of a video that is done, or that is to be processed from its beginning."""
         with store_errors(self.location):
-            remove_group(self.root.store, f"work/{video_id}")
+            remove_group(self.root.store, group_of("work", video_id))
 
     def tidy(self) -> None:
         """Remove what only a running job needs; to be called when no video is running."""
@@ -295,7 +293,7 @@ class Archive:
             return [document_key(path) for path in inside if self._is_damaged_group(path)]
 
     def _work_paths(self, state: VideoState) -> list[str]:
-        above = f"work/{state.id}"
+        above = group_of("work", state.id)
         return [f"{above}/{name}" for name in child_names(self.root.store, above) if not name.endswith(UNFINISHED)]
 
     def _is_damaged_group(self, path: str) -> bool:
@@ -329,14 +327,3 @@ class Archive:
 
 def _damaged(video_id: str, reason: str) -> VideoState:
     return VideoState(video_id, "", "damaged", reason)
-
-
-def video_id(location: str, number: int = 0) -> str:
-    """Return a unique and readable name for a location: the stem of its file and a hash of its whole path or URL.
-
-    `number` makes another one, where a video that was there before and has moved has the first.
-    """
-    whole = location if is_url(location) else str(Path(location).absolute())
-    whole += f"#{number}" if number else ""
-    stem = re.sub(r"[^\w.-]+", "_", source_name(location))[:MAX_NAME]
-    return f"{stem}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -20,7 +20,7 @@ def named_videos(archive: Archive, names: Iterable[str]) -> dict[str, VideoState
     wanted = list(dict.fromkeys(names))
     found: dict[str, VideoState] = {}
     for name in wanted:
-        state = archive.video(name) if "/" not in name else None  # An id is the name of a group.
+        state = archive.video(name)
         if state is not None:
             found[name] = state
     left = {name for name in wanted if name not in found}

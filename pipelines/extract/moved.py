@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from memvit.store import Archive, VideoState, fingerprint
-from memvit.store.archive import video_id
+from memvit.store.ids import video_id
 from memvit.store.relocate import Move, is_missing, note_move
 from memvit.video.sources.location import is_url, redact
 

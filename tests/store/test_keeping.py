@@ -17,9 +17,9 @@ from zarr.storage import LocalStore
 
 import memvit.store
 from memvit.store import Archive, VideoState, fingerprint
-from memvit.store.archive import video_id
 from memvit.store.beside import beside
 from memvit.store.errors import StoreError
+from memvit.store.ids import video_id
 from memvit.store.relocate import is_missing
 from pipelines.info import describe_path, info_text
 from pipelines.keeping import index, merge_archives, relocate, remove

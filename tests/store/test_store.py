@@ -15,9 +15,9 @@ from memvit.engine.snapshot import StreamSnapshot
 from memvit.models import MODELS, create_model
 from memvit.results.result import Result
 from memvit.store import Archive, Provenance, Rows, SegmentWork, VideoState, fingerprint, rows_of
-from memvit.store.archive import video_id
 from memvit.store.documents import with_checksum
 from memvit.store.errors import StoreError
+from memvit.store.ids import video_id
 from memvit.store.layout import damaged_arrays, write_video
 from memvit.types import Clip, PersonBoxes
 from tests.video.make import write_images
