@@ -24,6 +24,9 @@ export function clock(seconds) {
 export const counted = (count, name, several = `${name}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? name : several}`;
 
+/** Words of the server as a sentence. */
+export const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}${words.endsWith(".") ? "" : "."}`;
+
 /** A name between marks that keep its writing direction to itself. */
 export const nameOf = (text) => element("bdi", {}, text);
 

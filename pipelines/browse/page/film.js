@@ -3,8 +3,8 @@
 import { getFilm, getMoment, videoPath } from "./archive_api.js";
 import { boxOf } from "./boxes.js";
 import { colourOf } from "./colours.js";
-import { address, clock, counted, element, nameOf } from "./dom.js";
-import { actionChoice, sentence } from "./films.js";
+import { address, clock, counted, element, nameOf, sentence } from "./dom.js";
+import { actionChoice } from "./films.js";
 import { labelButtons } from "./labels.js";
 import { loop } from "./loops.js";
 import { Strip } from "./strip.js";
@@ -21,7 +21,7 @@ export async function showFilm(view, info, parameters, signal) {
   try {
     film = await getFilm(id);
   } catch (error) {
-    if (!signal.aborted) view.replaceChildren(element("p", { className: "empty" }, error.message));
+    if (!signal.aborted) view.replaceChildren(element("p", { className: "empty" }, `${sentence(error.message)} `, element("a", { href: address("films") }, "All films")));
     return;
   }
   if (!signal.aborted) new Film(view, info, film, begin, parameters.has("t"), signal);

@@ -1,7 +1,7 @@
 // The list of films, page by page, each with its strip.
 
 import { getFilms } from "./archive_api.js";
-import { address, clock, counted, element, filmAddress, nameOf } from "./dom.js";
+import { address, clock, counted, element, filmAddress, nameOf, sentence } from "./dom.js";
 import { loop } from "./loops.js";
 import { Strip } from "./strip.js";
 
@@ -105,8 +105,6 @@ function filmLine(film, action) {
   }
   return line;
 }
-
-export const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
 
 const begun = new WeakMap();
 const observer = new IntersectionObserver((entries) => {

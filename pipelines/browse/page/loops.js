@@ -2,7 +2,7 @@
 
 import { getFilm, getMoment, picturesPath } from "./archive_api.js";
 import { boxOf } from "./boxes.js";
-import { element } from "./dom.js";
+import { element, sentence } from "./dom.js";
 
 export const LOOP_SECONDS = 3.2;
 const FRAMES = 8;
@@ -58,7 +58,7 @@ async function load(box, tries) {
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       await load(box, tries - 1);
     } else {
-      box.replaceChildren(element("span", { className: "no-picture" }, why || "No picture."));
+      box.replaceChildren(element("span", { className: "no-picture" }, why ? sentence(why) : "No picture."));
     }
   }
 }

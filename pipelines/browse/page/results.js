@@ -53,7 +53,7 @@ export function showSimilar(view, info, parameters, signal) {
   const who = person === null ? "" : `, person ${person}`;
   view.replaceChildren(
     element("section", { className: "example" },
-      element("a", { href: filmAddress(film, seconds) }, loop(film, seconds)),
+      element("a", { href: filmAddress(film, seconds) }, loop(film, seconds, { person })),
       element("div", {},
         element("h2", {}, people ? "People who look like this one" : "Moments that look like this one"),
         element("p", { className: "quiet" }, nameOf(film), ` at ${clock(seconds)}${who}`))),

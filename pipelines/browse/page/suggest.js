@@ -2,7 +2,7 @@
 
 import { getSuggestions } from "./archive_api.js";
 import { questionCard } from "./cards.js";
-import { address, counted, element } from "./dom.js";
+import { address, counted, element, sentence } from "./dom.js";
 import { movingChoice } from "./loops.js";
 
 const COUNT = 20;
@@ -35,7 +35,7 @@ export function showSuggestions(view, info, parameters, signal) {
       asked = [...asked, ...questions.map(({ video, seconds, person }) => ({ video, seconds, person }))].slice(-MOST_ASKED);
       const where = films < info.films ? `${films} of ${info.films.toLocaleString("en")} films` : counted(films, "film");
       const few = questions.length ? `${counted(questions.length, "moment")} of ${where}.` : "There is nothing left to ask about in films that can be shown.";
-      note.textContent = `${about[0].toUpperCase()}${about.slice(1)}.\n${few}`;
+      note.textContent = `${sentence(about)}\n${few}`;
       list.replaceChildren(...questions.map((one) => questionCard(one, kind)));
       window.scrollTo(0, 0);
     } catch (error) {

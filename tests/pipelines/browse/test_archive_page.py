@@ -172,7 +172,7 @@ def test_a_film_that_is_gone_says_so_and_shows_its_actions(browser: WebDriver, a
     wait_for(lambda: texts(browser, ".strip-names li") == ["stand", "wave"])
     assert texts(browser, ".moment h3") == ["At 0:03"]
     browser.get(f"{address}/#/film?id=none")
-    wait_for(lambda: texts(browser, ".empty") == ["there is no such film in the archive"])
+    wait_for(lambda: texts(browser, ".empty") == ["There is no such film in the archive. All films"])
 
 
 def test_a_film_that_the_browser_cannot_play_is_shown_as_pictures(browser: WebDriver, address: str) -> None:
