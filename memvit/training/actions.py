@@ -29,6 +29,7 @@ from memvit.models import Memory, MeMViT, ModelEntry
 from memvit.models.preprocessing import model_input
 from memvit.runtime.transfer import sent, sent_boxes
 from memvit.training.lane_augment import LaneAugmentation
+from memvit.training.pauses import Pause, with_pauses
 from memvit.training.recipe import ActionData, ActionRecipe
 from memvit.training.world import World
 from memvit.types import MemvitError
@@ -49,6 +50,8 @@ class LaneBatch:
     """(B,) bool: whether a new video begins in the lane, and with it an empty memory."""
     persons: list[list[int]]
     """The number of the person in each box, −1 for a box without one, of each clip."""
+    pauses: list[Pause]
+    """The pause before each clip."""
     names: list[str]
     """Video and second of each clip."""
 
@@ -85,6 +88,14 @@ class ActionTask:
         if self.side > min(recipe.augment.short_side):
             raise MemvitError(
                 f"augment.short_side={list(recipe.augment.short_side)} is smaller than the crop of {self.side} pixels"
+            )
+        plan = model.config.memory
+        if recipe.augment.pauses and (plan is None or plan.kind != "slots"):
+            raise MemvitError("augment.pauses is for memory in slots: set model.slots, or leave it at 0")
+        if recipe.augment.pauses and plan is not None and recipe.augment.longest_pause >= plan.train_horizon:
+            raise MemvitError(
+                f"augment.longest_pause={recipe.augment.longest_pause} does not fit into "
+                f"model.train_horizon={plan.train_horizon}: what was shown before it would be forgotten"
             )
         self.memory: Memory | None = None
 
@@ -153,6 +164,7 @@ class ActionTask:
             torch.cat(labels),
             torch.tensor([step is None or step.clip.index == 0 for step in steps]),
             [[] if step is None else augment.persons(step) for step in steps],
+            [Pause() if step is None else augment.pause(step) for step in steps],
             [f"{step.video} {step.keyframe.second}" if step else "nothing" for step in steps],
         )
 
@@ -163,6 +175,7 @@ class ActionTask:
         memory = self.memory
         if memory is not None:
             memory = memory.restarted(batch.begins.tolist(), sent(batch.begins, device))
+            memory = with_pauses(memory, batch.pauses)
         boxes = sent_boxes(batch.boxes, self._box_slots, device)
         logits, memory = network(clips, boxes, memory, persons=batch.persons)
         self.memory = memory.detach() if memory is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import torch
@@ -13,9 +14,13 @@ from memvit.boxes.pixels import boxes_in_pixels
 from memvit.datasets.ava import AvaVideo
 from memvit.datasets.lanes import LaneStep
 from memvit.training.augment import jittered_side, seeded, with_color_noise
+from memvit.training.pauses import MOST_REPEATED, Pause
 from memvit.training.recipe import ActionAugmentation
 from memvit.video.clips.sampler import TRAINED_FRAMES_PER_SECOND
 
+PAUSE_BEFORE = range(3, 9)
+"""Numbers of the clips before which a pause may come."""
+SHORTEST_PAUSE = 8
 NEW_NUMBER = 100_000
 """What is added to the number of a person whose number was lost: larger than any number in the annotations."""
 
@@ -88,6 +93,15 @@ class LaneAugmentation:
                     first, second = generator.sample(sorted(numbers), 2)
                     numbers[first], numbers[second] = numbers[second], numbers[first]
         return [numbers.get(int(person), -1) for person in given]
+
+    def pause(self, step: LaneStep) -> Pause:
+        """The pause before a clip."""
+        generator = self._rng(step.video, "pause")
+        has_one, place = generator.random() < self.config.pauses, generator.choice(PAUSE_BEFORE)
+        if not has_one or step.clip.index != place:
+            return Pause()
+        clips = math.exp(generator.uniform(math.log(SHORTEST_PAUSE), math.log(self.config.longest_pause)))
+        return Pause(round(clips), generator.randint(1, min(MOST_REPEATED, step.clip.index - 1)))
 
     def perturb(self, video: str, frames: int, frame_interval: int, number: int) -> list[float]:
         """By how many seconds each frame of a clip is moved, for `ClipSampler`.

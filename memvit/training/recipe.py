@@ -256,6 +256,12 @@ class ActionAugmentation:
     """Probability, for each person and clip, that the person has a new number from then on."""
     swapped_numbers: float = 0.0
     """Probability, for each clip, that two people have each other's number from then on."""
+    pauses: float = 0.0
+    """With slots: probability that a video has a pause after its first seconds, in which its newest clips are
+    remembered again and again. What was shown before must then outweigh the clips of minutes, at no cost."""
+    longest_pause: int = 512
+    """The longest pause in clips; short and long ones are equally frequent for each factor of 2. A pause and the rest
+    of a video should fit into `model.train_horizon`."""
 
 
 @dataclass(frozen=True)
