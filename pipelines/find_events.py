@@ -72,7 +72,7 @@ def _checked_clips(
     except StoreError:
         raise
     except Exception as error:  # A damaged document or chunk leads to exceptions of many types.
-        raise StoreError(f"{archive.location}: {damage_of(state)}") from error
+        raise StoreError(f"{archive.location}: {damage_of(state.id)}") from error
 
 
 def _clips(array: Callable[[str], zarr.Array[Any]], state: VideoState, scorer: _Scorer) -> Iterator[ClipScores]:

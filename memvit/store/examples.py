@@ -182,7 +182,7 @@ def _of_video(
     except StoreError:
         raise
     except Exception as error:  # A damaged document or chunk leads to exceptions of many types.
-        raise StoreError(f"{archive.location}: {damage_of(state)}") from error
+        raise StoreError(f"{archive.location}: {damage_of(state.id)}") from error
     at = {int(row): value for row, value in zip(wanted, values, strict=True)}
     return [(at[row], label, state.id, second, person) for row, label, second, person in places], missed
 

@@ -1,7 +1,8 @@
 """An index of the features of an archive, with faiss, for archives that are too large to be read for every question.
 
-index/KIND                   attributes: the files of the index, and which rows of them are of which video
+index/KIND                   attributes: the files of the index (`memvit.store.index_manifest`)
   index/KIND/NAME.faiss      a faiss index (IVF, one byte a number) of the videos that one run has added
+  index/KIND/NAME.videos     which rows of it are of which video
 
 KIND is `clips` or `people`. The attributes are written last, as one object, so a kill leaves the index as it was; files
 that they do not name are removed by the next run. The index only chooses videos: what is said of their moments is
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,8 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from memvit.store.documents import (
-    DamagedDocument,
-    child_names,
-    is_intact,
-    read_attributes,
-    remove_group,
-    with_checksum,
-    write_group,
-)
 from memvit.store.errors import StoreError, store_errors
+from memvit.store.index_manifest import Manifest, Part, damaged, read_manifest, write_manifest
 from memvit.store.similar import blocks
 from memvit.store.videos import damage_of
 from memvit.teaching.head import Reads
@@ -38,7 +31,6 @@ from memvit.video.sources.location import is_url
 
 if TYPE_CHECKING:
     from memvit.store.archive import Archive
-    from memvit.store.states import VideoState
 
 FILE_ROWS = 4_000_000
 """A file has about so many rows at most; it is built in memory, a byte a number."""
@@ -54,47 +46,6 @@ GROWTH = 4.0
 """It is built anew if the archive has grown by this factor since its lists were chosen."""
 
 
-@dataclass
-class Part:
-    """A file of an index."""
-
-    name: str
-    bytes: int
-    videos: list[tuple[str, str, int]] = field(default_factory=list)
-    """(id, digest of the features, rows) in the order of the rows; the id is empty once the video is gone."""
-
-    @property
-    def rows(self) -> int:
-        """Number of rows, also of videos that are gone."""
-        return sum(rows for _, _, rows in self.videos)
-
-
-@dataclass
-class Manifest:
-    """What the attributes of an index say."""
-
-    kind: Reads
-    channels: int
-    trained_rows: int
-    """Rows of the archive when the lists were chosen."""
-    parts: list[Part] = field(default_factory=list)
-    """The first has no videos: it is the empty index from which the others are made."""
-
-    def videos(self) -> dict[str, str]:
-        """The videos in the index: id → digest of the features."""
-        return {video: digest for part in self.parts for video, digest, _ in part.videos if video}
-
-    @property
-    def dead_rows(self) -> int:
-        """Rows of videos that are gone."""
-        return sum(rows for part in self.parts for video, _, rows in part.videos if not video)
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return sum(part.rows for part in self.parts)
-
-
 @dataclass(frozen=True)
 class Updated:
     """What a run has done."""
@@ -108,24 +59,6 @@ class Updated:
     """Rows of the whole index."""
     bytes: int
     """Of all files."""
-
-
-def read_manifest(archive: Archive, kind: Reads) -> Manifest | None:
-    """Return what an index holds; None if there is none. Raises StoreError if it is damaged."""
-    with store_errors(archive.location):
-        try:
-            content = read_attributes(archive.root.store, f"index/{kind}")
-            if content is None:
-                return None
-            if not is_intact(content) or "checksum" not in content:
-                raise ValueError("it does not fit its checksum")
-            parts = [
-                Part(part["name"], part["bytes"], [(video, digest, rows) for video, digest, rows in part["videos"]])
-                for part in content["parts"]
-            ]
-            return Manifest(kind, content["channels"], content["trained_rows"], parts)
-        except (DamagedDocument, KeyError, TypeError, ValueError) as error:
-            raise _damaged(archive, error) from error
 
 
 def update_index(
@@ -144,9 +77,12 @@ def update_index(
     if kind == "people" and not archive.provenance.boxes:
         raise StoreError(f"{archive.location}: its model classifies whole clips, not people; index --reads clips")
     array = _array_of(kind)
-    states = {state.id: state for state in archive.videos() if state.state == "done" and array in (state.digests or {})}
-    digests = {video: (state.digests or {})[array] for video, state in states.items()}
-    counts = {video: state.clips if kind == "clips" else state.people for video, state in states.items()}
+    digests: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for state in archive.videos():
+        if state.state == "done" and array in (state.digests or {}):
+            digests[state.id] = (state.digests or {})[array]
+            counts[state.id] = state.clips if kind == "clips" else state.people
     total = sum(counts.values())
     if not total:
         raise StoreError(f"{archive.location}: there are no features of {kind} to index")
@@ -156,25 +92,27 @@ def update_index(
     if before is not None and before.dead_rows <= DEAD_SHARE * before.rows and total <= GROWTH * before.trained_rows:
         manifest = before
         known = manifest.videos()
-        new = [video for video in sorted(states) if video not in known]
+        new = [video for video in sorted(counts) if video not in known]
         if new:
             base = _read(archive, manifest, manifest.parts[0], faiss)
     else:
-        channels = int(archive.array(next(iter(sorted(states))), array).shape[1])
-        manifest, new = Manifest(kind, channels, total), sorted(states)
-        base = _trained(archive, states, array, total, faiss)
+        channels = int(archive.array(min(counts), array).shape[1])
+        manifest, new = Manifest(kind, channels, total), sorted(counts)
+        base = _trained(archive, sorted(counts), array, total, faiss)
         manifest.parts.append(_write(archive, kind, base, [], faiss))
+    done = len(counts) - len(new)
     for group in _groups(new, counts):
         index = faiss.clone_index(base)
         for video in group:
-            for block in _features(archive, states[video], array):
+            for block in _features(archive, video, array):
                 index.add(_directions(block))
-            on_video(sum(len(part.videos) for part in manifest.parts) + group.index(video) + 1, len(states))
+            done += 1
+            on_video(done, len(counts))
         entries = [(video, digests[video], counts[video]) for video in group]
         if index.ntotal != sum(rows for *_, rows in entries):
             raise StoreError(f"{archive.location}: features are not as many as the videos say; see `info --verify`")
         manifest.parts.append(_write(archive, kind, index, entries, faiss))
-    _commit(archive, manifest)
+    write_manifest(archive, manifest)
     size = sum(part.bytes for part in manifest.parts)
     return Updated(manifest is not before, len(new), gone, manifest.rows - manifest.dead_rows, size)
 
@@ -239,25 +177,24 @@ def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(rows / np.maximum(lengths, 1e-30), dtype=np.float32)
 
 
-def _features(archive: Archive, state: VideoState, array: str) -> Iterator[NDArray[np.float32]]:
+def _features(archive: Archive, video: str, array: str) -> Iterator[NDArray[np.float32]]:
     try:
         with store_errors(archive.location):
-            yield from blocks(archive.array(state.id, array))
+            yield from blocks(archive.array(video, array))
     except StoreError:
         raise
     except Exception as error:  # A damaged document or chunk leads to exceptions of many types.
-        raise StoreError(f"{archive.location}: {damage_of(state)}") from error
+        raise StoreError(f"{archive.location}: {damage_of(video)}") from error
 
 
-def _trained(archive: Archive, states: dict[str, VideoState], array: str, total: int, faiss: Any) -> Any:
+def _trained(archive: Archive, ids: list[str], array: str, total: int, faiss: Any) -> Any:
     """Return an empty index whose lists were chosen from rows of videos that were drawn."""
     lists = int(max(1, min(4 * total**0.5, min(total, TRAIN_ROWS) / ROWS_PER_LIST)))
     wanted, sample, rows = min(total, TRAIN_ROWS), [], 0
     random = np.random.default_rng(0)
-    ids = sorted(states)
     share = max(1, total // wanted)
     for place in random.permutation(len(ids)).tolist():
-        for block in _features(archive, states[ids[place]], array):
+        for block in _features(archive, ids[place], array):
             sample.append(_directions(block[:: max(1, share // 4)]))
             rows += len(sample[-1])
         if rows >= wanted:
@@ -319,26 +256,5 @@ def _read(archive: Archive, manifest: Manifest, part: Part, faiss: Any) -> Any:
             if index.ntotal != part.rows or index.d != manifest.channels:
                 raise ValueError(f"{part.name} has another size")
         except (RuntimeError, ValueError) as error:
-            raise _damaged(archive, error) from error
+            raise damaged(archive, error) from error
     return index
-
-
-def _commit(archive: Archive, manifest: Manifest) -> None:
-    """Write the attributes, then remove the files that they do not name."""
-    content = {
-        "channels": manifest.channels,
-        "trained_rows": manifest.trained_rows,
-        "parts": [{"name": part.name, "bytes": part.bytes, "videos": part.videos} for part in manifest.parts],
-    }
-    path = f"index/{manifest.kind}"
-    with store_errors(archive.location):
-        store = archive.root.store
-        write_group(store, path, with_checksum(content))
-        named = {part.name for part in manifest.parts}
-        for name in child_names(store, path):
-            if name not in named:
-                remove_group(store, f"{path}/{name}")
-
-
-def _damaged(archive: Archive, error: Exception) -> StoreError:
-    return StoreError(f"{archive.location}: its index is damaged ({error}); `memvit index --rebuild` makes it anew")

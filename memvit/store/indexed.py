@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from memvit.store.index import IndexSearch, read_manifest
+from memvit.store.index import IndexSearch
+from memvit.store.index_manifest import read_manifest
 from memvit.teaching.head import Reads
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def read_videos(
         if found is not None:
             yield from found
         elif on_damaged is None:
-            raise StoreError(f"{archive.location}: {damage_of(state)}")
+            raise StoreError(f"{archive.location}: {damage_of(state.id)}")
         else:
             on_damaged(state)
 
@@ -63,9 +63,9 @@ def is_chosen(state: VideoState, pattern: str | None) -> bool:
     return pattern is None or any(fnmatchcase(name, pattern) for name in names)
 
 
-def damage_of(state: VideoState) -> str:
+def damage_of(video_id: str) -> str:
     """Say that a video cannot be read, and what to do."""
-    return f"the arrays of {state.id} are damaged; `memvit extract … --verify` repairs them"
+    return f"the arrays of {video_id} are damaged; `memvit extract … --verify` repairs them"
 
 
 def hop_of(provenance: Provenance) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import pytest
 
 import memvit.store
 from memvit.store import Archive, Moment
+from memvit.store.documents import MAX_BYTES, with_checksum, write_group
 from memvit.store.errors import StoreError
-from memvit.store.index import read_manifest, update_index
+from memvit.store.index import update_index
+from memvit.store.index_manifest import Manifest, Part, read_manifest, write_manifest
 from memvit.store.indexed import chooser
 from memvit.store.similar import Example, similar
 from pipelines.keeping import index, remove
 from tests.store.test_find import create, drawn, write
 from tests.store.test_keeping import killed_at
+from tests.store.test_store import MADE_WITH
 
 CHANNELS, VIDEOS = 12, 26
 
@@ -33,14 +37,19 @@ def add(archive: Archive, seed: int, name: str | None = None) -> None:
     write(archive, name or f"v-{seed:02}", part)
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    archive = create(str(tmp_path / "a.zarr"), "clips")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    archive = create(str(tmp_path_factory.mktemp("index") / "a.zarr"), "clips")
     for seed in range(4):
         archive.forget(f"v-{seed}")
     for seed in range(VIDEOS):
         add(archive, seed)
-    return archive
+    return Path(archive.location)
+
+
+@pytest.fixture
+def archive(made: Path, tmp_path: Path) -> Archive:
+    return Archive.open(str(shutil.copytree(made, tmp_path / "a.zarr")), writable=True)
 
 
 def ask(archive: Archive, seed: int, **more: bool) -> list[Moment]:
@@ -96,17 +105,18 @@ def test_a_kill_leaves_the_index_before_or_after(archive: Archive, monkeypatch: 
     folder = Path(archive.location) / "index/clips"
     before = sorted(folder.iterdir())
     add(archive, 40)
-    with killed_at(1, monkeypatch):
-        list(index(archive.location, "clips", rebuild=True))
-    assert set(before) < set(folder.iterdir())  # a file that nothing names
-    assert ask(archive, 40) == ask(archive, 40, exact=True)
-    with killed_at(2, monkeypatch):
-        list(index(archive.location, "clips", rebuild=True))
-    assert ask(archive, 40) == ask(archive, 40, exact=True)
-    list(index(archive.location, "clips"))
+    answers = ask(archive, 40, exact=True)
+    for moment in (1, 3, 4, 6):  # two lists, the attributes, the files that nothing names any more
+        with killed_at(moment, monkeypatch):
+            list(index(archive.location, "clips", rebuild=True))
+        manifest = read_manifest(archive, "clips")
+        assert manifest is not None and ("v-40" in manifest.videos()) == (moment > 3)
+        assert moment > 3 or set(before) <= set(folder.iterdir())
+        assert ask(archive, 40) == answers
+    list(index(archive.location, "clips", rebuild=True))
     manifest = read_manifest(archive, "clips")
-    assert manifest is not None and sorted(manifest.videos())[-1] == "v-40"
-    assert len(list(folder.glob("*.faiss"))) == len(manifest.parts) == 2
+    assert manifest is not None and len(manifest.parts) == 2
+    assert len(list(folder.glob("*.faiss"))) == len(list(folder.glob("*.videos"))) == 2
 
 
 def test_a_damaged_index_gets_a_sentence(archive: Archive) -> None:
@@ -122,10 +132,43 @@ def test_a_damaged_index_gets_a_sentence(archive: Archive) -> None:
     with pytest.raises(StoreError, match="is missing"):
         ask(archive, 1)
     assert update_index(archive, "clips", rebuild=True).rows == 40 * VIDEOS
+    *_, videos = sorted(file.parent.glob("*.videos"), key=lambda path: path.stat().st_size)
+    for text in (videos.read_text().replace("v-01", "v-11"), videos.read_text()[:-1]):
+        videos.write_text(text)
+        with pytest.raises(StoreError, match=r"index is damaged .*videos .*--rebuild"):
+            ask(archive, 1)
+    assert update_index(archive, "clips", rebuild=True).rows == 40 * VIDEOS
     document = file.with_name("zarr.json")
     document.write_text(document.read_text().replace('"trained_rows": 1040', '"trained_rows": 1041'))
     with pytest.raises(StoreError, match="does not fit its checksum"):
         ask(archive, 1)
+
+
+def test_an_index_of_an_earlier_version_is_read_and_updated(archive: Archive) -> None:
+    """Its lists of videos are in the attributes."""
+    update_index(archive, "clips")
+    manifest = read_manifest(archive, "clips")
+    assert manifest is not None
+    parts = [{"name": part.name, "bytes": part.bytes, "videos": part.videos} for part in manifest.parts]
+    content = {"channels": CHANNELS, "trained_rows": 40 * VIDEOS, "parts": parts}
+    write_group(archive.root.store, "index/clips", with_checksum(content))
+    for file in (Path(archive.location) / "index/clips").glob("*.videos"):
+        file.unlink()
+    assert read_manifest(archive, "clips") == manifest and ask(archive, 4) == ask(archive, 4, exact=True)
+    add(archive, 40)
+    done = update_index(archive, "clips")
+    assert (done.rebuilt, done.added, done.rows) == (False, 1, 40 * (VIDEOS + 1))
+
+
+def test_the_list_of_videos_may_be_longer_than_a_document(tmp_path: Path) -> None:
+    """200,000 videos of one clip; as attributes they would be refused."""
+    archive = Archive.create(str(tmp_path / "a.zarr"), MADE_WITH)
+    manifest = Manifest("clips", CHANNELS, 1000)
+    videos = [(f"{'film' * 8} {number:08}-1a2b3c4d", f"{number:032x}", 1) for number in range(200_000)]
+    manifest.parts.append(Part("x.faiss", 1, [*videos, ("", "0", 3)]))
+    write_manifest(archive, manifest)
+    assert max(path.stat().st_size for path in Path(archive.location).glob("index/clips/*.videos")) > MAX_BYTES
+    assert read_manifest(archive, "clips") == manifest
 
 
 def test_people_are_indexed_too(tmp_path: Path) -> None:
