@@ -20,6 +20,7 @@ from memvit.runtime import MemoryPool, Runner, for_device
 from memvit.runtime.cuda.runner import CudaRunner
 from memvit.runtime.transfer import sent
 from memvit.training.actions import ActionTask, LaneBatch
+from memvit.training.pauses import Pause
 from tests.engine.test_engine import clip, people
 from tests.runtime.stand_ins import call_at_every_replay
 
@@ -118,9 +119,9 @@ def test_a_step_of_training_sends_each_part_of_the_batch_once(on_device: nn.Modu
     task.model, task.preprocessing, task.memory = on_device.train(), PREPROCESSING, None
     task._box_slots = on_device.config.head.box_slots
     frames = torch.zeros(2, 8, 64, 64, 3, dtype=torch.uint8)
-    batch = LaneBatch(
-        frames, BOXES, torch.zeros(3, 80), torch.tensor([False, True]), [[-1] * len(box) for box in BOXES], ["a", "b"]
-    )
+    persons = [[-1] * len(box) for box in BOXES]
+    begins = torch.tensor([False, True])
+    batch = LaneBatch(frames, BOXES, torch.zeros(3, 80), begins, persons, [Pause(), Pause()], ["a", "b"])
     for _ in range(3):
         with Copies() as copies:
             task.loss(on_device, batch)
