@@ -96,6 +96,8 @@ class LaneAugmentation:
 
     def pause(self, step: LaneStep) -> Pause:
         """The pause before a clip."""
+        if not self.config.pauses:
+            return Pause()
         generator = self._rng(step.video, "pause")
         has_one, place = generator.random() < self.config.pauses, generator.choice(PAUSE_BEFORE)
         if not has_one or step.clip.index != place:

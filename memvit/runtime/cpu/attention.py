@@ -79,13 +79,11 @@ class ChunkedAttention(RelativeAttention):
         key_mask = None
         if memory is not None and not memory.valid_mask.all():
             key_mask = mask_of_keys(memory, k.shape[2], k.dtype)
-        one_hot, to_keys = columns.one_hot, columns.to_keys
-        if memory is not None and memory.left_out:
-            one_hot = memory.keys_here(int(self.rule.cls_token), one_hot)
-            to_keys = linear_with_given_bias(one_hot)
+        one_hot = columns.one_hot if memory is None else memory.keys_here(int(self.rule.cls_token), columns.one_hot)
         bias = PositionBias(products, one_hot, key_mask)
         bf16 = q.dtype == torch.bfloat16 or (self.bf16_matmul and can_pack(torch.bfloat16))
         if q.shape[2] * k.shape[2] < LONG or not can_pack(torch.bfloat16 if bf16 else q.dtype):
+            to_keys = columns.to_keys if one_hot is columns.one_hot else linear_with_given_bias(one_hot)
             return sdpa_chunked_bias(q, k, v, bias, self.scale, to_keys)
         return matmul_chunked(q, k, v, bias, self.scale, bf16=bf16)
 
