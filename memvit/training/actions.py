@@ -89,15 +89,20 @@ class ActionTask:
             raise MemvitError(
                 f"augment.short_side={list(recipe.augment.short_side)} is smaller than the crop of {self.side} pixels"
             )
-        plan = model.config.memory
-        if recipe.augment.pauses and (plan is None or plan.kind != "slots"):
-            raise MemvitError("augment.pauses is for memory in slots: set model.slots, or leave it at 0")
-        if recipe.augment.pauses and plan is not None and recipe.augment.longest_pause >= plan.train_horizon:
-            raise MemvitError(
-                f"augment.longest_pause={recipe.augment.longest_pause} does not fit into "
-                f"model.train_horizon={plan.train_horizon}: what was shown before it would be forgotten"
-            )
+        if recipe.augment.pauses:
+            self._check_pauses(recipe.augment.longest_pause)
         self.memory: Memory | None = None
+
+    def _check_pauses(self, longest: int) -> None:
+        """MemvitError if the model's memory cannot hold pauses of so many clips."""
+        plan = self.config.memory
+        if plan is None or plan.kind != "slots":
+            raise MemvitError("augment.pauses is for memory in slots: set model.slots, or leave it at 0")
+        if longest >= plan.train_horizon:
+            raise MemvitError(
+                f"augment.longest_pause={longest} does not fit into model.train_horizon={plan.train_horizon}: "
+                "what was shown before it would be forgotten"
+            )
 
     @cached_property
     def canvas(self) -> tuple[int, int] | None:
