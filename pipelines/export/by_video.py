@@ -125,7 +125,7 @@ def _check_marker(archive: Archive, out: Path, table: str, features: bool) -> No
         )
 
 
-def _clips(archive: Archive, state: VideoState, features: bool) -> Iterator[list[Columns]]:
+def _clips(archive: Archive, state: VideoState, features: bool) -> Iterator[Columns]:
     """Yield blocks of the columns of clips."""
     names, array = set(state.digests or {}), _reader(archive, state)
     people = no_session = np.zeros(state.clips, dtype=np.int32)
@@ -147,10 +147,10 @@ def _clips(archive: Archive, state: VideoState, features: bool) -> Iterator[list
             columns["scores"] = array("action_scores", start, stop).astype(np.float32)
         if features:
             columns["features"] = array("features", start, stop).astype(np.float32)
-        yield [columns]
+        yield columns
 
 
-def _people(archive: Archive, state: VideoState, features: bool) -> Iterator[list[Columns]]:
+def _people(archive: Archive, state: VideoState, features: bool) -> Iterator[Columns]:
     """Yield blocks of the columns of people."""
     names, array = set(state.digests or {}), _reader(archive, state)
     seconds = array("seconds", 0, state.clips)
@@ -171,10 +171,10 @@ def _people(archive: Archive, state: VideoState, features: bool) -> Iterator[lis
         }
         if features:
             columns["features"] = array("box_features", start, stop).astype(np.float32)
-        yield [columns]
+        yield columns
 
 
-TABLES: dict[str, Callable[[Archive, VideoState, bool], Iterator[list[Columns]]]] = {"clips": _clips, "people": _people}
+TABLES: dict[str, Callable[[Archive, VideoState, bool], Iterator[Columns]]] = {"clips": _clips, "people": _people}
 
 
 def _reader(archive: Archive, state: VideoState) -> Callable[[str, int, int], NDArray[Any]]:
@@ -186,7 +186,7 @@ def _starts(rows: int) -> range:
     return range(0, max(rows, 1), BLOCK_ROWS)
 
 
-def _write(folder: Path, blocks: Iterator[list[Columns]], metadata: dict[bytes, bytes]) -> int:
+def _write(folder: Path, blocks: Iterator[Columns], metadata: dict[bytes, bytes]) -> int:
     """Write the file of a video, a row group a block, and return the number of its rows."""
     from pyarrow.parquet import ParquetWriter
 
@@ -194,12 +194,11 @@ def _write(folder: Path, blocks: Iterator[list[Columns]], metadata: dict[bytes, 
     _sweep(folder)
     temporary, writer, rows = folder / f".{FILE}.tmp", None, 0
     try:
-        for block in blocks:
-            for columns in block:
-                table = _table(columns).replace_schema_metadata(metadata)
-                writer = writer or ParquetWriter(temporary, table.schema, compression="zstd")
-                writer.write_table(table)
-                rows += table.num_rows
+        for columns in blocks:
+            table = _table(columns).replace_schema_metadata(metadata)
+            writer = writer or ParquetWriter(temporary, table.schema, compression="zstd")
+            writer.write_table(table)
+            rows += table.num_rows
     finally:
         if writer is not None:
             writer.close()

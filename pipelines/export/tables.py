@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -16,6 +16,7 @@ from .writers import WRITERS, Row
 
 BLOCK_ROWS = 4096
 """So many rows of an array are read at a time."""
+Block = TypeVar("Block")
 
 
 def export(archive_path: str, out: Path, file_format: str, table: str, min_score: float) -> tuple[int, int]:
@@ -44,7 +45,7 @@ def export(archive_path: str, out: Path, file_format: str, table: str, min_score
     return count, len(done)
 
 
-def checked(blocks: Iterator[list[Row]], archive: Archive, state: VideoState) -> Iterator[list[Row]]:
+def checked(blocks: Iterator[Block], archive: Archive, state: VideoState) -> Iterator[Block]:
     """Yield the blocks. Raises a MemvitError that names the video if its arrays cannot be read."""
     try:
         yield from blocks
