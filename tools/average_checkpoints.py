@@ -13,17 +13,22 @@ from pathlib import Path
 
 import torch
 
-from memvit.models import load_model, save_safetensors
+from memvit.models import CheckpointMetadata, MeMViT, MViT, load_model, save_safetensors
 from memvit.models.weights.safetensors import read_metadata
 from memvit.types import MemvitError
 
 
+def described_model(path: Path) -> tuple[CheckpointMetadata, MeMViT | MViT]:
+    """The description and the model of a checkpoint. MemvitError if it does not describe itself."""
+    description = read_metadata(path)
+    if description is None:
+        raise MemvitError(f"{path}: this checkpoint does not describe itself; use one that memvit train wrote")
+    return description, load_model(description.name, checkpoint=path)[0]
+
+
 def average(before: Path, after: Path, share: float, out: Path) -> None:
     """Write `(1 - share)` of the first checkpoint plus `share` of the second."""
-    description = read_metadata(after)
-    if description is None:
-        raise MemvitError(f"{after}: this checkpoint does not describe itself; use one that memvit train wrote")
-    model, _ = load_model(description.name, checkpoint=after)
+    description, model = described_model(after)
     first, _ = load_model(description.name, checkpoint=before)
     other, own = first.state_dict(), model.state_dict()
     shapes = [{name: value.shape for name, value in state.items()} for state in (other, own)]

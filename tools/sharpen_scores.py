@@ -15,17 +15,14 @@ from pathlib import Path
 
 import torch
 
-from memvit.models import MeMViT, load_model, save_safetensors
-from memvit.models.weights.safetensors import read_metadata
+from memvit.models import MeMViT, save_safetensors
 from memvit.types import MemvitError
+from tools.average_checkpoints import described_model
 
 
 def sharpen(path: Path, factor: float, out: Path) -> None:
     """Write the model of `path` with its scores multiplied."""
-    description = read_metadata(path)
-    if description is None:
-        raise MemvitError(f"{path}: this checkpoint does not describe itself; use one that memvit train wrote")
-    model, _ = load_model(description.name, checkpoint=path)
+    description, model = described_model(path)
     if not isinstance(model, MeMViT) or model.config.memory is None or model.config.memory.kind != "slots":
         raise MemvitError(f"{path}: this model has no memory in slots, so no scores to multiply")
     with torch.no_grad():
